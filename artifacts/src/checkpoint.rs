@@ -1,0 +1,187 @@
+use std::path::Path;
+
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::provenance::Provenance;
+use crate::tensors::{self, Tensor, Tensors};
+
+/// What a network takes, gives, and how its input is standardised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelDescription {
+    /// The classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// Height of an image in pixels.
+    pub height: usize,
+    /// Width of an image in pixels.
+    pub width: usize,
+    /// Mean of the training pixels, scaled to 0 to 1.
+    pub mean: f64,
+    /// Standard deviation of the training pixels, scaled to 0 to 1.
+    pub standard_deviation: f64,
+    /// Sizes of the hidden layers, first to last; each is followed by a `ReLU`.
+    pub hidden: Vec<usize>,
+}
+
+impl ModelDescription {
+    /// The sizes of input, hidden layers and output: layer `i` maps `sizes[i]` to `sizes[i + 1]`.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<usize> {
+        let input = self.height * self.width;
+        [input].into_iter().chain(self.hidden.iter().copied()).chain([self.classes.len()]).collect()
+    }
+}
+
+/// A fully connected layer: `y = x · weightᵀ + bias`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearLayer {
+    /// `[out, in]`.
+    pub weight: Array2<f32>,
+    /// `[out]`.
+    pub bias: Array1<f32>,
+}
+
+/// `checkpoint.safetensors`: a trained network.
+///
+/// The tensors are named and shaped as `torch.nn.Sequential(Linear, ReLU, Linear, ...)` names them (`0.weight`
+/// `[out, in]`, `0.bias`, `2.weight`, ...), so `load_state_dict` takes the file as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// What the network is.
+    pub model: ModelDescription,
+    /// How it was trained.
+    pub provenance: Provenance,
+    /// Its layers, first to last.
+    pub layers: Vec<LinearLayer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    schema_version: u32,
+    model: ModelDescription,
+    provenance: Provenance,
+}
+
+const KIND: &str = "checkpoint";
+const SCHEMA_VERSION: u32 = 1;
+
+impl Checkpoint {
+    /// Writes the file; returns its digest.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<Digest> {
+        let mut tensors = Tensors::new();
+        for (index, LinearLayer { weight, bias }) in self.layers.iter().enumerate() {
+            let (weight_name, bias_name) = Self::tensor_names(index);
+            tensors.insert(
+                weight_name,
+                Tensor { shape: weight.shape().to_vec(), values: weight.iter().copied().collect() },
+            );
+            tensors.insert(bias_name, Tensor { shape: vec![bias.len()], values: bias.to_vec() });
+        }
+        let (model, provenance) = (self.model.clone(), self.provenance.clone());
+        tensors::write(path, KIND, &Description { schema_version: SCHEMA_VERSION, model, provenance }, &tensors)
+    }
+
+    /// Reads the file, and its digest.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its tensors are not those of the network that it describes.
+    pub fn read(path: &Path) -> Result<(Self, Digest)> {
+        let (description, mut tensors, digest) = tensors::read::<Description>(path, KIND, KIND)?;
+        if description.schema_version != SCHEMA_VERSION {
+            let (found, expected) = (u64::from(description.schema_version), SCHEMA_VERSION);
+            return Err(Error::SchemaVersion { path: path.to_owned(), found, expected });
+        }
+        let Description { model, provenance, .. } = description;
+        let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: KIND, reason };
+
+        let mut take = |name: &str, shape: &[usize]| {
+            let tensor = tensors.remove(name).ok_or_else(|| malformed(format!("tensor `{name}` is missing")))?;
+            if tensor.shape != shape {
+                let found = &tensor.shape;
+                return Err(malformed(format!("tensor `{name}` has shape {found:?}; its description says {shape:?}")));
+            }
+            match tensor.values.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(malformed(format!("tensor `{name}` holds {value}"))),
+                None => Ok(tensor.values),
+            }
+        };
+        let sizes = model.sizes();
+        let mut layers = Vec::new();
+        for (index, ends) in sizes.windows(2).enumerate() {
+            let (inputs, outputs) = (ends[0], ends[1]);
+            let (weight_name, bias_name) = Self::tensor_names(index);
+            let weight = Array2::from_shape_vec((outputs, inputs), take(&weight_name, &[outputs, inputs])?);
+            let bias = Array1::from_vec(take(&bias_name, &[outputs])?);
+            layers.push(LinearLayer { weight: weight.expect("the shape was compared"), bias });
+        }
+        match tensors.keys().next() {
+            Some(name) => Err(malformed(format!("tensor `{name}` is not part of the network that it describes"))),
+            None => Ok((Self { model, provenance, layers }, digest)),
+        }
+    }
+
+    /// The names of the weight and the bias of a layer, counted from 0: the odd places of the `Sequential` are `ReLU`s.
+    #[must_use]
+    pub fn tensor_names(layer: usize) -> (String, String) {
+        (format!("{}.weight", 2 * layer), format!("{}.bias", 2 * layer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Checkpoint {
+        let model = ModelDescription {
+            classes: vec!["A".into(), "B".into()],
+            height: 2,
+            width: 3,
+            mean: 0.25,
+            standard_deviation: 0.5,
+            hidden: vec![4],
+        };
+        let layer = |outputs: usize, inputs: usize| LinearLayer {
+            weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
+            bias: Array1::from_shape_fn(outputs, |o| o as f32),
+        };
+        Checkpoint { model, provenance: Provenance::new("train", "0.1.0"), layers: vec![layer(4, 6), layer(2, 4)] }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_as_it_was_and_is_written_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let digest = example().write(&first).unwrap();
+        assert_eq!(Checkpoint::read(&first).unwrap(), (example(), digest));
+        assert_eq!(example().write(&second).unwrap(), digest);
+    }
+
+    #[test]
+    fn tensors_that_are_not_the_described_network_s_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        let mut wrong_shape = example();
+        wrong_shape.model.hidden = vec![5];
+        let mut missing = example();
+        missing.layers.pop();
+        let mut surplus = example();
+        surplus.layers.push(surplus.layers[1].clone());
+        let mut not_finite = example();
+        not_finite.layers[1].bias[0] = f32::NAN;
+        for (checkpoint, expected) in [
+            (wrong_shape, "tensor `0.weight` has shape [4, 6]; its description says [5, 6]"),
+            (missing, "tensor `2.weight` is missing"),
+            (surplus, "tensor `4.bias` is not part of the network that it describes"),
+            (not_finite, "tensor `2.bias` holds NaN"),
+        ] {
+            checkpoint.write(&path).unwrap();
+            let message = Checkpoint::read(&path).unwrap_err().to_string();
+            assert!(message.ends_with(expected), "{message}");
+        }
+    }
+}

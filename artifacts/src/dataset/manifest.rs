@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::shards::SplitData;
+use crate::digest::Digest;
+use crate::document::{Document, read_json};
+use crate::error::{Error, Result};
+use crate::provenance::Provenance;
+
+/// `dataset.json`: what the data is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// How it was made; the source archives, where they are known, stand among the inputs.
+    pub provenance: Provenance,
+    /// The data set's name.
+    pub name: String,
+    /// The class names, sorted; a label is an index into them.
+    pub classes: Vec<String>,
+    /// Height of every image in pixels.
+    pub height: usize,
+    /// Width of every image in pixels.
+    pub width: usize,
+    /// Mean of the training pixels, scaled to 0 to 1.
+    pub mean: f64,
+    /// Standard deviation (of the population) of the training pixels, scaled to 0 to 1.
+    pub standard_deviation: f64,
+    /// The three splits.
+    pub splits: Splits,
+    /// What the file names told of fonts.
+    pub fonts: Fonts,
+    /// How many images were left out for which reason; each one is named in `removed.jsonl`.
+    pub removed: RemovedCounts,
+    /// SHA-256 of `removed.jsonl` ([`RemovedImage`]).
+    pub removed_list: Digest,
+    /// How many images were converted to 8-bit grey, by their colour type.
+    pub converted: BTreeMap<String, u64>,
+    /// Every file that is no usable image, with the reason.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A split of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitName {
+    /// What the weights are fitted to.
+    Train,
+    /// What decides when to stop.
+    Valid,
+    /// What judges, once.
+    Test,
+}
+
+/// The three splits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Splits {
+    /// The training split.
+    pub train: Split,
+    /// The validation split.
+    pub valid: Split,
+    /// The test split.
+    pub test: Split,
+}
+
+/// The images of a split. Rows are in a random order that the seed decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// How many images.
+    pub images: usize,
+    /// How many of each class, in the order of the classes.
+    pub images_by_class: Vec<usize>,
+    /// The files, in the order of the rows.
+    pub shards: Vec<Shard>,
+}
+
+/// Some rows of a split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shard {
+    /// How many rows.
+    pub rows: usize,
+    /// `.npy`, `u8`, `[rows, height, width]`.
+    pub images: ShardFile,
+    /// `.npy`, `u8`, `[rows]`.
+    pub labels: ShardFile,
+    /// The file that each row was read from, a line each.
+    pub names: ShardFile,
+}
+
+/// A file of a shard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardFile {
+    /// Relative to `dataset.json`.
+    pub path: String,
+    /// Of its bytes.
+    pub sha256: Digest,
+}
+
+/// What the file names told of fonts: notMNIST's are the base64 of a font's file name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fonts {
+    /// How many different fonts were named.
+    pub fonts: u64,
+    /// How many images were named after a font. The rest each count as a font of their own.
+    pub images: u64,
+}
+
+/// How many images were left out, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedCounts {
+    /// Same pixels and label as an image that was kept in the same split.
+    pub duplicates: u64,
+    /// Same pixels as an image of the test split (or, in training, of the validation split).
+    pub leaks: u64,
+    /// Same pixels under two labels, in training and validation.
+    pub conflicts: u64,
+    /// Same pixels under two labels in the test split: reported, but kept.
+    pub test_conflicts: u64,
+}
+
+/// Why an image was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Removed {
+    /// See [`RemovedCounts::duplicates`].
+    Duplicate,
+    /// See [`RemovedCounts::leaks`].
+    Leak,
+    /// See [`RemovedCounts::conflicts`].
+    Conflict,
+    /// See [`RemovedCounts::test_conflicts`]: the image was not left out, only reported.
+    TestConflict,
+}
+
+/// A line of `removed.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedImage {
+    /// The image, relative to the folder that was preprocessed.
+    pub file: String,
+    /// The split that it was in.
+    pub split: SplitName,
+    /// Why.
+    pub reason: Removed,
+    /// The first file with the same pixels that stands against it.
+    pub same_as: String,
+}
+
+/// A file that is no usable image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The file, relative to the folder that was preprocessed.
+    pub file: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Dataset {
+    /// Its file name.
+    pub const FILE_NAME: &str = "dataset.json";
+    /// The file name of the list of [`RemovedImage`]s beside it.
+    pub const REMOVED_LIST: &str = "removed.jsonl";
+
+    /// Reads `folder/dataset.json`, and its digest.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its figures contradict one another.
+    pub fn read(folder: &Path) -> Result<(Self, Digest)> {
+        let path = folder.join(Self::FILE_NAME);
+        let (dataset, digest) = read_json::<Self>(&path)?;
+        let malformed = |reason| Error::Malformed { path: path.clone(), kind: Self::KIND, reason };
+        if dataset.classes.len() < 2 || dataset.classes.len() > Self::MOST_CLASSES {
+            let found = dataset.classes.len();
+            return Err(malformed(format!("it has {found} classes; 2 to {} are possible", Self::MOST_CLASSES)));
+        }
+        if dataset.height == 0 || dataset.width == 0 {
+            return Err(malformed(format!("its images are {}x{} pixels", dataset.height, dataset.width)));
+        }
+        if !(dataset.mean.is_finite() && dataset.standard_deviation > 0.0 && dataset.standard_deviation.is_finite()) {
+            let (mean, deviation) = (dataset.mean, dataset.standard_deviation);
+            return Err(malformed(format!("its pixels have mean {mean} and standard deviation {deviation}")));
+        }
+        for name in SplitName::ALL {
+            let split = dataset.split(name);
+            let rows: usize = split.shards.iter().map(|shard| shard.rows).sum();
+            let by_class: usize = split.images_by_class.iter().sum();
+            if split.images != rows || split.images != by_class || split.images_by_class.len() != dataset.classes.len()
+            {
+                return Err(malformed(format!("the counts of its {name} split contradict one another")));
+            }
+        }
+        Ok((dataset, digest))
+    }
+
+    /// A label is a byte.
+    pub const MOST_CLASSES: usize = 256;
+
+    /// A split's counts and files.
+    #[must_use]
+    pub fn split(&self, name: SplitName) -> &Split {
+        match name {
+            SplitName::Train => &self.splits.train,
+            SplitName::Valid => &self.splits.valid,
+            SplitName::Test => &self.splits.test,
+        }
+    }
+
+    /// Opens a split's shards in `folder`, where this `dataset.json` lies.
+    ///
+    /// # Errors
+    /// When a shard cannot be read, is not what `dataset.json` says, or, unless `verify` is off, has another digest.
+    pub fn open(&self, folder: &Path, name: SplitName, verify: bool) -> Result<SplitData> {
+        SplitData::open(folder, self, name, verify)
+    }
+}
+
+impl Document for Dataset {
+    const KIND: &'static str = Self::FILE_NAME;
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+impl SplitName {
+    /// Training, validation, test.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Test];
+
+    /// Its name, which is its folder's too.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for SplitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,111 @@
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _, Result};
+use crate::place::write_file;
+
+/// A JSON artifact with a kind and a schema version.
+pub trait Document: Serialize + DeserializeOwned {
+    /// What the file is, as its `kind` field says: also its usual file name.
+    const KIND: &'static str;
+    /// The form of the file; raised when a reader of the old form would be misled.
+    const SCHEMA_VERSION: u32;
+}
+
+/// The document's first two fields, then its own.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    kind: &'static str,
+    schema_version: u32,
+    #[serde(flatten)]
+    document: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    kind: String,
+    schema_version: u64,
+}
+
+/// Writes a document, indented and with a final line feed; returns the digest of the file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_json<T: Document>(path: &Path, document: &T) -> Result<Digest> {
+    write_file(path, |writer| {
+        let envelope = Envelope { kind: T::KIND, schema_version: T::SCHEMA_VERSION, document };
+        serde_json::to_writer_pretty(&mut *writer, &envelope).map_err(io::Error::from)?;
+        writer.write_all(b"\n")
+    })
+}
+
+/// Reads a document, and the digest of its file.
+///
+/// # Errors
+/// When the file cannot be read, is not JSON, is of another kind or schema version, or lacks a field.
+pub fn read_json<T: Document>(path: &Path) -> Result<(T, Digest)> {
+    let bytes = fs::read(path).context("read", path)?;
+    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind: T::KIND, reason };
+    let header: Header = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    if header.kind != T::KIND {
+        return Err(malformed(format!("its `kind` is `{}`", header.kind)));
+    }
+    if header.schema_version != u64::from(T::SCHEMA_VERSION) {
+        let (found, expected) = (header.schema_version, T::SCHEMA_VERSION);
+        return Err(Error::SchemaVersion { path: path.to_owned(), found, expected });
+    }
+    let document = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    Ok((document, Digest::of(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Example {
+        value: f64,
+    }
+
+    impl Document for Example {
+        const KIND: &'static str = "example.json";
+        const SCHEMA_VERSION: u32 = 3;
+    }
+
+    #[test]
+    fn a_document_comes_back_as_it_was_with_the_digest_of_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("example.json");
+        let written = write_json(&path, &Example { value: 0.1 + 0.2 }).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "{\n  \"kind\": \"example.json\",\n  \"schema_version\": 3,\n  \"value\": 0.30000000000000004\n}\n"
+        );
+        assert_eq!(read_json::<Example>(&path).unwrap(), (Example { value: 0.1 + 0.2 }, written));
+    }
+
+    #[test]
+    fn each_way_of_being_wrong_has_a_message_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("example.json");
+        let cases = [
+            ("{", "EOF while parsing"),
+            (r#"{"kind": "dataset.json", "schema_version": 3, "value": 1}"#, "its `kind` is `dataset.json`"),
+            (r#"{"kind": "example.json", "schema_version": 4, "value": 1}"#, "has schema version 4, but this build"),
+            (r#"{"kind": "example.json", "schema_version": 3}"#, "missing field `value`"),
+        ];
+        for (text, expected) in cases {
+            fs::write(&path, text).unwrap();
+            let message = read_json::<Example>(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let missing = read_json::<Example>(&folder.path().join("absent")).unwrap_err();
+        assert!(missing.to_string().starts_with("cannot read"), "{missing}");
+    }
+}

@@ -1,0 +1,96 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Digest;
+
+/// What can be wrong with an artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as an infinitive: "read", "create".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is not what its place says that it is.
+    #[error("`{}` is not a valid {kind}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should be: "dataset.json", "shard of images".
+        kind: &'static str,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The file was written by a version of the tool whose form this one does not read.
+    #[error("`{}` has schema version {found}, but this build reads version {expected}", path.display())]
+    SchemaVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: u64,
+        /// The version that this build writes and reads.
+        expected: u32,
+    },
+    /// The file has changed since another artifact recorded its digest.
+    #[error("`{}` has SHA-256 {found}, but `{}` recorded {recorded}", path.display(), recorded_by.display())]
+    Digest {
+        /// The file that was read.
+        path: PathBuf,
+        /// Its digest now.
+        found: Digest,
+        /// The artifact that names another digest for it.
+        recorded_by: PathBuf,
+        /// The digest recorded there.
+        recorded: Digest,
+    },
+}
+
+/// A result whose error is an artifact's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What the person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
+                .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
+            Self::Io { .. } => None,
+            Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
+                stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
+            }
+            Self::Digest { path, .. } => Some(match stage_that_writes(path) {
+                Some(stage) => format!("the file was changed or belongs to another run: run `make {stage}` again"),
+                None => "the file was changed, or belongs to another run".to_owned(),
+            }),
+        }
+    }
+}
+
+fn stage_that_writes(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?;
+    Some(match name {
+        "source.json" => "fetch",
+        "dataset.json" => "preprocess",
+        _ if name.ends_with(".npy") && name != crate::run::REFERENCE_LOGITS => "preprocess",
+        "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | crate::run::REFERENCE_LOGITS => "train",
+        "model.onnx" => "export",
+        _ => return None,
+    })
+}
+
+/// Attaches the action and the path to an `io::Error`.
+pub(crate) trait IoContext<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
+    }
+}

@@ -1,0 +1,48 @@
+//! The files that the pipeline's stages hand to one another, and nothing else.
+//!
+//! | file | written by | type |
+//! |---|---|---|
+//! | `raw/source.json` | fetch | [`Source`] |
+//! | `shards/dataset.json`, `shards/{train,valid,test}/*` | preprocess | [`Dataset`], [`SplitData`] |
+//! | `checkpoint.safetensors` | train | [`Checkpoint`] |
+//! | `training.json`, `metrics.jsonl`, `timings.jsonl` | train | [`TrainingRecord`], [`EpochMetrics`], [`EpochTiming`] |
+//! | `reference-logits.npy` | train | [`reference_logits`] |
+//! | the metadata of `model.onnx` | export | [`ModelMetadata`] |
+//!
+//! Three rules hold for all of them:
+//!
+//! - **Whole or absent.** A file or folder is written to a temporary name beside its place, synced and renamed
+//!   ([`write_file`], [`StagedDirectory`]): a killed stage leaves what was there before, or nothing.
+//! - **Accounted for.** Every JSON artifact names its kind, schema version, tool, seed, the arguments that decide its
+//!   bytes, and the SHA-256 of its inputs ([`Provenance`]).
+//! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in.
+//!   Measured times go into files of their own (`timings.jsonl`).
+
+mod checkpoint;
+mod dataset;
+mod digest;
+mod document;
+mod error;
+mod model_metadata;
+mod place;
+mod provenance;
+pub mod reference_logits;
+mod run;
+mod source;
+pub mod tensors;
+mod training;
+
+pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
+pub use dataset::{
+    Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
+    Splits, shard_bytes,
+};
+pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
+pub use document::{Document, read_json, write_json};
+pub use error::{Error, Result};
+pub use model_metadata::ModelMetadata;
+pub use place::{StagedDirectory, write_file};
+pub use provenance::Provenance;
+pub use run::RunDirectory;
+pub use source::{Part, Role, Source};
+pub use training::{EpochMetrics, EpochTiming, TrainingRecord, read_metrics};

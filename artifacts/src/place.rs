@@ -1,0 +1,147 @@
+//! Writing so that a killed stage leaves the old file, or none.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::digest::{Digest, HashingWriter};
+use crate::error::{IoContext as _, Result};
+
+/// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
+///
+/// The folder is made if it is not there. The file is synced before it takes its place, so a power cut does not leave
+/// an empty one behind.
+///
+/// # Errors
+/// When the folder cannot be made, `write` fails, or the file cannot be renamed. What was there before stays.
+pub fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut HashingWriter<BufWriter<&File>>) -> io::Result<()>,
+) -> Result<Digest> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).context("create the folder", folder)?;
+    }
+    let temporary = beside(path, ".partial");
+    let file = File::create(&temporary).context("create", &temporary)?;
+    let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
+    let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
+    if let Err(error) = written.context("write", path) {
+        let _left_for_the_next_run = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    fs::rename(&temporary, path).context("rename to", path)?;
+    Ok(writer.finish())
+}
+
+/// A folder that is filled under a temporary name and takes its place when it is complete.
+///
+/// Dropped before [`StagedDirectory::commit`], it removes what it holds.
+#[derive(Debug)]
+pub struct StagedDirectory {
+    staging: PathBuf,
+    place: PathBuf,
+    committed: bool,
+}
+
+impl StagedDirectory {
+    /// An empty staging folder for `place`. What a killed run left in it is removed first.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or emptied.
+    pub fn new(place: &Path) -> Result<Self> {
+        let staging = beside(place, ".partial");
+        remove_directory(&staging)?;
+        fs::create_dir_all(&staging).context("create the folder", &staging)?;
+        Ok(Self { staging, place: place.to_owned(), committed: false })
+    }
+
+    /// Where to write for now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Puts the folder in its place; one that is there already is replaced.
+    ///
+    /// # Errors
+    /// When a rename is refused.
+    pub fn commit(mut self) -> Result<()> {
+        let replaced = beside(&self.place, ".replaced");
+        remove_directory(&replaced)?;
+        if self.place.exists() {
+            fs::rename(&self.place, &replaced).context("replace", &self.place)?;
+        }
+        fs::rename(&self.staging, &self.place).context("rename to", &self.place)?;
+        self.committed = true;
+        remove_directory(&replaced)
+    }
+}
+
+impl Drop for StagedDirectory {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _left_for_the_next_run = remove_directory(&self.staging);
+        }
+    }
+}
+
+/// `folder/NAME` to `folder/.NAMEsuffix`: hidden, on the same file system.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn remove_directory(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.context("remove the folder", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_file(&path, |w| w.write_all(b"old")).unwrap();
+        let failed = write_file(&path, |w| {
+            w.write_all(b"half of the ne")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), format!("cannot write `{}`", path.display()));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_staged_folder_replaces_the_old_one_whole_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("shards");
+        for (name, commit) in [("first", true), ("dropped", false), ("second", true)] {
+            let staged = StagedDirectory::new(&place).unwrap();
+            fs::write(staged.path().join(name), name).unwrap();
+            if commit {
+                staged.commit().unwrap();
+            }
+        }
+        let names: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["second"]);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_in_staging_is_gone_in_the_next() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("raw");
+        fs::create_dir(parent.path().join(".raw.partial")).unwrap();
+        fs::write(parent.path().join(".raw.partial/half"), "h").unwrap();
+        let staged = StagedDirectory::new(&place).unwrap();
+        assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
+    }
+}

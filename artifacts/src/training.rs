@@ -1,0 +1,84 @@
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::ModelDescription;
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, IoContext as _, Result};
+use crate::provenance::Provenance;
+
+/// `training.json`: the account of a finished training. It is written after everything it names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// How it was trained: the configuration stands in the arguments.
+    pub provenance: Provenance,
+    /// What the checkpoint holds.
+    pub model: ModelDescription,
+    /// How many epochs were trained.
+    pub epochs: usize,
+    /// The epoch, from 1, whose weights were kept.
+    pub kept_epoch: usize,
+    /// Mean cross entropy on the validation split with the kept weights, in nats.
+    pub valid_loss: f64,
+    /// Share of the validation split classified rightly with the kept weights.
+    pub valid_accuracy: f64,
+    /// SHA-256 of `checkpoint.safetensors`.
+    pub checkpoint: Digest,
+    /// SHA-256 of `metrics.jsonl`.
+    pub metrics: Digest,
+    /// SHA-256 of `reference-logits.npy`.
+    pub reference_logits: Digest,
+}
+
+impl Document for TrainingRecord {
+    const KIND: &'static str = "training.json";
+    const SCHEMA_VERSION: u32 = 1;
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// From 1.
+    pub epoch: usize,
+    /// At the epoch's last step.
+    pub learning_rate: f64,
+    /// Mean loss over the epoch's batches as they were trained (label smoothing and dropout included), in nats.
+    pub train_loss: f64,
+    /// Mean cross entropy on the validation split after the epoch, in nats.
+    pub valid_loss: f64,
+    /// Share of the validation split classified rightly after the epoch.
+    pub valid_accuracy: f64,
+}
+
+/// A line of `timings.jsonl`: what the clock said, which no two runs share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochTiming {
+    /// From 1.
+    pub epoch: usize,
+    /// Wall time of the epoch's training steps, in seconds.
+    pub train_seconds: f64,
+    /// Wall time of the validation pass, in seconds.
+    pub valid_seconds: f64,
+    /// Training images a second of `train_seconds`.
+    pub images_per_second: f64,
+}
+
+/// Reads `metrics.jsonl`.
+///
+/// # Errors
+/// When the file cannot be read or a line of it is no [`EpochMetrics`].
+pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>> {
+    let text = fs::read_to_string(path).context("read", path)?;
+    let lines = text.lines().enumerate();
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| Error::Malformed {
+                path: path.to_owned(),
+                kind: "metrics.jsonl",
+                reason: format!("line {}: {error}", index + 1),
+            })
+        })
+        .collect()
+}
