@@ -104,6 +104,9 @@ pub struct Fonts {
     pub fonts: u64,
     /// How many images were named after a font. The rest each count as a font of their own.
     pub images: u64,
+    /// How many fonts of the test split have images in training or validation too: none where one archive was split,
+    /// but separate archives may share fonts.
+    pub shared_with_test: u64,
 }
 
 /// How many images were left out, by reason.

@@ -49,8 +49,8 @@ impl SplitData {
                     None => Ok(()),
                 }
             })?;
-            data.shards.push(MappedShard { images, labels, names: folder.join(&shard.names.path) });
             data.starts.push(data.len() + shard.rows);
+            data.shards.push(MappedShard { images, labels, names: folder.join(&shard.names.path) });
         }
         Ok(data)
     }

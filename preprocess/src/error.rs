@@ -1,0 +1,130 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use artifacts::{Dataset, Rejected, SplitName};
+use terminal::Failure;
+
+/// Why a data set cannot be preprocessed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] artifacts::Error),
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A label is a byte, and a classifier needs a choice.
+    #[error("`{}` has {found} class folders; 2 to {} are possible", folder.display(), Dataset::MOST_CLASSES)]
+    Classes {
+        /// The folder of class folders.
+        folder: PathBuf,
+        /// How many it has.
+        found: usize,
+    },
+    /// There is a class to test on that there is none to train on.
+    #[error("`{}` has a class `{class}` that `{}` lacks", test.display(), train.display())]
+    TestClass {
+        /// The test folder.
+        test: PathBuf,
+        /// The training folder.
+        train: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// A name that a line of text cannot hold.
+    #[error("`{}` has a name that is not UTF-8 or holds a control character", path.display())]
+    ClassName {
+        /// The class folder.
+        path: PathBuf,
+    },
+    /// No file is an image.
+    #[error("none of the {files} files under `{}` is a PNG image{}", folder.display(), examples(rejected))]
+    NoImage {
+        /// The folder.
+        folder: PathBuf,
+        /// How many files there are.
+        files: usize,
+        /// The rejected ones.
+        rejected: Vec<Rejected>,
+    },
+    /// Too many files are no usable image.
+    #[error(
+        "{} of {files} files are rejected, more than the {} % of --max-rejects{}",
+        rejected.len(), max_rejects * 100.0, examples(rejected)
+    )]
+    TooManyRejects {
+        /// How many files there are.
+        files: usize,
+        /// The share that is allowed.
+        max_rejects: f64,
+        /// The rejected ones.
+        rejected: Vec<Rejected>,
+    },
+    /// The fractions leave nothing to train on.
+    #[error(
+        "a test fraction of {test_fraction} and a validation fraction of {valid_fraction} leave nothing to train on"
+    )]
+    Fractions {
+        /// `--test-fraction`; 0 where there is a test archive.
+        test_fraction: f64,
+        /// `--valid-fraction`.
+        valid_fraction: f64,
+    },
+    /// A split without an image is of no use to the stages that follow.
+    #[error("the {split} split has no image")]
+    EmptySplit {
+        /// Which.
+        split: SplitName,
+    },
+    /// Inputs cannot be standardised.
+    #[error("all training pixels have the same value")]
+    ConstantPixels,
+}
+
+impl Failure for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Artifact(error) => error.hint(),
+            Self::Classes { .. } => Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned()),
+            Self::NoImage { .. } => Some("the images lie in class folders, as `A/*.png`, `B/*.png`".to_owned()),
+            Self::TooManyRejects { .. } => {
+                Some("if the rest is what you want, allow it: `--max-rejects 1` allows any number".to_owned())
+            }
+            Self::EmptySplit { split: SplitName::Train } => {
+                Some("lower --valid-fraction or --test-fraction".to_owned())
+            }
+            Self::EmptySplit { split } => Some(format!("raise --{split}-fraction, or add images")),
+            Self::Io { .. }
+            | Self::TestClass { .. }
+            | Self::ClassName { .. }
+            | Self::Fractions { .. }
+            | Self::ConstantPixels => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Fractions { .. }) { 2 } else { 1 }
+    }
+}
+
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}
+
+fn examples(rejected: &[Rejected]) -> String {
+    const SHOWN: usize = 5;
+    let mut text: String =
+        rejected.iter().take(SHOWN).map(|Rejected { file, reason }| format!("\n  {file}: {reason}")).collect();
+    if rejected.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", rejected.len() - SHOWN));
+    }
+    text
+}

@@ -1,0 +1,45 @@
+//! Which font a glyph was drawn from.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+/// `/` cannot stand in a file name: where an encoding has one, the URL-safe alphabet (RFC 4648, section 5) is used.
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+const EXTENSIONS: [&str; 10] = ["ttf", "otf", "ttc", "otc", "pfb", "pfa", "pfm", "fon", "dfont", "woff"];
+
+/// The font's file name that a glyph's file name encodes, as notMNIST's do: `Um9tYW5hIEJvbGQucGZi` is
+/// `Romana Bold.pfb`. `None` where the name encodes none.
+pub fn font_of(stem: &str) -> Option<String> {
+    let bytes = STANDARD.decode(stem).or_else(|_| URL_SAFE.decode(stem)).ok()?;
+    let font = String::from_utf8(bytes).ok()?;
+    let (_, extension) = font.rsplit_once('.')?;
+    let is_font = EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension));
+    (is_font && !font.chars().any(char::is_control)).then_some(font)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notmnist_s_names_tell_their_font() {
+        assert_eq!(font_of("Um9tYW5hIEJvbGQucGZi").as_deref(), Some("Romana Bold.pfb"));
+        assert_eq!(font_of("Q2hlcnViaW0udHRm").as_deref(), Some("Cherubim.ttf"));
+        assert_eq!(font_of("MDEtMDEtMDAudHRm").as_deref(), Some("01-01-00.ttf"));
+        assert_eq!(font_of("QS5PVEY=").as_deref(), Some("A.OTF"));
+        assert_eq!(font_of("QS5PVEY").as_deref(), Some("A.OTF"));
+    }
+
+    #[test]
+    fn other_names_tell_none() {
+        for stem in ["", "00010-b2cdc1906ce1", "img001-00001", "QUJD", "LnR0Zg", "/////w=="] {
+            let expected = (stem == "LnR0Zg").then(|| ".ttf".to_owned());
+            assert_eq!(font_of(stem), expected, "{stem}");
+        }
+    }
+}

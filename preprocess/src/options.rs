@@ -1,0 +1,52 @@
+use std::path::PathBuf;
+
+/// What `preprocess` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folder of class folders, or a folder with the source.json that `fetch` writes
+    #[arg(long, value_name = "DIR")]
+    pub input: PathBuf,
+
+    /// Folder of class folders to test on [default: what source.json says, else a part of INPUT]
+    #[arg(long, value_name = "DIR")]
+    pub test_input: Option<PathBuf>,
+
+    /// Folder to write; an older one is replaced when the new one is complete
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+
+    /// The data set's name [default: what source.json says, else the name of INPUT]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Share of the training images of each class to validate on
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub valid_fraction: f64,
+
+    /// Share of the images of each class to test on, where there is no test archive
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub test_fraction: f64,
+
+    /// Share of files that may be rejected before the run fails
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    pub max_rejects: f64,
+
+    /// Most rows in a shard
+    #[arg(long, value_name = "ROWS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..))]
+    pub shard_size: u32,
+
+    /// Decides the splits and the order of the rows
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Threads that decode; the result does not depend on it [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share is a number from 0 to 1".to_owned()),
+    }
+}

@@ -1,0 +1,183 @@
+//! Which image is for training, validation or testing.
+//!
+//! Images of one font go to the same split, and every class keeps its share in each. The order in which fonts are dealt
+//! is that of the digests of their names with the seed, so it depends on nothing else: not on the order of the files, and
+//! hardly on the other fonts.
+
+use std::collections::HashMap;
+
+use artifacts::{Digest, SplitName};
+
+use crate::decode::DecodedImage;
+use crate::error::Error;
+use crate::folders::Folders;
+use crate::font::font_of;
+use crate::options::Options;
+
+/// An image with its place in the data set.
+#[derive(Debug)]
+pub struct Assigned<'a> {
+    /// Its name in every artifact.
+    pub name: &'a str,
+    /// Its place in the scratch file.
+    pub row: usize,
+    /// SHA-256 of its pixels.
+    pub pixels: Digest,
+    /// The index of its class.
+    pub label: u8,
+    /// The font that its name tells.
+    pub font: Option<String>,
+    /// Its split.
+    pub split: SplitName,
+    /// Whether it stays in it.
+    pub kept: bool,
+}
+
+/// Gives every image a split.
+pub fn assign<'a>(
+    folders: &'a Folders,
+    images: &[DecodedImage],
+    options: &Options,
+) -> Result<Vec<Assigned<'a>>, Error> {
+    let test_fraction = if folders.has_test_part { 0.0 } else { options.test_fraction };
+    let valid_fraction = options.valid_fraction;
+    if test_fraction + valid_fraction >= 1.0 {
+        return Err(Error::Fractions { test_fraction, valid_fraction });
+    }
+    let mut assigned: Vec<_> = images
+        .iter()
+        .enumerate()
+        .map(|(row, image)| {
+            let file = &folders.files[image.file];
+            let split = if file.is_test { SplitName::Test } else { SplitName::Train };
+            let font = font_of(file.stem());
+            Assigned { name: &file.name, row, pixels: image.pixels, label: file.label, font, split, kept: true }
+        })
+        .collect();
+
+    let groups = groups_in_random_order(&assigned, options.seed);
+    let classes = folders.classes.len();
+    let mut dealt = vec![false; groups.len()];
+    for (split, fraction) in [(SplitName::Test, test_fraction), (SplitName::Valid, valid_fraction)] {
+        for group in deal(&groups, &mut dealt, classes, fraction) {
+            for &image in &groups[group].images {
+                assigned[image].split = split;
+            }
+        }
+    }
+    Ok(assigned)
+}
+
+/// Images that must not be separated.
+#[derive(Debug)]
+struct Group {
+    images: Vec<usize>,
+    /// How many images of which label.
+    labels: Vec<(u8, usize)>,
+}
+
+/// The training part's images by font, in the order of the digests of their keys; an image without a font is a group
+/// of its own.
+fn groups_in_random_order(images: &[Assigned<'_>], seed: u64) -> Vec<Group> {
+    let mut by_key: HashMap<(bool, &str), Vec<usize>> = HashMap::new();
+    for (index, image) in images.iter().enumerate().filter(|(_, image)| image.split == SplitName::Train) {
+        let key = image.font.as_deref().map_or((false, image.name), |font| (true, font));
+        by_key.entry(key).or_default().push(index);
+    }
+    let mut groups: Vec<_> =
+        by_key.into_iter().map(|((_, key), members)| (random_key(seed, "split", key), key, members)).collect();
+    groups.sort_unstable();
+    groups
+        .into_iter()
+        .map(|(_, _, members)| {
+            let mut labels: Vec<(u8, usize)> = Vec::new();
+            for &member in &members {
+                let label = images[member].label;
+                match labels.iter_mut().find(|(known, _)| *known == label) {
+                    Some((_, count)) => *count += 1,
+                    None => labels.push((label, 1)),
+                }
+            }
+            Group { images: members, labels }
+        })
+        .collect()
+}
+
+/// Chooses groups for a split that is to have `fraction` of each class: in order, every group that brings the counts
+/// nearer to their targets, as the sum of absolute differences over the classes.
+fn deal(groups: &[Group], dealt: &mut [bool], classes: usize, fraction: f64) -> Vec<usize> {
+    let mut totals = vec![0.0; classes];
+    for (label, count) in groups.iter().flat_map(|group| &group.labels) {
+        totals[usize::from(*label)] += *count as f64;
+    }
+    let mut missing: Vec<f64> = totals.iter().map(|total| (total * fraction).round()).collect();
+    let mut chosen = Vec::new();
+    for (index, group) in groups.iter().enumerate().filter(|&(index, _)| !dealt[index]) {
+        let gain: f64 = group
+            .labels
+            .iter()
+            .map(|&(label, count)| {
+                let missing = missing[usize::from(label)];
+                missing.abs() - (missing - count as f64).abs()
+            })
+            .sum();
+        if gain > 0.0 {
+            group.labels.iter().for_each(|&(label, count)| missing[usize::from(label)] -= count as f64);
+            chosen.push(index);
+        }
+    }
+    chosen.iter().for_each(|&index| dealt[index] = true);
+    chosen
+}
+
+/// A sort key that is random in `text`, and differs by seed and purpose.
+pub fn random_key(seed: u64, purpose: &str, text: &str) -> Digest {
+    Digest::of(format!("{seed} {purpose} {text}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn groups_of(sizes: &[Vec<usize>]) -> Vec<Group> {
+        let labelled =
+            |counts: &Vec<usize>| (0..=u8::MAX).zip(counts.iter().copied()).filter(|&(_, count)| count > 0).collect();
+        sizes.iter().map(|counts| Group { images: Vec::new(), labels: labelled(counts) }).collect()
+    }
+
+    #[test]
+    fn images_that_stand_alone_are_dealt_to_the_very_share() {
+        let groups = groups_of(&vec![vec![1, 0]; 200].into_iter().chain(vec![vec![0, 1]; 50]).collect::<Vec<_>>());
+        let chosen = deal(&groups, &mut vec![false; 250], 2, 0.1);
+        assert_eq!(chosen.iter().filter(|&&group| group < 200).count(), 20);
+        assert_eq!(chosen.iter().filter(|&&group| group >= 200).count(), 5);
+    }
+
+    proptest! {
+        /// Once the groups on offer can fill a class, no class is off its target by more than the largest group.
+        #[test]
+        fn every_class_is_within_the_largest_font_of_its_share(
+            sizes in prop::collection::vec(1..4usize, 100..300),
+            fraction in 0.05..0.3,
+        ) {
+            let fonts: Vec<_> = sizes.iter().map(|&size| vec![size; 3]).collect();
+            let groups = groups_of(&fonts);
+            let chosen = deal(&groups, &mut vec![false; groups.len()], 3, fraction);
+            let target = sizes.iter().sum::<usize>() as f64 * fraction;
+            let found = chosen.iter().map(|&group| sizes[group]).sum::<usize>() as f64;
+            prop_assert!((found - target).abs() <= 3.0, "{found} of {target}");
+        }
+
+        /// A group that one split has taken is on offer to no other.
+        #[test]
+        fn no_font_is_dealt_twice(sizes in prop::collection::vec(1..9usize, 1..200), fraction in 0.0..0.5) {
+            let groups = groups_of(&sizes.iter().map(|&size| vec![size]).collect::<Vec<_>>());
+            let mut dealt = vec![false; groups.len()];
+            let test = deal(&groups, &mut dealt, 1, fraction);
+            let valid = deal(&groups, &mut dealt, 1, fraction);
+            prop_assert!(test.iter().all(|group| !valid.contains(group)));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The table at the end.
+
+use artifacts::{Dataset, SplitName};
+use terminal::{Align, Console, Table};
+
+use crate::options::Options;
+
+/// Shows what is in the data set and what was left out.
+pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
+    let mut table =
+        Table::new(&[("class", Align::Left), ("train", Align::Right), ("valid", Align::Right), ("test", Align::Right)]);
+    for (label, class) in dataset.classes.iter().enumerate() {
+        let counts = SplitName::ALL.map(|name| dataset.split(name).images_by_class[label].to_string());
+        table.row([class.clone()].into_iter().chain(counts));
+    }
+    let totals = SplitName::ALL.map(|name| dataset.split(name).images.to_string());
+    table.row(["all".to_owned()].into_iter().chain(totals));
+    console.table(&table);
+
+    let Dataset { removed, fonts, rejected, converted, .. } = dataset;
+    let rejects_detail = if rejected.is_empty() { "" } else { ", each named with its reason in dataset.json" };
+    console.say(format!("rejected    {} files{rejects_detail}", rejected.len()));
+    rejected.iter().for_each(|file| console.detail(format!("            {}: {}", file.file, file.reason)));
+    console.say(format!(
+        "removed     {} exact duplicates, {} leaks between splits, {} images under two labels",
+        removed.duplicates, removed.leaks, removed.conflicts
+    ));
+    if removed.test_conflicts > 0 {
+        console.warn(format!(
+            "{} images of the test split have the pixels of another one under a different label (see {})",
+            removed.test_conflicts,
+            Dataset::REMOVED_LIST
+        ));
+    }
+    for (colour, count) in converted {
+        console.say(format!("converted   {count} images from {colour} to 8-bit grey"));
+    }
+    match (fonts.fonts, fonts.shared_with_test) {
+        (0, _) => console.say("fonts       the file names tell none: the splits are by image"),
+        (fonts, 0) => console.say(format!("fonts       {fonts}; no font is in two splits")),
+        (fonts, shared) => {
+            console.say(format!("fonts       {fonts}; none is in training and validation"));
+            console.warn(format!("{shared} fonts of the test images are in training or validation too"));
+        }
+    }
+    console.say(format!(
+        "pixels      {}x{}, mean {:.4}, standard deviation {:.4}",
+        dataset.height, dataset.width, dataset.mean, dataset.standard_deviation
+    ));
+    console.say(format!("preprocess: `{}`", options.output.join(Dataset::FILE_NAME).display()));
+}

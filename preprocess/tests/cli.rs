@@ -1,0 +1,353 @@
+//! Drives the real binary over small folders of images that the tests make.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use artifacts::{Dataset, Digest, Part, Provenance, Role, Source, SplitName};
+use image::{DynamicImage, GrayImage, Luma};
+use tempfile::TempDir;
+
+/// A folder `in` to preprocess and a place `out` to write to.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("in")).unwrap();
+        Self(folder)
+    }
+
+    /// Two classes of `images` images each, no two alike.
+    fn with_letters(images: u32) -> Self {
+        let workplace = Self::new();
+        for class in ["A", "B"] {
+            for index in 0..images {
+                workplace.image(&format!("{class}/{index:04}.png"), &glyph(class, index));
+            }
+        }
+        workplace
+    }
+
+    fn input(&self) -> PathBuf {
+        self.0.path().join("in")
+    }
+
+    fn output(&self) -> PathBuf {
+        self.0.path().join("out")
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) {
+        let path = self.input().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn image(&self, name: &str, image: &GrayImage) {
+        self.file(name, &png(&DynamicImage::ImageLuma8(image.clone())));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preprocess"));
+        command.arg("--input").arg(self.input()).arg("--output").arg(self.output()).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn run_well(&self, arguments: &[&str]) -> Dataset {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        Dataset::read(&self.output()).unwrap().0
+    }
+
+    /// The names of a split's images.
+    fn names(&self, split: SplitName) -> Vec<String> {
+        let (dataset, _) = Dataset::read(&self.output()).unwrap();
+        dataset.open(&self.output(), split, true).unwrap().names().unwrap()
+    }
+}
+
+fn glyph(class: &str, index: u32) -> GrayImage {
+    let digest = Digest::of(format!("{class} {index}").as_bytes());
+    GrayImage::from_fn(4, 3, |x, y| Luma([digest.as_bytes()[(4 * y + x) as usize]]))
+}
+
+fn png(image: &DynamicImage) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every file below a folder, with the digest of its bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), Digest::of(&fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn every_row_of_a_shard_is_the_image_that_its_name_says() {
+    let workplace = Workplace::with_letters(60);
+    let dataset = workplace.run_well(&["--shard-size", "25"]);
+    assert_eq!((dataset.classes, dataset.height, dataset.width), (vec!["A".to_owned(), "B".to_owned()], 3, 4));
+    assert_eq!(dataset.splits.train.shards.len(), 4);
+
+    let (dataset, _) = Dataset::read(&workplace.output()).unwrap();
+    let mut seen = BTreeSet::new();
+    for split in SplitName::ALL {
+        let data = dataset.open(&workplace.output(), split, true).unwrap();
+        for (row, name) in data.names().unwrap().iter().enumerate() {
+            let image = image::open(workplace.input().join(name)).unwrap().into_luma8();
+            assert_eq!(data.image(row), image.as_raw().as_slice(), "{name}");
+            assert_eq!(data.label(row), u8::from(name.starts_with('B')), "{name}");
+            assert!(seen.insert(name.clone()), "{name} twice");
+        }
+    }
+    assert_eq!(seen.len(), 120);
+}
+
+#[test]
+fn each_class_keeps_its_share_in_each_split() {
+    let dataset = Workplace::with_letters(100).run_well(&["--valid-fraction", "0.2", "--test-fraction", "0.15"]);
+    assert_eq!(dataset.splits.train.images_by_class, [65, 65]);
+    assert_eq!(dataset.splits.valid.images_by_class, [20, 20]);
+    assert_eq!(dataset.splits.test.images_by_class, [15, 15]);
+}
+
+#[test]
+fn the_same_files_give_the_same_bytes_whatever_their_order_on_disk_and_the_threads() {
+    let forwards = Workplace::with_letters(80);
+    let backwards = Workplace::new();
+    for class in ["B", "A"] {
+        for index in (0..80).rev() {
+            backwards.image(&format!("{class}/{index:04}.png"), &glyph(class, index));
+        }
+    }
+    forwards.run_well(&["--threads", "1"]);
+    backwards.run_well(&["--threads", "3"]);
+    assert_eq!(contents(&forwards.output()), contents(&backwards.output()));
+
+    backwards.run_well(&["--seed", "1"]);
+    assert_ne!(contents(&forwards.output()), contents(&backwards.output()));
+}
+
+#[test]
+fn files_that_are_no_image_are_named_with_the_reason_and_stop_nothing() {
+    let workplace = Workplace::with_letters(200);
+    let whole = png(&DynamicImage::ImageLuma8(glyph("A", 0)));
+    workplace.file("A/empty.png", b"");
+    workplace.file("A/text.png", b"not a picture");
+    workplace.file("B/cut.png", &whole[..40]);
+    workplace.image("B/large.png", &GrayImage::new(5, 5));
+    workplace.file("B/.hidden.png", b"passed over");
+    let dataset = workplace.run_well(&["--max-rejects", "0.02"]);
+    let rejected: Vec<_> = dataset.rejected.iter().map(|file| (file.file.as_str(), file.reason.as_str())).collect();
+    assert_eq!(rejected[0], ("A/empty.png", "it is empty"));
+    assert_eq!(rejected[1], ("A/text.png", "it is no PNG file"));
+    assert_eq!(rejected[2].0, "B/cut.png");
+    assert!(rejected[2].1.starts_with("it does not decode: "), "{}", rejected[2].1);
+    assert_eq!(rejected[3], ("B/large.png", "it is 5x5 pixels, not 3x4"));
+    assert_eq!(rejected.len(), 4);
+}
+
+#[test]
+fn too_many_broken_files_fail_and_leave_no_data_set() {
+    let workplace = Workplace::with_letters(50);
+    workplace.file("A/empty.png", b"");
+    workplace.file("A/text.png", b"not a picture");
+    let output = workplace.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("2 of 102 files are rejected, more than the 1 % of --max-rejects"), "{message}");
+    assert!(message.contains("A/empty.png: it is empty") && message.contains("hint:"), "{message}");
+    assert_eq!(fs::read_dir(workplace.0.path()).unwrap().count(), 1, "nothing but the input");
+}
+
+#[test]
+fn other_colour_types_become_grey_and_are_counted() {
+    let workplace = Workplace::with_letters(40);
+    let grey = glyph("A", 999);
+    let colour = DynamicImage::ImageLuma8(grey.clone()).into_rgb8();
+    workplace.file("A/colour.png", &png(&DynamicImage::ImageRgb8(colour)));
+    let deep = DynamicImage::ImageLuma8(glyph("B", 999)).into_luma16();
+    workplace.file("B/deep.png", &png(&DynamicImage::ImageLuma16(deep)));
+    let dataset = workplace.run_well(&[]);
+    assert_eq!(dataset.converted, BTreeMap::from([("l16".to_owned(), 1), ("rgb8".to_owned(), 1)]));
+    for split in SplitName::ALL {
+        let data = dataset.open(&workplace.output(), split, true).unwrap();
+        let names = data.names().unwrap();
+        if let Some(row) = names.iter().position(|name| name == "A/colour.png") {
+            assert_eq!(data.image(row), grey.as_raw().as_slice());
+        }
+    }
+}
+
+#[test]
+fn duplicates_and_conflicts_are_removed_and_listed() {
+    let workplace = Workplace::with_letters(100);
+    workplace.image("A/twice.png", &glyph("A", 7));
+    workplace.image("B/mislabelled.png", &glyph("A", 8));
+    let dataset = workplace.run_well(&[]);
+    let list = fs::read_to_string(workplace.output().join("removed.jsonl")).unwrap();
+    assert_eq!(Digest::of(list.as_bytes()), dataset.removed_list);
+    let pairs: Vec<_> = list
+        .lines()
+        .map(|line| serde_json::from_str::<artifacts::RemovedImage>(line).unwrap())
+        .map(|removed| (removed.file, removed.same_as))
+        .collect();
+    // Of twins in two splits, the one in training goes; of contested ones in training, both.
+    assert!(
+        pairs.iter().any(|(file, same)| file == "A/twice.png" && same == "A/0007.png")
+            || pairs.iter().any(|(file, same)| file == "A/0007.png" && same == "A/twice.png")
+    );
+    assert!(pairs.iter().any(|(file, _)| file == "A/0008.png" || file == "B/mislabelled.png"));
+    let kept: usize = SplitName::ALL.map(|split| dataset.split(split).images).iter().sum();
+    let removed = dataset.removed.duplicates + dataset.removed.leaks + dataset.removed.conflicts;
+    assert_eq!(kept as u64 + removed, 202);
+}
+
+#[test]
+fn no_font_is_in_two_splits_and_classes_keep_their_share() {
+    let workplace = Workplace::new();
+    for font in 0..120 {
+        // printf '%03d.ttf' N | base64, whose last byte pads with "=".
+        let encoded = base64_of(&format!("{font:03}.ttf"));
+        for class in ["A", "B", "C"] {
+            workplace.image(&format!("{class}/{encoded}.png"), &glyph(class, font));
+        }
+    }
+    let dataset = workplace.run_well(&[]);
+    assert_eq!((dataset.fonts.fonts, dataset.fonts.images, dataset.fonts.shared_with_test), (120, 360, 0));
+    assert_eq!(dataset.splits.test.images_by_class, [12, 12, 12]);
+    assert_eq!(dataset.splits.valid.images_by_class, [12, 12, 12]);
+    let fonts = SplitName::ALL.map(|split| {
+        let stems = workplace.names(split).into_iter().map(|name| name[2..].to_owned());
+        stems.collect::<BTreeSet<_>>()
+    });
+    assert!(fonts[0].is_disjoint(&fonts[1]) && fonts[0].is_disjoint(&fonts[2]) && fonts[1].is_disjoint(&fonts[2]));
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn a_test_archive_is_the_test_split_and_its_images_leave_the_training() {
+    let workplace = Workplace::new();
+    for class in ["A", "B"] {
+        for index in 0..50 {
+            workplace.image(&format!("train/{class}/{index:04}.png"), &glyph(class, index));
+        }
+        for index in 45..60 {
+            workplace.image(&format!("test/{class}/{index:04}.png"), &glyph(class, index));
+        }
+    }
+    let part = |role: Role, archive: &str| Part {
+        role,
+        directory: role.directory().to_owned(),
+        archive: archive.to_owned(),
+        bytes: 1,
+        files: 1,
+    };
+    let source = Source {
+        provenance: Provenance::new("fetch", "0").with_input("large.tar.gz", Digest::of(b"large")),
+        name: "letters".to_owned(),
+        parts: vec![part(Role::Train, "large.tar.gz"), part(Role::Test, "small.tar.gz")],
+    };
+    artifacts::write_json(&workplace.input().join("source.json"), &source).unwrap();
+    let dataset = workplace.run_well(&[]);
+    assert_eq!(dataset.name, "letters");
+    assert_eq!(dataset.provenance.inputs["large.tar.gz"], Digest::of(b"large"));
+    assert!(dataset.provenance.inputs.contains_key("source.json"));
+    assert_eq!(dataset.splits.test.images, 30);
+    assert_eq!(dataset.removed.leaks, 10);
+    assert_eq!(dataset.splits.train.images + dataset.splits.valid.images, 90);
+    let list = fs::read_to_string(workplace.output().join("removed.jsonl")).unwrap();
+    let first = r#"{"file":"train/A/0045.png","split":"train","reason":"leak","same_as":"test/A/0045.png"}"#;
+    assert_eq!(list.lines().next().unwrap().replace("\"valid\"", "\"train\""), first);
+    assert_eq!(list.lines().count(), 10);
+    assert!(workplace.names(SplitName::Test).iter().all(|name| name.starts_with("test/")));
+}
+
+#[test]
+fn a_second_run_replaces_the_data_set_and_a_failed_one_leaves_it() {
+    let workplace = Workplace::with_letters(50);
+    workplace.run_well(&[]);
+    let before = contents(&workplace.output());
+    for name in ["A/empty.png", "A/none.png", "B/empty.png"] {
+        workplace.file(name, b"");
+    }
+    assert_eq!(workplace.run(&[]).status.code(), Some(1));
+    assert_eq!(contents(&workplace.output()), before);
+    workplace.run_well(&["--max-rejects", "0.1"]);
+    assert_ne!(contents(&workplace.output()), before);
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_that_looks_finished_and_a_rerun_gives_the_whole() {
+    let workplace = Workplace::with_letters(1500);
+    workplace.run_well(&[]);
+    let whole = contents(&workplace.output());
+    fs::remove_dir_all(workplace.output()).unwrap();
+    for delay in [1, 5, 10, 20, 40, 80] {
+        let mut child = workplace.command(&[]).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if workplace.output().exists() {
+            assert_eq!(contents(&workplace.output()), whole, "killed after {delay} ms");
+            fs::remove_dir_all(workplace.output()).unwrap();
+        }
+    }
+    workplace.run_well(&[]);
+    assert_eq!(contents(&workplace.output()), whole);
+    assert_eq!(fs::read_dir(workplace.0.path()).unwrap().count(), 2, "no scratch is left");
+}
+
+#[test]
+fn what_cannot_work_is_said_with_a_hint_and_an_exit_code() {
+    let empty = Workplace::new();
+    let cases: [(&Workplace, &[&str], i32, &str); 5] = [
+        (&empty, &[], 1, "has 0 class folders; 2 to 256 are possible"),
+        (&Workplace::with_letters(3), &["--valid-fraction", "1"], 2, "leave nothing to train on"),
+        (&Workplace::with_letters(3), &["--valid-fraction", "2"], 2, "a share is a number from 0 to 1"),
+        (&Workplace::with_letters(3), &["--test-fraction", "0"], 1, "split has no image"),
+        (&Workplace::with_letters(3), &["--threads", "0"], 2, "--threads"),
+    ];
+    for (workplace, arguments, code, expected) in cases {
+        let output = workplace.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert!(!workplace.output().exists());
+    }
+}
+
+#[test]
+fn quiet_says_nothing_and_verbose_names_the_rejected() {
+    let workplace = Workplace::with_letters(60);
+    workplace.file("A/empty.png", b"");
+    assert_eq!(stderr(&workplace.run(&["-q"])), "");
+    assert!(stderr(&workplace.run(&["-v"])).contains("A/empty.png: it is empty"));
+}
