@@ -1,0 +1,26 @@
+use terminal::Failure;
+
+use crate::onnx::MOST_BYTES;
+
+/// Why a checkpoint cannot be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The checkpoint cannot be read or is not its run's, or the model cannot be written.
+    #[error(transparent)]
+    Artifact(#[from] artifacts::Error),
+    /// Protocol buffers end at 2 GiB.
+    #[error("the model would have {bytes} bytes; an ONNX file holds at most {MOST_BYTES}")]
+    TooLarge {
+        /// The size of the file.
+        bytes: usize,
+    },
+}
+
+impl Failure for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Artifact(error) => error.hint(),
+            Self::TooLarge { .. } => Some("train a network with smaller hidden layers".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A checkpoint to an ONNX model that needs no code of ours.
+//!
+//! The model takes `images`, `u8 [N, H, W]`, standardises them inside its graph, and gives `logits` and
+//! `probabilities`, `f32 [N, C]`; its metadata holds the class names and the provenance. The same checkpoint and version
+//! give the same bytes.
+
+mod error;
+mod graph;
+mod onnx;
+mod options;
+mod summary;
+
+use std::io::Write as _;
+
+use artifacts::{Checkpoint, Digest, ModelMetadata, Provenance, RunDirectory, TrainingRecord};
+pub use error::Error;
+pub use options::Options;
+use terminal::Console;
+
+use crate::graph::Graph;
+
+/// Exports the checkpoint that `options` names.
+///
+/// # Errors
+/// See [`Error`]. A model that was there before stays.
+pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let (input, output) = options.paths();
+    let (checkpoint, digest) = Checkpoint::read(&input)?;
+    if let Some(run) = &options.run {
+        check_against_training(&RunDirectory::new(run), digest, console)?;
+    }
+
+    let graph = Graph::of(&checkpoint);
+    let model = onnx::encode(&graph, &metadata(checkpoint, digest));
+    if model.len() > onnx::MOST_BYTES {
+        return Err(Error::TooLarge { bytes: model.len() });
+    }
+    artifacts::write_file(&output, |writer| writer.write_all(&model))?;
+
+    console.table(&summary::table(&graph));
+    console.say(summary::line(&graph, model.len()));
+    console.data(format!("model {}", output.display()));
+    Ok(())
+}
+
+/// The checkpoint of a finished run is the one that its `training.json` names.
+fn check_against_training(run: &RunDirectory, found: Digest, console: &Console) -> Result<(), Error> {
+    let record_path = run.training_record();
+    if !record_path.exists() {
+        console.warn(format!("`{}` is not finished: it has no training.json yet", run.path().display()));
+        return Ok(());
+    }
+    let (record, _) = artifacts::read_json::<TrainingRecord>(&record_path)?;
+    if record.checkpoint != found {
+        let (path, recorded) = (run.checkpoint(), record.checkpoint);
+        return Err(artifacts::Error::Digest { path, found, recorded_by: record_path, recorded }.into());
+    }
+    Ok(())
+}
+
+fn metadata(checkpoint: Checkpoint, digest: Digest) -> ModelMetadata {
+    let export = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .with_argument("ir_version", onnx::IR_VERSION)
+        .with_argument("opset", onnx::OPSET)
+        .with_input("checkpoint.safetensors", digest);
+    ModelMetadata {
+        schema_version: ModelMetadata::SCHEMA_VERSION,
+        model: checkpoint.model,
+        checkpoint: digest,
+        training: checkpoint.provenance,
+        export,
+    }
+}

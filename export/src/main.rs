@@ -1,0 +1,27 @@
+//! `export`: a checkpoint to an ONNX model. See the library for what it does.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use export::Options;
+use terminal::{Console, Verbosity};
+
+/// Write a trained checkpoint as an ONNX model
+///
+/// The model takes images of bytes, `u8 [N, H, W]`, as they are: standardisation is part of its graph. It gives `logits`
+/// and `probabilities`, `f32 [N, C]`. Class names and provenance stand in its metadata. Any onnxruntime from 1.12 on
+/// opens it.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.verbosity);
+    console.finish(export::run(&arguments.options, &console))
+}

@@ -1,0 +1,30 @@
+use std::path::PathBuf;
+
+use artifacts::RunDirectory;
+
+/// What `export` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folder of a training run: its checkpoint.safetensors becomes its model.onnx
+    #[arg(long, value_name = "DIR", required_unless_present = "checkpoint", conflicts_with_all = ["checkpoint", "output"])]
+    pub run: Option<PathBuf>,
+
+    /// Checkpoint to export, instead of a run's
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Model to write, with --checkpoint
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    pub output: Option<PathBuf>,
+}
+
+impl Options {
+    /// The checkpoint and the model.
+    pub(crate) fn paths(&self) -> (PathBuf, PathBuf) {
+        let run = RunDirectory::new(self.run.clone().unwrap_or_default());
+        (
+            self.checkpoint.clone().unwrap_or_else(|| run.checkpoint()),
+            self.output.clone().unwrap_or_else(|| run.model()),
+        )
+    }
+}

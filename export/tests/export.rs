@@ -1,0 +1,204 @@
+//! Drives the `export` binary on checkpoints that the tests write.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::fs;
+
+use artifacts::{
+    Checkpoint, Digest, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
+};
+use assert_cmd::Command;
+use ndarray::{Array1, Array2};
+use onnx_rs::ast::{DataType, Graph, OpType};
+use tempfile::TempDir;
+
+fn checkpoint(hidden: &[usize]) -> Checkpoint {
+    let model = ModelDescription {
+        classes: vec!["A".into(), "\"é\"".into(), "B C".into()],
+        height: 3,
+        width: 4,
+        mean: 0.4,
+        standard_deviation: 0.45,
+        hidden: hidden.to_vec(),
+    };
+    let sizes = model.sizes();
+    let layers = sizes
+        .windows(2)
+        .map(|ends| LinearLayer {
+            weight: Array2::from_shape_fn((ends[1], ends[0]), |(o, i)| (o as f32 - i as f32) / 8.0),
+            bias: Array1::from_shape_fn(ends[1], |o| -(o as f32)),
+        })
+        .collect();
+    Checkpoint { model, provenance: Provenance::new("train", "0.1.0").with_seed(7), layers }
+}
+
+/// `runs/NAME` of a finished training.
+fn finished_run(folder: &TempDir, checkpoint: &Checkpoint) -> RunDirectory {
+    let run = RunDirectory::new(folder.path().join("run"));
+    let digest = checkpoint.write(&run.checkpoint()).unwrap();
+    let record = TrainingRecord {
+        provenance: checkpoint.provenance.clone(),
+        model: checkpoint.model.clone(),
+        epochs: 1,
+        kept_epoch: 1,
+        valid_loss: 0.5,
+        valid_accuracy: 0.75,
+        checkpoint: digest,
+        metrics: Digest::of(b""),
+        reference_logits: Digest::of(b""),
+    };
+    artifacts::write_json(&run.training_record(), &record).unwrap();
+    run
+}
+
+fn export() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_export"))
+}
+
+fn export_run(run: &RunDirectory) -> assert_cmd::assert::Assert {
+    export().arg("--run").arg(run.path()).assert()
+}
+
+fn stderr(assert: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+fn operations<'a>(graph: &'a Graph<'_>) -> Vec<(&'a str, &'a str)> {
+    graph.node.iter().map(|node| (node.name, node.op_type.as_str())).collect()
+}
+
+#[test]
+fn the_graph_is_the_network_behind_its_standardisation() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    export_run(&run).success().stdout(format!("model {}\n", run.model().display()));
+
+    let bytes = fs::read(run.model()).unwrap();
+    let model = onnx_rs::parse(&bytes).unwrap();
+    assert_eq!((model.producer_name, model.producer_version), ("export", env!("CARGO_PKG_VERSION")));
+    let graph = model.graph.as_ref().unwrap();
+    assert_eq!(
+        operations(graph),
+        [
+            ("standardise.flatten", "Flatten"),
+            ("standardise.cast", "Cast"),
+            ("standardise.multiply", "Mul"),
+            ("standardise.add", "Add"),
+            ("0.linear", "Gemm"),
+            ("1.relu", "Relu"),
+            ("2.linear", "Gemm"),
+            ("softmax", "Softmax"),
+        ]
+    );
+    let weight = graph.get_initializer("0.weight").unwrap();
+    assert_eq!((weight.dims(), weight.data_type()), (&[5, 12][..], DataType::Float));
+    let expected: Vec<f32> = checkpoint(&[5]).layers[0].weight.iter().copied().collect();
+    assert_eq!(weight.as_f32().unwrap().as_ref(), expected);
+    let outputs: Vec<_> = graph.output.iter().map(|output| output.name).collect();
+    assert_eq!((graph.input[0].name, outputs), ("images", vec!["logits", "probabilities"]));
+}
+
+#[test]
+fn a_network_without_hidden_layers_is_exported_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[]));
+    export_run(&run).success();
+    let bytes = fs::read(run.model()).unwrap();
+    let model = onnx_rs::parse(&bytes).unwrap();
+    let nodes = &model.graph.as_ref().unwrap().node;
+    assert_eq!(nodes.iter().filter(|node| node.op_type == OpType::Gemm).count(), 1);
+    assert_eq!(nodes[4].output, ["logits"]);
+}
+
+#[test]
+fn the_metadata_names_the_classes_and_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    export_run(&run).success();
+    let bytes = fs::read(run.model()).unwrap();
+    let model = onnx_rs::parse(&bytes).unwrap();
+    let look_up =
+        |key: &str| model.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.to_owned());
+    let metadata = ModelMetadata::from_entries(look_up).unwrap();
+    let (expected, digest) = Checkpoint::read(&run.checkpoint()).unwrap();
+    assert_eq!((metadata.model, metadata.training), (expected.model, expected.provenance));
+    assert_eq!((metadata.checkpoint, metadata.export.inputs["checkpoint.safetensors"]), (digest, digest));
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_bytes_in_any_folder() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let models = folders.each_ref().map(|folder| {
+        let run = finished_run(folder, &checkpoint(&[6, 5]));
+        export_run(&run).success();
+        fs::read(run.model()).unwrap()
+    });
+    assert!(models[0] == models[1]);
+
+    let elsewhere = folders[0].path().join("new folder/elsewhere.onnx");
+    let checkpoint = RunDirectory::new(folders[0].path().join("run")).checkpoint();
+    export().arg("--checkpoint").arg(checkpoint).arg("--output").arg(&elsewhere).assert().success();
+    assert!(fs::read(elsewhere).unwrap() == models[0]);
+}
+
+#[test]
+fn the_table_lists_every_node_and_quiet_leaves_only_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    let text = stderr(&export_run(&run).success());
+    assert!(
+        text.contains("│ 0.linear             ┆ Gemm        ┆ 0.output      ┆ [N, 5]  ┆         65 ┆   260 │"),
+        "{text}"
+    );
+    assert!(text.contains("export: 8 nodes, 85 parameters"), "{text}");
+    export().arg("-q").arg("--run").arg(run.path()).assert().success().stderr("");
+}
+
+#[test]
+fn a_checkpoint_that_is_not_the_run_s_is_refused_and_the_old_model_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    export_run(&run).success();
+    let before = fs::read(run.model()).unwrap();
+    checkpoint(&[6]).write(&run.checkpoint()).unwrap();
+    let text = stderr(&export_run(&run).failure().code(1));
+    assert!(
+        text.contains("training.json` recorded") && text.contains("hint:") && text.contains("make train"),
+        "{text}"
+    );
+    assert!(fs::read(run.model()).unwrap() == before);
+}
+
+#[test]
+fn an_unfinished_run_is_exported_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    fs::remove_file(run.training_record()).unwrap();
+    let text = stderr(&export_run(&run).success());
+    assert!(text.contains("warning:") && text.contains("is not finished"), "{text}");
+}
+
+#[test]
+fn a_missing_or_broken_checkpoint_is_an_error_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::new(folder.path());
+    let text = stderr(&export_run(&run).failure().code(1));
+    assert!(text.contains("cannot read") && text.contains("hint:") && text.contains("make train"), "{text}");
+
+    fs::write(run.checkpoint(), "not a checkpoint").unwrap();
+    let text = stderr(&export_run(&run).failure().code(1));
+    assert!(text.contains("is not a valid checkpoint") && text.contains("hint:"), "{text}");
+    assert!(!run.model().exists());
+}
+
+#[test]
+fn arguments_that_do_not_fit_together_exit_2() {
+    for arguments in [
+        vec![],
+        vec!["--output", "m.onnx"],
+        vec!["--checkpoint", "c.safetensors"],
+        vec!["--run", "r", "--checkpoint", "c.safetensors", "--output", "m.onnx"],
+        vec!["--run", "r", "--output", "m.onnx"],
+    ] {
+        export().args(&arguments).assert().failure().code(2);
+    }
+}
