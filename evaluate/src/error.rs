@@ -1,0 +1,166 @@
+use std::path::PathBuf;
+
+use artifacts::{Digest, SplitName};
+use terminal::Failure;
+
+use crate::library::OLDEST_MINOR;
+use crate::parity::LIMIT;
+
+/// Why a model cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file between the stages cannot be read or written, or is not what it should be.
+    #[error(transparent)]
+    Artifact(#[from] artifacts::Error),
+
+    /// Nobody said where ONNX Runtime is.
+    #[error("no ONNX Runtime library is named: neither --onnxruntime nor ORT_DYLIB_PATH is set")]
+    NoLibrary,
+    /// There is no such library, or the system does not load it.
+    #[error("cannot load the ONNX Runtime library `{}`", path.display())]
+    Library {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The system's reason.
+        source: libloading::Error,
+    },
+    /// It is a library, but another one.
+    #[error("`{}` is not ONNX Runtime: {reason}", path.display())]
+    NotOnnxRuntime {
+        /// The library.
+        path: PathBuf,
+        /// What gave it away.
+        reason: String,
+    },
+    /// It is too old for what is asked of it.
+    #[error("`{}` is ONNX Runtime {found}, but 1.{OLDEST_MINOR} or a later 1.x is needed", path.display())]
+    LibraryVersion {
+        /// The library.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// ONNX Runtime refused.
+    #[error("ONNX Runtime cannot {action}")]
+    Runtime {
+        /// What was asked of it, as an infinitive.
+        action: &'static str,
+        /// Its reason.
+        source: ort::Error,
+    },
+
+    /// ONNX Runtime does not take the model.
+    #[error("ONNX Runtime cannot open the model `{}`", path.display())]
+    Model {
+        /// The model.
+        path: PathBuf,
+        /// Its reason.
+        source: ort::Error,
+    },
+    /// The model takes or gives something else than `export` writes.
+    #[error("`{}` has {found}, but {expected} was expected", path.display())]
+    Interface {
+        /// The model.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// The model was exported from another checkpoint than the run's.
+    #[error(
+        "`{}` was exported from the checkpoint {exported}, but the run's training ended with {trained}", path.display()
+    )]
+    StaleModel {
+        /// The model.
+        path: PathBuf,
+        /// The digest in its metadata.
+        exported: Digest,
+        /// The digest in `training.json`.
+        trained: Digest,
+    },
+    /// The model tells other classes apart than the data's.
+    #[error("the model's classes are {}, but those of data set `{dataset}` are {}", model.join(", "), data.join(", "))]
+    Classes {
+        /// The data set's name.
+        dataset: String,
+        /// The model's, in the order of the logits.
+        model: Vec<String>,
+        /// The data's, in the order of the labels.
+        data: Vec<String>,
+    },
+    /// The model takes images of another size than the data's.
+    #[error(
+        "the model takes images of {}x{} pixels, but those of data set `{dataset}` have {}x{}",
+        model[0], model[1], data[0], data[1]
+    )]
+    ImageSize {
+        /// The data set's name.
+        dataset: String,
+        /// Height and width that the model takes.
+        model: [usize; 2],
+        /// Height and width of the data's images.
+        data: [usize; 2],
+    },
+    /// The reference logits are not the first validation images'.
+    #[error("`{}` has {found:?} logits, but {expected:?} were expected for this model and validation split", path.display())]
+    ReferenceShape {
+        /// The reference logits.
+        path: PathBuf,
+        /// Their rows and columns.
+        found: [usize; 2],
+        /// The rows and columns that were expected.
+        expected: [usize; 2],
+    },
+
+    /// The exported model computes something else than the trainer did.
+    #[error(
+        "the model's logits differ from the trainer's by {relative:.3e} of the largest on {images} validation images; \
+         at most {LIMIT:e} is allowed"
+    )]
+    Parity {
+        /// How many images were compared.
+        images: usize,
+        /// The largest difference.
+        relative: f64,
+    },
+    /// There is nothing to judge on.
+    #[error("the {split} split of data set `{dataset}` has no image")]
+    EmptySplit {
+        /// The data set's name.
+        dataset: String,
+        /// Which split.
+        split: SplitName,
+    },
+    /// A number overflowed on the way through the network.
+    #[error("the model's logits for image {row} of the {split} split are not finite")]
+    NotFinite {
+        /// Which image.
+        row: usize,
+        /// Which split.
+        split: SplitName,
+    },
+}
+
+impl Failure for Error {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Artifact(error) => return error.hint(),
+            Self::NoLibrary | Self::Library { .. } | Self::NotOnnxRuntime { .. } | Self::LibraryVersion { .. } => {
+                "run `make onnxruntime`, which unpacks the pinned one, and name that with --onnxruntime; or set \
+                 ORT_DYLIB_PATH to the libonnxruntime of your own"
+                    .to_owned()
+            }
+            Self::Model { .. } | Self::Interface { .. } | Self::StaleModel { .. } => {
+                "export the checkpoint again: run `make export`, or `export --run` with this run".to_owned()
+            }
+            Self::Classes { .. } | Self::ImageSize { .. } => {
+                "name the data set that the model was trained on with --dataset".to_owned()
+            }
+            Self::ReferenceShape { .. } => "train again: run `make train`".to_owned(),
+            Self::Parity { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
+            Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
+            Self::Runtime { .. } | Self::NotFinite { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! `evaluate`: judges an ONNX model on images that it has not seen. See the library for what it does.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use evaluate::Options;
+use terminal::{Console, Verbosity};
+
+/// Judge a run's ONNX model on the test split with onnxruntime
+///
+/// Compares the model's logits with the trainer's own first, then classifies the split and writes a report: accuracy
+/// with its 95 % Wilson interval, the confusion matrix, and for each class prior, recall (sensitivity), false alarm
+/// rate, precision (posterior) and F1. Times go to a file of their own, so the report is the same bytes each time.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.verbosity);
+    make_onnxruntime_heard();
+    console.finish(evaluate::run(&arguments.options, &console))
+}
+
+/// onnxruntime's own warnings and errors, which `ort` hands on as events, go to stderr.
+fn make_onnxruntime_heard() {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_target(true)
+        .without_time()
+        .init();
+}

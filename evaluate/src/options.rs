@@ -1,0 +1,84 @@
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use artifacts::SplitName;
+
+/// What `evaluate` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folder of a training run, with the model.onnx that `export` wrote
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+
+    /// Folder of the shards, with the dataset.json that `preprocess` wrote
+    #[arg(long, value_name = "DIR")]
+    pub dataset: PathBuf,
+
+    /// Folder for the report [default: `report` in the run's folder]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// Which images to judge on
+    #[arg(long, value_enum, default_value_t = JudgedSplit::Test)]
+    pub split: JudgedSplit,
+
+    /// Images in a batch
+    #[arg(long, value_name = "IMAGES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch_size: u32,
+
+    /// Threads that compute; the report does not depend on it [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// What computes
+    #[arg(long, value_enum, default_value_t = Provider::Auto)]
+    pub provider: Provider,
+
+    /// The library of ONNX Runtime, as libonnxruntime.so
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", value_parser = clap::value_parser!(OsString))]
+    pub onnxruntime: Option<OsString>,
+}
+
+/// A split that a model may be judged on: never the one that it was fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum JudgedSplit {
+    /// Images that had no part in training
+    Test,
+    /// Images that decided when training stopped
+    Valid,
+}
+
+/// What computes. An accelerator's provider is added here and in `Runtime::session`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Provider {
+    /// The fastest that this build and this machine have
+    Auto,
+    /// The processor
+    Cpu,
+}
+
+impl Options {
+    /// How many threads compute.
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
+    }
+
+    /// How many images are in a batch.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size as usize
+    }
+}
+
+impl From<JudgedSplit> for SplitName {
+    fn from(split: JudgedSplit) -> Self {
+        match split {
+            JudgedSplit::Test => Self::Test,
+            JudgedSplit::Valid => Self::Valid,
+        }
+    }
+}

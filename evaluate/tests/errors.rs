@@ -1,0 +1,235 @@
+//! Drives the `evaluate` binary into each of its errors.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::{env, fs};
+
+use artifacts::Provenance;
+use onnx_rs::ast::DataType;
+use support::{Example, ModelForm, stderr};
+
+fn example() -> Example {
+    Example::new(&["A", "B", "C"], &[(0, 0), (1, 1), (2, 0)])
+}
+
+/// The binary exits 1, says this, and leaves no report.
+fn assert_refused(example: &Example, expected: &[&str]) {
+    let text = stderr(&example.evaluate().assert().failure().code(1));
+    for part in expected {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(!example.report().exists());
+}
+
+fn assert_library_refused(library: &Path, expected: &[&str]) {
+    let text = stderr(&example().write().evaluate().arg("--onnxruntime").arg(library).assert().failure().code(1));
+    for part in expected.iter().chain(&["hint: run `make onnxruntime`"]) {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+/// Compiles a library in the working folder of a test.
+fn compile(folder: &Path, code: &str) -> PathBuf {
+    let (source, library) = (folder.join("library.rs"), folder.join("libonnxruntime.so"));
+    fs::write(&source, code).unwrap();
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let status = Process::new(rustc)
+        .args(["--edition", "2024", "--crate-type", "cdylib", "-C", "panic=abort", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(status.unwrap().success());
+    library
+}
+
+#[test]
+fn no_library_is_an_error_with_a_hint() {
+    let example = example().write();
+    for value in [None, Some("")] {
+        let mut command = example.evaluate();
+        match value {
+            None => command.env_remove("ORT_DYLIB_PATH"),
+            Some(value) => command.env("ORT_DYLIB_PATH", value),
+        };
+        let text = stderr(&command.assert().failure().code(1));
+        assert!(text.contains("error: no ONNX Runtime library is named"), "{text}");
+        assert!(text.contains("hint: run `make onnxruntime`"), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_library_and_a_text_file_are_errors_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("libonnxruntime.so");
+    assert_library_refused(&missing, &["cannot load the ONNX Runtime library", "caused by:"]);
+    fs::write(&missing, "not a library").unwrap();
+    assert_library_refused(&missing, &["cannot load the ONNX Runtime library", "caused by:"]);
+}
+
+#[test]
+fn a_library_that_is_not_onnxruntime_is_an_error_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = compile(folder.path(), "#[unsafe(no_mangle)] pub extern \"C\" fn something_else() {}");
+    assert_library_refused(&library, &["is not ONNX Runtime: it has no function `OrtGetApiBase`"]);
+}
+
+#[test]
+fn an_older_library_is_an_error_that_names_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = r#"
+        use std::ffi::{c_char, c_void};
+        #[repr(C)]
+        pub struct Base {
+            api: unsafe extern "C" fn(u32) -> *const c_void,
+            version: unsafe extern "C" fn() -> *const c_char,
+        }
+        unsafe extern "C" fn api(_version: u32) -> *const c_void { std::ptr::null() }
+        unsafe extern "C" fn version() -> *const c_char { c"1.17.3".as_ptr() }
+        static BASE: Base = Base { api, version };
+        #[unsafe(no_mangle)]
+        pub extern "C" fn OrtGetApiBase() -> *const Base { &BASE }
+    "#;
+    let library = compile(folder.path(), code);
+    assert_library_refused(&library, &["is ONNX Runtime 1.17.3, but 1.24 or a later 1.x is needed"]);
+}
+
+#[test]
+fn a_library_is_found_from_the_working_folder() {
+    let example = example().write();
+    let library = PathBuf::from(support::library());
+    let (folder, name) = (library.parent().unwrap(), library.file_name().unwrap());
+    example.evaluate().current_dir(folder).env("ORT_DYLIB_PATH", name).assert().success();
+}
+
+#[test]
+fn a_missing_model_and_one_that_is_no_model_are_errors_with_a_hint() {
+    let example = example().write();
+    fs::remove_file(example.run().model()).unwrap();
+    assert_refused(&example, &["cannot read", "model.onnx", "hint:", "make export"]);
+    fs::write(example.run().model(), "not a model").unwrap();
+    assert_refused(&example, &["cannot open the model", "caused by:", "hint:", "make export"]);
+}
+
+#[test]
+fn a_model_without_our_metadata_is_refused() {
+    let example = example().write();
+    let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    metadata.schema_version = 9;
+    example.write_model(&metadata, &ModelForm::default());
+    assert_refused(&example, &["is not a valid exported model", "schema version 9", "make export"]);
+}
+
+#[test]
+fn a_model_with_other_inputs_or_outputs_is_refused() {
+    let example = example().write();
+    let metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    for (form, expected) in [
+        (ModelForm { input: "pixels", ..ModelForm::default() }, "has no `images`, but `images` of"),
+        (ModelForm { input_type: DataType::Float, ..ModelForm::default() }, "has `images` of type"),
+        (ModelForm { logits: "scores", ..ModelForm::default() }, "has no `logits`"),
+    ] {
+        example.write_model(&metadata, &form);
+        assert_refused(&example, &[expected, "hint:", "make export"]);
+    }
+}
+
+#[test]
+fn a_model_of_an_older_checkpoint_is_refused() {
+    let example = example().write();
+    let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    metadata.checkpoint = artifacts::Digest::of(b"older");
+    example.write_model(&metadata, &ModelForm::default());
+    assert_refused(&example, &["was exported from the checkpoint", "hint: export the checkpoint again"]);
+}
+
+#[test]
+fn data_of_other_classes_is_refused() {
+    let mut example = example().write();
+    example.classes.swap(0, 1);
+    example.write_dataset("example");
+    let expected = "the model's classes are A, B, C, but those of data set `example` are B, A, C";
+    assert_refused(&example, &[expected, "hint:", "--dataset"]);
+}
+
+#[test]
+fn data_of_another_image_size_is_refused() {
+    let example = example().write();
+    let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    metadata.model.height = 1;
+    metadata.model.width = 4;
+    example.write_model(&metadata, &ModelForm { height: 1, width: 4, ..ModelForm::default() });
+    assert_refused(&example, &["takes images of 1x4 pixels, but those of data set `example` have 2x2"]);
+}
+
+#[test]
+fn logits_that_differ_from_the_trainer_s_are_refused() {
+    let mut example = example();
+    example.error_in_reference = 0.01; // Of 4, the largest logit.
+    let example = example.write();
+    assert_refused(
+        &example,
+        &["differ from the trainer's by 2.4", "e-3 of the largest on 40 validation images", "1e-4"],
+    );
+}
+
+#[test]
+fn reference_logits_that_are_not_the_training_s_are_refused() {
+    let example = example().write();
+    fs::copy(example.shards().join("valid/images.npy-0"), example.run().reference_logits()).unwrap();
+    assert_refused(&example, &["reference-logits.npy` is not a valid", "hint:", "make train"]);
+
+    let logits = ndarray::Array2::zeros((40, 3));
+    artifacts::reference_logits::write(&example.run().reference_logits(), &logits).unwrap();
+    assert_refused(&example, &["reference-logits.npy` has SHA-256", "training.json` recorded", "make train"]);
+}
+
+#[test]
+fn reference_logits_of_other_images_are_refused() {
+    let mut example = example().write();
+    example.valid.pop();
+    let digest = example.write_dataset("example");
+    example.valid.push((0, 0));
+    example.write_training(&Provenance::new("train", "0.1.0").with_input("dataset.json", digest));
+    assert_refused(&example, &["has [40, 3] logits, but [39, 3] were expected", "hint:"]);
+}
+
+#[test]
+fn logits_that_are_not_finite_are_refused() {
+    let example = example().write();
+    example.write_dataset("another"); // So that parity does not find it first.
+    let metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    example.write_model(&metadata, &ModelForm { factor: f32::MAX, ..ModelForm::default() });
+    assert_refused(&example, &["the model's logits for image 0 of the test split are not finite"]);
+}
+
+#[test]
+fn a_split_without_images_is_refused() {
+    let example = Example::new(&["A", "B"], &[]).write();
+    assert_refused(&example, &["the test split of data set `example` has no image", "hint:"]);
+}
+
+#[test]
+fn a_changed_shard_is_refused() {
+    let example = example().write();
+    let shard = example.shards().join("test/images.npy-1");
+    let mut bytes = fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    assert_refused(&example, &["has SHA-256", "dataset.json` recorded"]);
+}
+
+#[test]
+fn an_unfinished_training_is_refused() {
+    let example = example().write();
+    fs::remove_file(example.run().training_record()).unwrap();
+    assert_refused(&example, &["cannot read", "training.json", "hint:", "make train"]);
+}
+
+#[test]
+fn wrong_arguments_exit_2() {
+    for arguments in [["--batch-size", "0"], ["--threads", "0"], ["--split", "train"], ["--provider", "tpu"]] {
+        example().evaluate().args(arguments).assert().failure().code(2);
+    }
+}

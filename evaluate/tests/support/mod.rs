@@ -1,0 +1,261 @@
+//! A run and a data set as small as they can be, whose every prediction the test decides.
+//!
+//! The network has one layer and logit `c` is the value of pixel `c`, so an image whose pixel `c` is the brightest is
+//! taken for class `c`.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file is a crate of its own and uses a part of this")]
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use artifacts::{
+    Dataset, Digest, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory, Shard, ShardFile,
+    Split, SplitName, Splits, TrainingRecord, reference_logits,
+};
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use ndarray::{Array1, Array2, Array3};
+use onnx_rs::ast::{
+    Attribute, AttributeType, DataType, Dimension, Graph, Model, Node, OpType, OperatorSetId, StringStringEntry,
+    TensorProto, TensorShape, TensorShapeDimension, TensorTypeProto, TypeProto, TypeValue, ValueInfo,
+};
+use tempfile::TempDir;
+
+/// Height and width of every image.
+pub const SIDE: usize = 2;
+const PIXELS: usize = SIDE * SIDE;
+
+/// The class of an image and the class that the model takes it for.
+pub type Pair = (u8, u8);
+
+/// `run/` and `shards/` in a folder of their own.
+pub struct Example {
+    pub folder: TempDir,
+    pub classes: Vec<String>,
+    pub valid: Vec<Pair>,
+    pub test: Vec<Pair>,
+    /// What the trainer is made to have computed, beside what the model computes.
+    pub error_in_reference: f32,
+}
+
+impl Example {
+    /// With these classes and test images, not written yet.
+    pub fn new(classes: &[&str], test: &[Pair]) -> Self {
+        let valid = (0..40).map(|row| ((row % 2) as u8, (row % 3 % 2) as u8)).collect();
+        let classes = classes.iter().map(|&class| class.to_owned()).collect();
+        Self { folder: tempfile::tempdir().unwrap(), classes, valid, test: test.to_vec(), error_in_reference: 0.0 }
+    }
+
+    pub fn run(&self) -> RunDirectory {
+        RunDirectory::new(self.folder.path().join("run"))
+    }
+
+    pub fn shards(&self) -> PathBuf {
+        self.folder.path().join("shards")
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.run().report().join("report.json")
+    }
+
+    pub fn description(&self) -> ModelDescription {
+        ModelDescription {
+            classes: self.classes.clone(),
+            height: SIDE,
+            width: SIDE,
+            mean: 0.0,
+            standard_deviation: 1.0 / 255.0,
+            hidden: vec![],
+        }
+    }
+
+    /// Writes all files.
+    pub fn write(self) -> Self {
+        let dataset = self.write_dataset("example");
+        let training = Provenance::new("train", "0.1.0").with_input(Dataset::FILE_NAME, dataset);
+        self.write_training(&training);
+        self.write_model(&self.metadata(&training), &ModelForm::default());
+        self
+    }
+
+    pub fn metadata(&self, training: &Provenance) -> ModelMetadata {
+        ModelMetadata {
+            schema_version: ModelMetadata::SCHEMA_VERSION,
+            model: self.description(),
+            checkpoint: Digest::of(b"checkpoint"),
+            training: training.clone(),
+            export: Provenance::new("export", "0.1.0"),
+        }
+    }
+
+    pub fn write_training(&self, provenance: &Provenance) {
+        let pixels: Vec<_> =
+            self.valid.iter().take(reference_logits::ROWS).flat_map(|&(_, seen)| image(seen)).collect();
+        let pixels = Array2::from_shape_vec((pixels.len() / PIXELS, PIXELS), pixels).unwrap();
+        let mut logits =
+            Array2::from_shape_fn((pixels.nrows(), self.classes.len()), |(row, class)| f32::from(pixels[[row, class]]));
+        logits[[0, 0]] += self.error_in_reference;
+        let record = TrainingRecord {
+            provenance: provenance.clone(),
+            model: self.description(),
+            epochs: 1,
+            kept_epoch: 1,
+            valid_loss: 0.5,
+            valid_accuracy: 0.5,
+            checkpoint: Digest::of(b"checkpoint"),
+            metrics: Digest::of(b"metrics"),
+            reference_logits: reference_logits::write(&self.run().reference_logits(), &logits).unwrap(),
+        };
+        artifacts::write_json(&self.run().training_record(), &record).unwrap();
+    }
+
+    /// Writes `dataset.json` and the shards; returns the digest of the former.
+    pub fn write_dataset(&self, name: &str) -> Digest {
+        let split = |split: SplitName, pairs: &[Pair]| {
+            // Two shards, so that a batch can reach over an end.
+            let (first, second) = pairs.split_at(pairs.len() / 3);
+            let shards = [first, second].into_iter().enumerate();
+            let shards = shards.filter(|(_, pairs)| !pairs.is_empty());
+            Split {
+                images: pairs.len(),
+                images_by_class: (0..self.classes.len())
+                    .map(|class| pairs.iter().filter(|&&(label, _)| usize::from(label) == class).count())
+                    .collect(),
+                shards: shards.map(|(number, pairs)| self.write_shard(split, number, pairs)).collect(),
+            }
+        };
+        let dataset = Dataset {
+            provenance: Provenance::new("preprocess", "0.1.0"),
+            name: name.to_owned(),
+            classes: self.classes.clone(),
+            height: SIDE,
+            width: SIDE,
+            mean: 0.0,
+            standard_deviation: 1.0 / 255.0,
+            splits: Splits {
+                train: split(SplitName::Train, &[(0, 0)]),
+                valid: split(SplitName::Valid, &self.valid),
+                test: split(SplitName::Test, &self.test),
+            },
+            fonts: Fonts::default(),
+            removed: RemovedCounts::default(),
+            removed_list: Digest::of(b""),
+            converted: [].into(),
+            rejected: vec![],
+        };
+        artifacts::write_json(&self.shards().join(Dataset::FILE_NAME), &dataset).unwrap()
+    }
+
+    fn write_shard(&self, split: SplitName, number: usize, pairs: &[Pair]) -> Shard {
+        let pixels = pairs.iter().flat_map(|&(_, seen)| image(seen)).collect();
+        let images = Array3::from_shape_vec((pairs.len(), SIDE, SIDE), pixels).unwrap();
+        let labels: Array1<u8> = pairs.iter().map(|&(label, _)| label).collect();
+        let names: String = (0..pairs.len()).map(|row| format!("{number}/{row}.png\n")).collect();
+        let write = |what: &str, bytes: Vec<u8>| {
+            let path = format!("{split}/{what}-{number}");
+            let write = |writer: &mut dyn std::io::Write| writer.write_all(&bytes);
+            let sha256 = artifacts::write_file(&self.shards().join(&path), |writer| write(writer)).unwrap();
+            ShardFile { path, sha256 }
+        };
+        Shard {
+            rows: pairs.len(),
+            images: write("images.npy", artifacts::shard_bytes(&images)),
+            labels: write("labels.npy", artifacts::shard_bytes(&labels)),
+            names: write("names.txt", names.into_bytes()),
+        }
+    }
+
+    pub fn write_model(&self, metadata: &ModelMetadata, form: &ModelForm) {
+        write_model(&self.run().model(), metadata, form);
+    }
+
+    pub fn evaluate(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evaluate"));
+        command.env("ORT_DYLIB_PATH", library()).env("NO_COLOR", "1");
+        command.arg("--run").arg(self.run().path()).arg("--dataset").arg(self.shards());
+        command
+    }
+}
+
+/// The library that the tests run with.
+pub fn library() -> OsString {
+    env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).expect(
+        "ORT_DYLIB_PATH is not set: these tests need ONNX Runtime. Run them with `make test`, which unpacks it, or set \
+         the variable to a libonnxruntime",
+    )
+}
+
+pub fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+pub fn read_report(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// An image that the model takes for `class`, by one grey level.
+fn image(class: u8) -> [u8; PIXELS] {
+    let mut pixels = [3; PIXELS];
+    pixels[usize::from(class)] = 4;
+    pixels
+}
+
+/// How a model departs from what `export` writes.
+pub struct ModelForm {
+    pub input: &'static str,
+    pub input_type: DataType,
+    pub logits: &'static str,
+    pub factor: f32,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Default for ModelForm {
+    fn default() -> Self {
+        Self { input: "images", input_type: DataType::Uint8, logits: "logits", factor: 1.0, height: SIDE, width: SIDE }
+    }
+}
+
+fn write_model(path: &Path, metadata: &ModelMetadata, form: &ModelForm) {
+    let classes = metadata.model.classes.len();
+    let weight = (0..classes).flat_map(|class| (0..PIXELS).map(move |pixel| if pixel == class { 1.0 } else { 0.0 }));
+    let weight = weight.map(|value: f32| value * form.factor).collect();
+    let integer = |name, i| vec![Attribute { name, r#type: AttributeType::Int, i, ..Attribute::default() }];
+    let node = |op_type, input: &[&'static str], output, attribute| Node {
+        name: output,
+        op_type,
+        input: input.to_vec(),
+        output: vec![output],
+        attribute,
+        ..Node::default()
+    };
+    let entries = metadata.to_entries();
+    let model = Model {
+        ir_version: 8,
+        opset_import: vec![OperatorSetId { domain: "", version: 17 }],
+        metadata_props: entries.iter().map(|(key, value)| StringStringEntry { key, value }).collect(),
+        graph: Some(Graph {
+            name: "pixels",
+            node: vec![
+                node(OpType::Flatten, &[form.input], "flat", integer("axis", 1)),
+                node(OpType::Cast, &["flat"], "cast", integer("to", 1)),
+                node(OpType::Gemm, &["cast", "weight"], form.logits, integer("transB", 1)),
+                node(OpType::Softmax, &[form.logits], "probabilities", integer("axis", -1)),
+            ],
+            initializer: vec![TensorProto::from_f32("weight", vec![classes as i64, PIXELS as i64], weight)],
+            input: vec![value(form.input, form.input_type, &[form.height, form.width])],
+            output: [form.logits, "probabilities"].map(|name| value(name, DataType::Float, &[classes])).into(),
+            ..Graph::default()
+        }),
+        ..Model::default()
+    };
+    std::fs::write(path, onnx_rs::encode(&model)).unwrap();
+}
+
+fn value(name: &'static str, elem_type: DataType, shape: &[usize]) -> ValueInfo<'static> {
+    let axes = [Dimension::Param("N")].into_iter().chain(shape.iter().map(|&size| Dimension::Value(size as i64)));
+    let dim = axes.map(|value| TensorShapeDimension { value, denotation: "" }).collect();
+    let tensor = TensorTypeProto { elem_type, shape: Some(TensorShape { dim }) };
+    let r#type = Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: "" });
+    ValueInfo { name, r#type, ..ValueInfo::default() }
+}
