@@ -12,7 +12,7 @@ use terminal::{Console, Verbosity};
 /// listed and left out; exact duplicates, leaks between the splits and images under two labels are removed. The splits
 /// are stratified by class and, where file names tell the font, no font is in two of them.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

@@ -1,0 +1,119 @@
+//! What an engine is: something that computes whole training steps.
+//!
+//! The trait is coarse so that an engine may fuse what it likes. Every engine must agree with the plain `f64` reference
+//! in the tests.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::cpu::CpuEngine;
+use crate::data::Data;
+use crate::error::Error;
+use crate::model::Mlp;
+use crate::options::{EngineName, Hyperparameters};
+
+/// Computes the steps of a training on its data.
+pub trait Engine {
+    /// What computes, for the person: "cpu, 2 threads".
+    fn description(&self) -> String;
+
+    /// Begins an epoch that sees the training rows in this order.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn begin_epoch(&mut self, order: &[u32]) -> Result<(), Error>;
+
+    /// One step of AdamW on the images at these places of the epoch's order: at least one, at most a batch.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn train_step(&mut self, places: Range<usize>, step: Step) -> Result<(), Error>;
+
+    /// Ends the epoch. Returns the mean loss of its images as they were trained, in nats.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn end_epoch(&mut self) -> Result<f64, Error>;
+
+    /// Judges the validation split with the present weights.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn validate(&mut self) -> Result<Validation, Error>;
+
+    /// The logits of the first `rows` validation images, `[rows, classes]`.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, Error>;
+
+    /// A copy of what a training consists of.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn state(&mut self) -> Result<State, Error>;
+
+    /// Continues from `state`, whose buffers have the model's number of parameters.
+    ///
+    /// # Errors
+    /// When a device fails.
+    fn set_state(&mut self, state: State) -> Result<(), Error>;
+}
+
+/// Which step it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Counted from 0 over the whole training.
+    pub index: u64,
+    /// The learning rate.
+    pub learning_rate: f64,
+}
+
+/// The weights with Adam's moments; each buffer is laid out as [`Mlp`] says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The weights and biases.
+    pub parameters: Vec<f32>,
+    /// Adam's running mean of the gradients.
+    pub exp_avg: Vec<f32>,
+    /// Adam's running mean of their squares.
+    pub exp_avg_sq: Vec<f32>,
+}
+
+impl State {
+    /// At the first step.
+    #[must_use]
+    pub fn first(parameters: Vec<f32>) -> Self {
+        let zeros = vec![0.0; parameters.len()];
+        Self { parameters, exp_avg: zeros.clone(), exp_avg_sq: zeros }
+    }
+}
+
+/// How good the present weights are on the validation split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// Mean cross entropy in nats.
+    pub loss: f64,
+    /// Share of images classified rightly.
+    pub accuracy: f64,
+}
+
+/// The engine of that name, with the first weights of the seed.
+///
+/// # Errors
+/// When the engine cannot start.
+pub fn create(
+    name: EngineName,
+    data: Arc<Data>,
+    model: &Mlp,
+    hyperparameters: &Hyperparameters,
+    threads: Option<u16>,
+) -> Result<Box<dyn Engine>, Error> {
+    match name {
+        EngineName::Auto | EngineName::Cpu => {
+            Ok(Box::new(CpuEngine::new(data, model.clone(), hyperparameters, threads)?))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use artifacts::SplitName;
+use terminal::Failure;
+
+/// Why a training fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An artifact cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] artifacts::Error),
+    /// The operating system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is nothing to train or to validate on.
+    #[error("the {split} split of `{}` has no image", folder.display())]
+    EmptySplit {
+        /// The folder of the data set.
+        folder: PathBuf,
+        /// The split.
+        split: SplitName,
+    },
+    /// The loss is no number any more.
+    #[error("training diverged: the loss of epoch {epoch} is {loss}")]
+    Diverged {
+        /// From 1.
+        epoch: usize,
+        /// The mean loss of its steps.
+        loss: f64,
+    },
+    /// `--resume` would continue another training.
+    #[error("`{}` is the state of another training:{}", path.display(), listed(differences))]
+    OtherTraining {
+        /// The state.
+        path: PathBuf,
+        /// What differs, each as `name: there, here`.
+        differences: Vec<String>,
+    },
+    /// The system starts no threads.
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The system's reason.
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+impl Failure for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Artifact(error) => error.hint(),
+            Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
+            Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
+            Self::OtherTraining { .. } => {
+                Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
+            }
+            Self::Io { .. } | Self::Threads { .. } => None,
+        }
+    }
+}
+
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}
+
+fn listed(differences: &[String]) -> String {
+    differences.iter().map(|difference| format!("\n  {difference}")).collect()
+}

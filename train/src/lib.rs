@@ -1,0 +1,183 @@
+//! Trains a multilayer perceptron on the shards.
+//!
+//! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
+//! trait ([`cpu`]), what a resumed training continues from in [`state`].
+
+pub mod cpu;
+pub mod data;
+pub mod engine;
+mod error;
+mod journal;
+pub mod model;
+mod options;
+pub mod random;
+pub mod schedule;
+mod show;
+pub mod state;
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use artifacts::{Checkpoint, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, reference_logits};
+use terminal::Console;
+
+use crate::data::Data;
+use crate::engine::{Engine, State, Step, Validation};
+pub use crate::error::Error;
+use crate::error::io_error;
+use crate::journal::Journal;
+use crate::model::Mlp;
+pub use crate::options::{EngineName, HiddenSizes, Hyperparameters, Options};
+use crate::schedule::LearningRate;
+use crate::state::{Kept, Progress};
+
+/// Trains on `options.dataset` and writes to `options.run`.
+///
+/// # Errors
+/// See [`Error`]. A training that fails or is killed leaves no `training.json`, and a state to resume from once its first
+/// epoch is over.
+pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let hyperparameters = &options.hyperparameters;
+    let data = Arc::new(Data::open(&options.dataset, !options.no_verify)?);
+    let description = data.describe_model(&hyperparameters.hidden);
+    let model = Mlp::new(&description.sizes());
+    let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
+    show::configuration(options, &data, engine.as_ref(), console);
+    show::summary(&model, console);
+
+    let run = RunDirectory::new(&options.run);
+    let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
+    remove_mark_of_completion(&run)?;
+    let mut journal = Journal::begin(&run, &progress.metrics)?;
+    while !progress.is_over(hyperparameters) {
+        let (metrics, timing) = train_epoch(progress.epochs() + 1, &data, engine.as_mut(), hyperparameters, console)?;
+        show::epoch(hyperparameters.epochs, &metrics, &timing, console);
+        let state = engine.state()?;
+        progress.add(metrics, &state, hyperparameters);
+        progress.write(&run.training_state(), hyperparameters, data.digest, &model, &state)?;
+        journal.add(&metrics, &timing)?;
+    }
+    finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)
+}
+
+/// The progress of the state in the run's folder where it is to be resumed and there is one, else none.
+fn begin(
+    run: &RunDirectory,
+    options: &Options,
+    data: &Data,
+    model: &Mlp,
+    engine: &mut dyn Engine,
+    console: &Console,
+) -> Result<Progress, Error> {
+    let path = run.training_state();
+    if options.resume && path.exists() {
+        let (progress, state) = Progress::read(&path, &options.hyperparameters, data.digest, model)?;
+        console.say(format!("train: resuming after epoch {}", progress.epochs()));
+        engine.set_state(state)?;
+        return Ok(progress);
+    }
+    if options.resume {
+        console.say(format!("train: no state to resume in `{}`: starting from the first epoch", run.path().display()));
+    }
+    Ok(Progress::default())
+}
+
+/// From here on, what an earlier training left in the folder is replaced.
+fn remove_mark_of_completion(run: &RunDirectory) -> Result<(), Error> {
+    let path = run.training_record();
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Trains an epoch, counted from 1, and validates.
+fn train_epoch(
+    epoch: usize,
+    data: &Data,
+    engine: &mut dyn Engine,
+    hyperparameters: &Hyperparameters,
+    console: &Console,
+) -> Result<(EpochMetrics, EpochTiming), Error> {
+    let images = data.train.len();
+    let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
+    let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
+    let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
+
+    let start = Instant::now();
+    engine.begin_epoch(&data.order(hyperparameters.seed, epoch))?;
+    let mut last_learning_rate = 0.0;
+    for (index, first) in (0..images).step_by(hyperparameters.batch_size).enumerate() {
+        let places = first..images.min(first + hyperparameters.batch_size);
+        let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
+        last_learning_rate = learning_rate.at(index);
+        progress.advance(places.len() as u64);
+        engine.train_step(places, Step { index, learning_rate: last_learning_rate })?;
+    }
+    let train_loss = engine.end_epoch()?;
+    let train_seconds = start.elapsed().as_secs_f64();
+
+    let start = Instant::now();
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } = engine.validate()?;
+    let valid_seconds = start.elapsed().as_secs_f64();
+    if let Some(&loss) = [train_loss, valid_loss].iter().find(|loss| !loss.is_finite()) {
+        return Err(Error::Diverged { epoch, loss });
+    }
+    Ok((
+        EpochMetrics { epoch, learning_rate: last_learning_rate, train_loss, valid_loss, valid_accuracy },
+        EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds },
+    ))
+}
+
+/// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.
+fn finish(
+    run: &RunDirectory,
+    progress: &Progress,
+    engine: &mut dyn Engine,
+    data: &Data,
+    model: &Mlp,
+    hyperparameters: &Hyperparameters,
+    console: &Console,
+) -> Result<(), Error> {
+    if let Some(Kept { parameters, .. }) = &progress.kept {
+        engine.set_state(State::first(parameters.clone()))?;
+    }
+    let parameters = engine.state()?.parameters;
+    let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
+    let metrics = progress.kept_metrics();
+    let provenance = provenance(hyperparameters, data);
+    let description = data.describe_model(&hyperparameters.hidden);
+    let checkpoint = Checkpoint {
+        model: description.clone(),
+        provenance: provenance.clone(),
+        layers: model.linear_layers(&parameters),
+    };
+    let record = TrainingRecord {
+        provenance,
+        model: description,
+        epochs: progress.epochs(),
+        kept_epoch: metrics.epoch,
+        valid_loss: metrics.valid_loss,
+        valid_accuracy: metrics.valid_accuracy,
+        checkpoint: checkpoint.write(&run.checkpoint())?,
+        metrics: artifacts::sha256_file(&run.metrics())?,
+        reference_logits: reference_logits::write(&run.reference_logits(), &logits)?,
+    };
+    artifacts::write_json(&run.training_record(), &record)?;
+    show::result(run, progress, hyperparameters, &metrics, console);
+    Ok(())
+}
+
+fn provenance(hyperparameters: &Hyperparameters, data: &Data) -> Provenance {
+    let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .with_seed(hyperparameters.seed)
+        .with_input(artifacts::Dataset::FILE_NAME, data.digest);
+    for (name, value) in hyperparameters.by_name() {
+        if name != "seed" {
+            provenance = provenance.with_argument(&name, value);
+        }
+    }
+    provenance
+}

@@ -1,0 +1,184 @@
+//! The multilayer perceptron: its sizes, its first weights, and where each parameter lies in one flat buffer.
+
+use std::ops::Range;
+
+use artifacts::tensors::{Tensor, Tensors};
+use artifacts::{Checkpoint, LinearLayer};
+use ndarray::{Array1, Array2};
+use rand_distr::{Distribution as _, Normal};
+
+use crate::random::{Purpose, generator};
+
+/// Linear layers with a `ReLU` between any two.
+///
+/// All parameters lie in one buffer, layer by layer: the weight `[out, in]` row by row, then the bias `[out]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mlp {
+    layers: Vec<Layer>,
+}
+
+/// A linear layer and its places in the buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Width of its input.
+    pub inputs: usize,
+    /// Width of its output.
+    pub outputs: usize,
+    /// The weight's place.
+    pub weight: Range<usize>,
+    /// The bias's place.
+    pub bias: Range<usize>,
+}
+
+impl Mlp {
+    /// A perceptron of the given widths: input, hidden layers, output.
+    ///
+    /// # Panics
+    /// With fewer than two widths.
+    #[must_use]
+    pub fn new(sizes: &[usize]) -> Self {
+        assert!(sizes.len() >= 2, "a perceptron has an input and an output");
+        let mut end = 0;
+        let mut take = |count| {
+            let start = end;
+            end += count;
+            start..end
+        };
+        let layers = sizes.windows(2).map(|ends| Layer {
+            inputs: ends[0],
+            outputs: ends[1],
+            weight: take(ends[0] * ends[1]),
+            bias: take(ends[1]),
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// The layers, first to last; there is at least one.
+    #[must_use]
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The width of the input.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    /// The number of classes.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs
+    }
+
+    /// How many parameters there are in all: the length of the buffer.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.layers[self.layers.len() - 1].bias.end
+    }
+
+    /// The first parameters: weights from a normal distribution of mean 0 and deviation √(2 / inputs), biases 0.
+    ///
+    /// He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015, section 2.2; PyTorch's `kaiming_normal_` with its
+    /// `fan_in` and `relu`.
+    #[must_use]
+    pub fn kaiming_normal(&self, seed: u64) -> Vec<f32> {
+        let mut parameters = vec![0.0; self.parameters()];
+        for (layer, index) in self.layers.iter().zip(0..) {
+            let mut generator = generator(seed, Purpose::Weights(index));
+            let deviation = (2.0 / layer.inputs as f64).sqrt();
+            let normal = Normal::new(0.0, deviation).expect("the deviation is finite");
+            parameters[layer.weight.clone()].fill_with(|| normal.sample(&mut generator) as f32);
+        }
+        parameters
+    }
+
+    /// The buffer's tensors under their names in a checkpoint, each behind `prefix`.
+    pub fn tensors<'a>(&'a self, prefix: &'a str, buffer: &'a [f32]) -> impl Iterator<Item = (String, Tensor)> + 'a {
+        self.named().map(move |(name, shape, place)| {
+            (format!("{prefix}{name}"), Tensor { shape, values: buffer[place].to_vec() })
+        })
+    }
+
+    /// The buffer whose tensors stand behind `prefix`.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing or has another shape.
+    pub fn buffer(&self, prefix: &str, tensors: &Tensors) -> Result<Vec<f32>, String> {
+        let mut buffer = vec![0.0; self.parameters()];
+        for (name, shape, place) in self.named() {
+            let name = format!("{prefix}{name}");
+            match tensors.get(&name) {
+                Some(tensor) if tensor.shape == shape => buffer[place].copy_from_slice(&tensor.values),
+                Some(tensor) => return Err(format!("tensor `{name}` has shape {:?}, not {shape:?}", tensor.shape)),
+                None => return Err(format!("tensor `{name}` is missing")),
+            }
+        }
+        Ok(buffer)
+    }
+
+    /// The buffer as a checkpoint's layers.
+    #[must_use]
+    pub fn linear_layers(&self, buffer: &[f32]) -> Vec<LinearLayer> {
+        let layers = self.layers.iter().map(|layer| LinearLayer {
+            weight: Array2::from_shape_vec((layer.outputs, layer.inputs), buffer[layer.weight.clone()].to_vec())
+                .expect("the place has the weight's size"),
+            bias: Array1::from_vec(buffer[layer.bias.clone()].to_vec()),
+        });
+        layers.collect()
+    }
+
+    fn named(&self) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
+        self.layers.iter().enumerate().flat_map(|(index, layer)| {
+            let (weight, bias) = Checkpoint::tensor_names(index);
+            [
+                (weight, vec![layer.outputs, layer.inputs], layer.weight.clone()),
+                (bias, vec![layer.outputs], layer.bias.clone()),
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_holds_each_layer_s_weight_and_then_its_bias() {
+        let mlp = Mlp::new(&[784, 256, 10]);
+        assert_eq!(mlp.layers()[0].weight, 0..200_704);
+        assert_eq!(mlp.layers()[0].bias, 200_704..200_960);
+        assert_eq!(mlp.layers()[1].bias, 203_520..203_530);
+        // torchinfo's "Total params" of Sequential(Linear(784, 256), ReLU(), Linear(256, 10)).
+        assert_eq!(mlp.parameters(), 203_530);
+    }
+
+    #[test]
+    fn the_first_weights_have_the_deviation_of_kaiming_normal_and_the_biases_are_zero() {
+        let mlp = Mlp::new(&[784, 256, 10]);
+        let parameters = mlp.kaiming_normal(1);
+        for layer in mlp.layers() {
+            let weights = &parameters[layer.weight.clone()];
+            let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / weights.len() as f64;
+            let square = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / weights.len() as f64;
+            let expected = 2.0 / layer.inputs as f64;
+            // The mean of n squares has a relative deviation of √(2 / n); five of them are not exceeded by chance.
+            let tolerance = 5.0 * (2.0 / weights.len() as f64).sqrt();
+            assert!((square / expected - 1.0).abs() < tolerance, "{square} for {expected}");
+            assert!(mean.abs() < 5.0 * (expected / weights.len() as f64).sqrt(), "{mean}");
+            assert!(parameters[layer.bias.clone()].iter().all(|&bias| bias == 0.0));
+        }
+        assert_ne!(parameters, mlp.kaiming_normal(2));
+    }
+
+    #[test]
+    fn a_buffer_comes_back_from_its_tensors_and_what_does_not_fit_is_named() {
+        let mlp = Mlp::new(&[3, 4, 2]);
+        let buffer = mlp.kaiming_normal(0);
+        let mut tensors: Tensors = mlp.tensors("exp_avg.", &buffer).collect();
+        assert_eq!(mlp.buffer("exp_avg.", &tensors), Ok(buffer));
+        assert_eq!(mlp.buffer("", &tensors), Err("tensor `0.weight` is missing".to_owned()));
+        tensors.get_mut("exp_avg.2.bias").unwrap().shape = vec![3];
+        assert_eq!(mlp.buffer("exp_avg.", &tensors), Err("tensor `exp_avg.2.bias` has shape [3], not [2]".to_owned()));
+    }
+}

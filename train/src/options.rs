@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::schedule::Schedule;
+
+/// What `train` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folder of the dataset.json and the shards
+    #[arg(long, value_name = "DIR")]
+    pub dataset: PathBuf,
+
+    /// Folder to write the checkpoint and the metrics to
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+
+    /// What is trained, and how.
+    #[command(flatten)]
+    pub hyperparameters: Hyperparameters,
+
+    /// Continue from the state that an earlier run left in RUN
+    #[arg(long)]
+    pub resume: bool,
+
+    /// What computes
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    pub engine: EngineName,
+
+    /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+
+    /// Do not compare the shards with the digests in dataset.json
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+/// What decides a trained network, beside the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
+#[command(next_help_heading = "Hyperparameters")]
+pub struct Hyperparameters {
+    /// Sizes of the hidden layers, as `1024,256`; `none` is softmax regression
+    #[arg(long, value_name = "SIZES", default_value = "256")]
+    pub hidden: HiddenSizes,
+
+    /// Passes over the training split
+    #[arg(long, default_value_t = 10, value_parser = positive)]
+    pub epochs: usize,
+
+    /// Images in a step; the last step of an epoch takes what is left
+    #[arg(long, default_value_t = 256, value_parser = positive)]
+    pub batch_size: usize,
+
+    /// Step size of Adam: the highest one of the schedule
+    #[arg(long, default_value_t = 1e-3, value_parser = positive_number)]
+    pub learning_rate: f64,
+
+    /// Decoupled weight decay of AdamW; 0 is Adam
+    #[arg(long, default_value_t = 0.0, value_parser = non_negative_number)]
+    pub weight_decay: f64,
+
+    /// Share of the hidden activations that a training step drops
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
+    pub dropout: f64,
+
+    /// Share of a label that is spread over all classes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
+    pub label_smoothing: f64,
+
+    /// The learning rate over the steps
+    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
+    pub schedule: Schedule,
+
+    /// Share of all steps in which the learning rate rises [default: 0.3 for one-cycle, else 0]
+    #[arg(long, value_name = "SHARE", value_parser = share_below_one)]
+    pub warmup: Option<f64>,
+
+    /// Stop after as many epochs without a lower validation loss, and keep the best weights [default: never, the last]
+    #[arg(long, value_name = "EPOCHS", value_parser = positive)]
+    pub patience: Option<usize>,
+
+    /// Decides the first weights, the order of the images and what is dropped
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl Hyperparameters {
+    /// Their values by the names of their flags, with underscores.
+    ///
+    /// # Panics
+    /// Never: they are plain data.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields.into_iter().collect(),
+            other => unreachable!("a struct of plain data is an object, not {other:?}"),
+        }
+    }
+}
+
+/// Which engine to train on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The fastest engine that this machine has
+    Auto,
+    /// The processor
+    Cpu,
+}
+
+/// The sizes of the hidden layers, first to last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenSizes(pub Vec<usize>);
+
+impl FromStr for HiddenSizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let sizes = text.split(',').map(|size| positive(size.trim()));
+        sizes
+            .collect::<Result<_, _>>()
+            .map(Self)
+            .map_err(|_| "expected sizes of at least 1 with commas between them, as `1024,256`, or `none`".to_owned())
+    }
+}
+
+impl fmt::Display for HiddenSizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<u32>() {
+        Ok(number) if number > 0 => Ok(number as usize),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+fn number_in(text: &str, accepted: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && accepted(number) => Ok(number),
+        _ => Err(format!("expected {expected}")),
+    }
+}
+
+fn positive_number(text: &str) -> Result<f64, String> {
+    number_in(text, |number| number > 0.0, "a number above 0")
+}
+
+fn non_negative_number(text: &str) -> Result<f64, String> {
+    number_in(text, |number| number >= 0.0, "a number of at least 0")
+}
+
+fn share_below_one(text: &str) -> Result<f64, String> {
+    number_in(text, |number| (0.0..1.0).contains(&number), "a share of at least 0 and below 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_sizes_are_read_and_shown_in_the_same_form() {
+        for (text, sizes) in [("none", vec![]), ("256", vec![256]), ("1024,32,8", vec![1024, 32, 8])] {
+            let hidden: HiddenSizes = text.parse().unwrap();
+            assert_eq!((hidden.0.clone(), hidden.to_string().as_str()), (sizes, text));
+        }
+        for text in ["", "0", "256,", "a", "-1", "256,0"] {
+            assert!(text.parse::<HiddenSizes>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a training shows.
+
+use artifacts::{EpochMetrics, EpochTiming, RunDirectory};
+use terminal::{Align, Console, Table};
+
+use crate::data::Data;
+use crate::engine::Engine;
+use crate::model::Mlp;
+use crate::options::{Hyperparameters, Options};
+use crate::state::Progress;
+
+/// What is trained on what, and how.
+pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, console: &Console) {
+    let mut table = Table::of_settings();
+    table.row(["dataset", &data.dataset.name]);
+    table.row(["images", &format!("{} to train on, {} to validate on", data.train.len(), data.valid.len())]);
+    table.row(["classes", &data.dataset.classes.join(" ")]);
+    for (name, value) in options.hyperparameters.by_name() {
+        let value = match (name.as_str(), &value) {
+            ("hidden", _) => options.hyperparameters.hidden.to_string(),
+            ("patience", value) if value.is_null() => "none: all epochs, the last weights".to_owned(),
+            ("warmup", value) if value.is_null() => "the schedule's".to_owned(),
+            (_, value) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        };
+        table.row([name.replace('_', " "), value]);
+    }
+    table.row(["engine", &engine.description()]);
+    console.table(&table);
+}
+
+/// The layers as torchinfo shows them. A multiplication and an addition are two FLOPs.
+pub fn summary(model: &Mlp, console: &Console) {
+    let mut table = Table::new(&[
+        ("layer", Align::Left),
+        ("output shape", Align::Right),
+        ("parameters", Align::Right),
+        ("bytes", Align::Right),
+        ("FLOPs a sample", Align::Right),
+    ]);
+    let last = model.layers().len() - 1;
+    let mut all_flops = 0;
+    for (index, layer) in model.layers().iter().enumerate() {
+        let parameters = layer.weight.len() + layer.bias.len();
+        let flops = 2 * layer.weight.len() + layer.outputs;
+        all_flops += flops;
+        let shape = format!("[N, {}]", layer.outputs);
+        table.row([
+            format!("{} Linear", 2 * index),
+            shape.clone(),
+            grouped(parameters),
+            grouped(4 * parameters),
+            grouped(flops),
+        ]);
+        if index < last {
+            all_flops += layer.outputs;
+            table.row([format!("{} ReLU", 2 * index + 1), shape, "0".into(), "0".into(), grouped(layer.outputs)]);
+        }
+    }
+    let parameters = model.parameters();
+    table.row([
+        "all".into(),
+        format!("[N, {}]", model.outputs()),
+        grouped(parameters),
+        grouped(4 * parameters),
+        grouped(all_flops),
+    ]);
+    console.table(&table);
+}
+
+/// A line an epoch.
+pub fn epoch(epochs: usize, metrics: &EpochMetrics, timing: &EpochTiming, console: &Console) {
+    let digits = epochs.to_string().len();
+    console.say(format!(
+        "epoch {:>digits$}/{epochs}  loss {:.4}  valid loss {:.4}  valid accuracy {:.2} %  {:>9} images/s  {:.1} s",
+        metrics.epoch,
+        metrics.train_loss,
+        metrics.valid_loss,
+        metrics.valid_accuracy * 100.0,
+        grouped(timing.images_per_second as usize),
+        timing.train_seconds + timing.valid_seconds,
+    ));
+}
+
+/// What came of it.
+pub fn result(
+    run: &RunDirectory,
+    progress: &Progress,
+    hyperparameters: &Hyperparameters,
+    kept: &EpochMetrics,
+    console: &Console,
+) {
+    if progress.stopped_early(hyperparameters) {
+        let patience = hyperparameters.patience.unwrap_or_default();
+        console.say(format!("train: stopped early, {patience} epochs after the lowest validation loss"));
+    }
+    console.say(format!(
+        "train: kept epoch {} with valid loss {:.4} and valid accuracy {:.2} %: `{}`",
+        kept.epoch,
+        kept.valid_loss,
+        kept.valid_accuracy * 100.0,
+        run.checkpoint().display()
+    ));
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([0, 999, 1000, 203_530, 12_345_678].map(grouped), ["0", "999", "1,000", "203,530", "12,345,678"]);
+    }
+}

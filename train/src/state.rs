@@ -1,0 +1,171 @@
+//! What a training resumes from: `training-state.safetensors`, written after every epoch.
+
+use std::path::Path;
+
+use artifacts::tensors::{self, Tensors};
+use artifacts::{Digest, EpochMetrics};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::State;
+use crate::error::Error;
+use crate::model::Mlp;
+use crate::options::Hyperparameters;
+use crate::schedule::Schedule;
+
+/// How far a training has come.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// Of the epochs that are over.
+    pub metrics: Vec<EpochMetrics>,
+    /// The best weights, where early stopping keeps them.
+    pub kept: Option<Kept>,
+}
+
+/// The weights of an earlier epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// From 1.
+    pub epoch: usize,
+    /// Laid out as [`Mlp`] says.
+    pub parameters: Vec<f32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    schema_version: u32,
+    hyperparameters: Hyperparameters,
+    dataset: Digest,
+    metrics: Vec<EpochMetrics>,
+    kept_epoch: Option<usize>,
+}
+
+const KIND: &str = "training state";
+const KEY: &str = "training_state";
+const SCHEMA_VERSION: u32 = 1;
+const EXP_AVG: &str = "exp_avg.";
+const EXP_AVG_SQ: &str = "exp_avg_sq.";
+const KEPT: &str = "kept.";
+
+impl Progress {
+    /// How many epochs are over.
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.metrics.len()
+    }
+
+    /// Adds an epoch with the state after it.
+    pub fn add(&mut self, metrics: EpochMetrics, state: &State, hyperparameters: &Hyperparameters) {
+        let lowest = self.kept.as_ref().map_or(f64::INFINITY, |kept| self.metrics[kept.epoch - 1].valid_loss);
+        if hyperparameters.patience.is_some() && metrics.valid_loss < lowest {
+            self.kept = Some(Kept { epoch: metrics.epoch, parameters: state.parameters.clone() });
+        }
+        self.metrics.push(metrics);
+    }
+
+    /// Whether all epochs are over, or patience is.
+    #[must_use]
+    pub fn is_over(&self, hyperparameters: &Hyperparameters) -> bool {
+        self.epochs() >= hyperparameters.epochs || self.stopped_early(hyperparameters)
+    }
+
+    /// Whether the validation loss has not fallen for as many epochs as patience allows.
+    #[must_use]
+    pub fn stopped_early(&self, hyperparameters: &Hyperparameters) -> bool {
+        match (hyperparameters.patience, &self.kept) {
+            (Some(patience), Some(kept)) => self.epochs() >= kept.epoch + patience,
+            _ => false,
+        }
+    }
+
+    /// The metrics of the epoch whose weights are kept: the best one with patience, else the last.
+    ///
+    /// # Panics
+    /// When no epoch is over.
+    #[must_use]
+    pub fn kept_metrics(&self) -> EpochMetrics {
+        let epoch = self.kept.as_ref().map_or(self.epochs(), |kept| kept.epoch);
+        self.metrics[epoch - 1]
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(
+        &self,
+        path: &Path,
+        hyperparameters: &Hyperparameters,
+        dataset: Digest,
+        model: &Mlp,
+        state: &State,
+    ) -> Result<(), Error> {
+        let mut tensors: Tensors = model
+            .tensors("", &state.parameters)
+            .chain(model.tensors(EXP_AVG, &state.exp_avg))
+            .chain(model.tensors(EXP_AVG_SQ, &state.exp_avg_sq))
+            .collect();
+        if let Some(kept) = &self.kept {
+            tensors.extend(model.tensors(KEPT, &kept.parameters));
+        }
+        let description = Description {
+            schema_version: SCHEMA_VERSION,
+            hyperparameters: hyperparameters.clone(),
+            dataset,
+            metrics: self.metrics.clone(),
+            kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
+        };
+        tensors::write(path, KEY, &description, &tensors)?;
+        Ok(())
+    }
+
+    /// Reads the file, if it is a state of the very training that `hyperparameters` and `dataset` describe.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another training.
+    pub fn read(
+        path: &Path,
+        hyperparameters: &Hyperparameters,
+        dataset: Digest,
+        model: &Mlp,
+    ) -> Result<(Self, State), Error> {
+        let (there, tensors, _) = tensors::read::<Description>(path, KEY, KIND)?;
+        let found = u64::from(there.schema_version);
+        if found != u64::from(SCHEMA_VERSION) {
+            let path = path.to_owned();
+            return Err(artifacts::Error::SchemaVersion { path, found, expected: SCHEMA_VERSION }.into());
+        }
+        let differences = differences(&there, hyperparameters, dataset);
+        if !differences.is_empty() {
+            return Err(Error::OtherTraining { path: path.to_owned(), differences });
+        }
+        let malformed = |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: KIND, reason };
+        let epochs = there.metrics.len();
+        if epochs == 0 || there.kept_epoch.is_some_and(|kept| kept == 0 || kept > epochs) {
+            let kept = there.kept_epoch;
+            return Err(malformed(format!("it has {epochs} epochs and keeps the weights of number {kept:?}")).into());
+        }
+        let buffer = |prefix| model.buffer(prefix, &tensors).map_err(malformed);
+        let state = State { parameters: buffer("")?, exp_avg: buffer(EXP_AVG)?, exp_avg_sq: buffer(EXP_AVG_SQ)? };
+        let kept = match there.kept_epoch {
+            Some(epoch) => Some(Kept { epoch, parameters: buffer(KEPT)? }),
+            None => None,
+        };
+        Ok((Self { metrics: there.metrics, kept }, state))
+    }
+}
+
+/// What keeps a training from continuing `there`. More epochs are no difference where they change no learning rate.
+fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> Vec<String> {
+    let mut differences = Vec::new();
+    if there.dataset != dataset {
+        differences.push(format!("dataset.json: {} there, {dataset} here", there.dataset));
+    }
+    let may_go_on = here.schedule == Schedule::Constant && here.warmup.unwrap_or_default() == 0.0;
+    let here = here.by_name();
+    for (name, there) in there.hyperparameters.by_name() {
+        if there != here[&name] && !(name == "epochs" && may_go_on) {
+            differences.push(format!("{name}: {there} there, {} here", here[&name]));
+        }
+    }
+    differences
+}

@@ -1,0 +1,251 @@
+//! Drives the real binary over a small data set that the tests make.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use artifacts::{Checkpoint, Digest, RunDirectory, TrainingRecord, read_metrics, reference_logits};
+use support::{Images, write_dataset};
+use tempfile::TempDir;
+
+/// A folder with a data set in `shards`.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (train, valid) = (Images::patterns(600, 6, 6, 4, 1), Images::patterns(120, 6, 6, 4, 2));
+        write_dataset(&folder.path().join("shards"), &train, &valid, 0.45, 0.25);
+        Self(folder)
+    }
+
+    fn command(&self, run: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.arg("--dataset").arg(self.0.path().join("shards")).arg("--run").arg(self.0.path().join(run));
+        command.args(["--hidden", "24", "--batch-size", "64", "--epochs", "6"]).args(arguments);
+        command
+    }
+
+    fn run(&self, run: &str, arguments: &[&str]) -> Output {
+        self.command(run, arguments).output().unwrap()
+    }
+
+    fn run_well(&self, run: &str, arguments: &[&str]) -> RunDirectory {
+        let output = self.run(run, arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        self.directory(run)
+    }
+
+    fn directory(&self, run: &str) -> RunDirectory {
+        RunDirectory::new(self.0.path().join(run))
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The digests of a run's files, without what the clock decides.
+fn contents(run: &RunDirectory) -> BTreeMap<PathBuf, Digest> {
+    let files = fs::read_dir(run.path()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| *path != run.timings());
+    files.map(|path| (path.file_name().unwrap().into(), Digest::of(&fs::read(&path).unwrap()))).collect()
+}
+
+fn record(run: &RunDirectory) -> TrainingRecord {
+    artifacts::read_json(&run.training_record()).unwrap().0
+}
+
+#[test]
+fn a_training_leaves_a_checkpoint_a_record_metrics_and_reference_logits_that_fit_together() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--learning-rate", "0.01"]);
+    let record = record(&run);
+    let (checkpoint, digest) = Checkpoint::read(&run.checkpoint()).unwrap();
+    assert_eq!((record.checkpoint, &record.model), (digest, &checkpoint.model));
+    assert_eq!(checkpoint.model.sizes(), [36, 24, 4]);
+    assert_eq!(record.provenance.arguments["hidden"], serde_json::json!([24]));
+    assert_eq!(
+        record.provenance.inputs["dataset.json"],
+        artifacts::sha256_file(&workplace.0.path().join("shards/dataset.json")).unwrap()
+    );
+
+    let metrics = read_metrics(&run.metrics()).unwrap();
+    assert_eq!(metrics.iter().map(|line| line.epoch).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert!(metrics[5].train_loss < metrics[0].train_loss / 2.0, "it learns: {metrics:?}");
+    assert!(record.valid_accuracy > 0.9, "it generalises: {metrics:?}");
+    assert_eq!((record.epochs, record.kept_epoch, record.valid_loss), (6, 6, metrics[5].valid_loss));
+    assert_eq!(fs::read_to_string(run.timings()).unwrap().lines().count(), 6);
+
+    // The reference logits are those of the checkpoint's weights, here by ndarray's own product.
+    let (logits, digest) = reference_logits::read(&run.reference_logits()).unwrap();
+    assert_eq!((logits.dim(), digest), ((120, 4), record.reference_logits));
+    let valid = Images::patterns(120, 6, 6, 4, 2);
+    let [first, last] = &checkpoint.layers[..] else { panic!("two layers") };
+    for row in 0..120 {
+        let pixels = valid.pixels[row * 36..][..36].iter().map(|&pixel| (f32::from(pixel) / 255.0 - 0.45) / 0.25);
+        let hidden =
+            (first.weight.dot(&pixels.collect::<ndarray::Array1<f32>>()) + &first.bias).mapv(|value| value.max(0.0));
+        let expected = last.weight.dot(&hidden) + &last.bias;
+        assert!(logits.row(row).iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-4));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads_and_another_seed_gives_others() {
+    let workplace = Workplace::new();
+    let flags = ["--dropout", "0.2", "--schedule", "one-cycle", "--patience", "3"];
+    let one = contents(&workplace.run_well("one", &[&flags[..], &["--threads", "1"]].concat()));
+    let two = contents(&workplace.run_well("two", &[&flags[..], &["--threads", "2"]].concat()));
+    let other = contents(&workplace.run_well("other", &[&flags[..], &["--seed", "1"]].concat()));
+    assert_eq!(one, two);
+    assert!(one.iter().all(|(name, digest)| other[name] != *digest));
+}
+
+#[test]
+fn a_training_killed_at_any_time_resumes_to_the_bytes_of_the_uninterrupted_one() {
+    let workplace = Workplace::new();
+    let flags = ["--epochs", "12", "--dropout", "0.2", "--schedule", "cosine", "--warmup", "0.1", "--patience", "9"];
+    let start = Instant::now();
+    let whole = contents(&workplace.run_well("whole", &flags));
+    let duration = start.elapsed();
+    for (index, share) in [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9].iter().enumerate() {
+        let name = format!("killed-{index}");
+        let mut child = workplace.command(&name, &flags).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(duration.mul_f64(*share));
+        child.kill().unwrap();
+        let finished = child.wait().unwrap().success();
+        let run = workplace.directory(&name);
+        assert_eq!(run.training_record().exists(), finished, "only a finished training leaves a record");
+        assert_eq!(contents(&workplace.run_well(&name, &[&flags[..], &["--resume"]].concat())), whole);
+    }
+}
+
+#[test]
+fn a_training_resumes_from_every_epoch() {
+    let workplace = Workplace::new();
+    let whole = contents(&workplace.run_well("whole", &["--patience", "4"]));
+    for epochs in 1..=6 {
+        let name = format!("until-{epochs}");
+        workplace.run_well(&name, &["--patience", "4", "--epochs", &epochs.to_string()]);
+        assert_eq!(contents(&workplace.run_well(&name, &["--patience", "4", "--resume"])), whole, "from {epochs}");
+    }
+}
+
+#[test]
+fn a_state_of_another_training_is_refused_with_what_differs() {
+    let workplace = Workplace::new();
+    workplace.run_well("run", &[]);
+    let output = workplace.run("run", &["--resume", "--learning-rate", "0.01", "--seed", "5", "--epochs", "9"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    for expected in ["learning_rate: 0.001 there, 0.01 here", "seed: 0 there, 5 here", "hint:"] {
+        assert!(message.contains(expected), "{message}");
+    }
+    assert!(!message.contains("epochs:"), "a constant learning rate may go on: {message}");
+    let output = workplace.run("run", &["--resume", "--schedule", "cosine", "--epochs", "9"]);
+    assert!(stderr(&output).contains("epochs: 6 there, 9 here"), "{}", stderr(&output));
+}
+
+#[test]
+fn patience_stops_at_the_lowest_validation_loss_and_keeps_its_weights() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "200", "--patience", "3", "--learning-rate", "0.03"]);
+    let metrics = read_metrics(&run.metrics()).unwrap();
+    let record = record(&run);
+    let lowest = metrics.iter().min_by(|one, other| one.valid_loss.total_cmp(&other.valid_loss)).unwrap();
+    assert!(metrics.len() < 200);
+    assert_eq!((record.kept_epoch, record.epochs), (lowest.epoch, lowest.epoch + 3));
+    assert_eq!((record.valid_loss, record.valid_accuracy), (lowest.valid_loss, lowest.valid_accuracy));
+
+    // Training to that epoch alone gives the very weights.
+    let alone = workplace.run_well("alone", &["--epochs", &lowest.epoch.to_string(), "--learning-rate", "0.03"]);
+    let layers = |run: &RunDirectory| Checkpoint::read(&run.checkpoint()).unwrap().0.layers;
+    assert_eq!(layers(&run), layers(&alone));
+}
+
+#[test]
+fn a_training_that_diverges_says_so_and_leaves_nothing_that_looks_finished() {
+    let workplace = Workplace::new();
+    workplace.run_well("run", &[]);
+    let output = workplace.run("run", &["--learning-rate", "1e30"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("training diverged: the loss of epoch 1 is"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hint: lower --learning-rate"), "{}", stderr(&output));
+    assert!(!workplace.directory("run").training_record().exists());
+}
+
+#[test]
+fn the_summary_counts_parameters_bytes_and_flops() {
+    let workplace = Workplace::new();
+    let message = stderr(&workplace.run("run", &["--hidden", "256,32", "--epochs", "1"]));
+    // 36 · 256 + 256 = 9,472 parameters, four bytes each; 2 · 36 · 256 + 256 = 18,688 FLOPs.
+    for expected in ["0 Linear ┆     [N, 256] ┆      9,472 ┆ 37,888 ┆         18,688", "1 ReLU", "4 Linear", "17,828"]
+    {
+        assert!(message.contains(expected), "{expected} in {message}");
+    }
+}
+
+#[test]
+fn softmax_regression_has_no_hidden_layer() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--hidden", "none"]);
+    assert_eq!(Checkpoint::read(&run.checkpoint()).unwrap().0.model.sizes(), [36, 4]);
+}
+
+#[test]
+fn changed_or_missing_shards_are_refused_by_name() {
+    let workplace = Workplace::new();
+    let labels = workplace.0.path().join("shards/train/labels-00000.npy");
+    let mut bytes = fs::read(&labels).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&labels, &bytes).unwrap();
+    let output = workplace.run("run", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("labels-00000.npy` has SHA-256") && message.contains("hint:"), "{message}");
+    workplace.run_well("run", &["--no-verify"]);
+
+    bytes[last] = 99;
+    fs::write(&labels, &bytes).unwrap();
+    assert!(stderr(&workplace.run("run", &["--no-verify"])).contains("it has label 99 of 4 classes"));
+    fs::remove_file(&labels).unwrap();
+    let message = stderr(&workplace.run("run", &[]));
+    assert!(message.contains("cannot read") && message.contains("make preprocess"), "{message}");
+}
+
+#[test]
+fn arguments_that_cannot_be_are_refused_with_exit_code_2() {
+    let workplace = Workplace::new();
+    for (arguments, expected) in [
+        (["--hidden", "0"], "expected sizes of at least 1"),
+        (["--epochs", "0"], "expected a whole number of at least 1"),
+        (["--learning-rate", "0"], "expected a number above 0"),
+        (["--dropout", "1"], "expected a share of at least 0 and below 1"),
+        (["--schedule", "steps"], "possible values: constant, cosine, one-cycle"),
+        (["--engine", "tpu"], "possible values: auto, cpu"),
+    ] {
+        let output = workplace.run("run", &arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+    assert!(!Path::new(workplace.directory("run").path()).exists());
+}
+
+#[test]
+fn without_a_terminal_there_is_a_line_an_epoch_and_under_quiet_none() {
+    let workplace = Workplace::new();
+    let output = workplace.run("run", &[]);
+    let message = stderr(&output);
+    assert_eq!(message.lines().filter(|line| line.starts_with("epoch ")).count(), 6, "{message}");
+    assert!(!message.contains('\r') && !message.contains('\u{1b}'), "{message}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr(&workplace.run("run", &["--quiet"])), "");
+}

@@ -1,0 +1,113 @@
+//! Training steps and schedules against PyTorch. `fixtures/make_fixtures.py` made what is compared with.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use artifacts::tensors;
+use serde::Deserialize;
+use support::{Images, data, hyperparameters};
+use train::cpu::CpuEngine;
+use train::engine::{Engine as _, State, Step};
+use train::model::Mlp;
+use train::schedule::LearningRate;
+
+#[derive(Deserialize)]
+struct Case {
+    height: usize,
+    width: usize,
+    classes: usize,
+    mean: f64,
+    standard_deviation: f64,
+    hidden: Vec<usize>,
+    batch_size: usize,
+    learning_rate: f64,
+    weight_decay: f64,
+    label_smoothing: f64,
+    losses: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct ScheduleCase {
+    schedule: String,
+    warmup: Option<f64>,
+    steps: u64,
+    rates: Vec<f64>,
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn ten_steps_agree(name: &str) {
+    let (case, tensors, _) =
+        tensors::read::<Case>(&fixture(&format!("{name}.safetensors")), "case", "fixture").unwrap();
+    let bytes = |name: &str| tensors[name].values.iter().map(|&value| value as u8).collect::<Vec<u8>>();
+    let images = Images {
+        height: case.height,
+        width: case.width,
+        classes: case.classes,
+        pixels: bytes("images"),
+        labels: bytes("labels"),
+    };
+    let data = data(&images, &images, case.mean, case.standard_deviation);
+    let sizes = case.hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let hyperparameters = hyperparameters(&[
+        "--hidden",
+        if sizes.is_empty() { "none" } else { &sizes },
+        "--batch-size",
+        &case.batch_size.to_string(),
+        "--weight-decay",
+        &case.weight_decay.to_string(),
+        "--label-smoothing",
+        &case.label_smoothing.to_string(),
+    ]);
+    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+    let mut engine = CpuEngine::new(data, model.clone(), &hyperparameters, Some(2)).unwrap();
+    engine.set_state(State::first(model.buffer("first.", &tensors).unwrap())).unwrap();
+
+    for (index, expected) in case.losses.iter().enumerate() {
+        let first = u32::try_from(index * case.batch_size).unwrap();
+        let rows: Vec<u32> = (first..).take(case.batch_size).collect();
+        engine.begin_epoch(&rows).unwrap();
+        engine.train_step(0..rows.len(), Step { index: index as u64, learning_rate: case.learning_rate }).unwrap();
+        let found = engine.end_epoch().unwrap();
+        assert!((found - expected).abs() < 1e-5 * expected, "loss {found}, not {expected}, at step {index} of {name}");
+    }
+    let found = engine.state().unwrap().parameters;
+    for (place, (found, expected)) in found.iter().zip(model.buffer("last.", &tensors).unwrap()).enumerate() {
+        assert!((found - expected).abs() < 2e-6, "{found}, not {expected}, at {place} of {name}");
+    }
+}
+
+#[test]
+fn ten_steps_of_adam_agree_with_pytorch() {
+    ten_steps_agree("adam_one_layer");
+}
+
+#[test]
+fn ten_steps_of_adamw_with_label_smoothing_agree_with_pytorch() {
+    ten_steps_agree("adamw_two_layers");
+}
+
+#[test]
+fn ten_steps_of_softmax_regression_agree_with_pytorch() {
+    ten_steps_agree("softmax_regression");
+}
+
+#[test]
+fn the_schedules_are_pytorch_s() {
+    let cases: Vec<ScheduleCase> = serde_json::from_slice(&fs::read(fixture("schedules.json")).unwrap()).unwrap();
+    for case in cases {
+        let warmup = case.warmup.map(|warmup| warmup.to_string());
+        let mut flags = vec!["--learning-rate", "0.01", "--schedule", &case.schedule];
+        flags.extend(warmup.iter().flat_map(|warmup| ["--warmup", warmup]));
+        let schedule = LearningRate::new(&hyperparameters(&flags), case.steps);
+        for (step, expected) in (0..case.steps).zip(case.rates) {
+            let found = schedule.at(step);
+            assert!((found - expected).abs() < 1e-12, "{found}, not {expected}, at {step} of {}", case.schedule);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the tests of this crate share.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "each test binary uses some of it; a test that cannot go on fails"
+)]
+
+pub mod reference;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use artifacts::{
+    Dataset, Digest, Fonts, Provenance, RemovedCounts, Shard, ShardFile, Split, SplitName, Splits, shard_bytes,
+};
+use clap::Parser;
+use ndarray::{Array1, Array3};
+use train::Hyperparameters;
+use train::data::Data;
+
+/// Images with labels.
+#[derive(Debug, Clone)]
+pub struct Images {
+    pub height: usize,
+    pub width: usize,
+    pub classes: usize,
+    pub pixels: Vec<u8>,
+    pub labels: Vec<u8>,
+}
+
+impl Images {
+    /// Noise around a pattern of each class, by a small generator of its own.
+    pub fn patterns(count: usize, height: usize, width: usize, classes: usize, seed: u32) -> Self {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state
+        };
+        let mut images = Self { height, width, classes, pixels: Vec::new(), labels: Vec::new() };
+        for index in 0..count {
+            let label = index % classes;
+            images.labels.push(u8::try_from(label).unwrap());
+            for pixel in 0..height * width {
+                let bright = (pixel / (1 + label)).is_multiple_of(2);
+                images.pixels.push(u8::try_from(random() % 180).unwrap() + if bright { 75 } else { 0 });
+            }
+        }
+        images
+    }
+
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The standardised pixels of an image, in `f64` from the table's `f32`.
+    pub fn input(&self, row: usize, data: &Data) -> Vec<f64> {
+        let size = self.height * self.width;
+        let pixels = &self.pixels[row * size..][..size];
+        pixels.iter().map(|&pixel| f64::from(data.standardised[usize::from(pixel)])).collect()
+    }
+}
+
+/// Writes a data set in the order of the given images, with one shard a split.
+pub fn write_dataset(folder: &Path, train: &Images, valid: &Images, mean: f64, standard_deviation: f64) {
+    let split = |name: SplitName, images: &Images| {
+        let shape = (images.len(), images.height, images.width);
+        let save = |what: &str, bytes: &[u8]| {
+            let path = format!("{name}/{what}");
+            fs::create_dir_all(folder.join(name.as_str())).unwrap();
+            fs::write(folder.join(&path), bytes).unwrap();
+            ShardFile { path, sha256: Digest::of(bytes) }
+        };
+        let names: String = (0..images.len()).map(|row| format!("{row}.png\n")).collect();
+        let shard = Shard {
+            rows: images.len(),
+            images: save(
+                "images-00000.npy",
+                &shard_bytes(&Array3::from_shape_vec(shape, images.pixels.clone()).unwrap()),
+            ),
+            labels: save("labels-00000.npy", &shard_bytes(&Array1::from_vec(images.labels.clone()))),
+            names: save("names-00000.txt", names.as_bytes()),
+        };
+        let of = |class: usize| images.labels.iter().filter(|&&label| usize::from(label) == class).count();
+        Split { images: images.len(), images_by_class: (0..images.classes).map(of).collect(), shards: vec![shard] }
+    };
+    let dataset = Dataset {
+        provenance: Provenance::new("tests", "0"),
+        name: "patterns".to_owned(),
+        classes: (0..train.classes).map(|class| format!("class {class}")).collect(),
+        height: train.height,
+        width: train.width,
+        mean,
+        standard_deviation,
+        splits: Splits {
+            train: split(SplitName::Train, train),
+            valid: split(SplitName::Valid, valid),
+            test: split(SplitName::Test, valid),
+        },
+        fonts: Fonts::default(),
+        removed: RemovedCounts::default(),
+        removed_list: Digest::of(b""),
+        converted: [].into(),
+        rejected: Vec::new(),
+    };
+    artifacts::write_json(&folder.join(Dataset::FILE_NAME), &dataset).unwrap();
+}
+
+/// Data as an engine takes it.
+pub fn data(train: &Images, valid: &Images, mean: f64, standard_deviation: f64) -> Arc<Data> {
+    let folder = tempfile::tempdir().unwrap();
+    write_dataset(folder.path(), train, valid, mean, standard_deviation);
+    Arc::new(Data::open(folder.path(), true).unwrap())
+}
+
+/// Hyperparameters as their flags give them.
+pub fn hyperparameters(flags: &[&str]) -> Hyperparameters {
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        hyperparameters: Hyperparameters,
+    }
+    Arguments::parse_from([&["train"], flags].concat()).hyperparameters
+}

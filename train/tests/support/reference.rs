@@ -1,0 +1,110 @@
+//! The perceptron in `f64`, plain and slow: every sum is written out as its formula.
+
+use train::model::{Layer, Mlp};
+use train::random::philox;
+
+/// A batch and how it is trained.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The standardised images.
+    pub inputs: Vec<Vec<f64>>,
+    pub labels: Vec<u8>,
+    pub label_smoothing: f64,
+    pub dropout: f64,
+    pub seed: u64,
+    pub step: u64,
+}
+
+/// `logits[image][class]`.
+pub fn logits(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<Vec<f64>> {
+    activations(model, parameters, batch).into_iter().map(|mut layers| layers.pop().unwrap()).collect()
+}
+
+/// Mean cross entropy of the batch.
+pub fn loss(model: &Mlp, parameters: &[f64], batch: &Batch) -> f64 {
+    let logits = logits(model, parameters, batch);
+    let losses = logits.iter().zip(&batch.labels).map(|(logits, &label)| {
+        let targets = targets(logits.len(), label, batch.label_smoothing);
+        let probabilities = softmax(logits);
+        -probabilities.iter().zip(targets).map(|(p, t)| t * p.ln()).sum::<f64>()
+    });
+    losses.sum::<f64>() / logits.len() as f64
+}
+
+/// The gradient of [`loss`] by every parameter, by the chain rule.
+pub fn gradient(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<f64> {
+    let mut gradient = vec![0.0; parameters.len()];
+    let images = batch.inputs.len() as f64;
+    for (image, layers) in activations(model, parameters, batch).into_iter().enumerate() {
+        let logits = layers.last().unwrap();
+        let targets = targets(logits.len(), batch.labels[image], batch.label_smoothing);
+        let mut delta: Vec<f64> = softmax(logits).iter().zip(targets).map(|(p, t)| (p - t) / images).collect();
+        for (index, layer) in model.layers().iter().enumerate().rev() {
+            let input = &layers[index];
+            for o in 0..layer.outputs {
+                gradient[layer.bias.start + o] += delta[o];
+                for i in 0..layer.inputs {
+                    gradient[weight_at(layer, o, i)] += delta[o] * input[i];
+                }
+            }
+            if index > 0 {
+                delta = (0..layer.inputs)
+                    .map(|i| {
+                        let sum: f64 = (0..layer.outputs).map(|o| delta[o] * parameters[weight_at(layer, o, i)]).sum();
+                        let kept = keep(batch, image, index - 1, i, layer.inputs);
+                        if input[i] > 0.0 { sum * kept } else { 0.0 }
+                    })
+                    .collect();
+            }
+        }
+    }
+    gradient
+}
+
+/// The input and every layer's output, of every image.
+fn activations(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<Vec<Vec<f64>>> {
+    let last = model.layers().len() - 1;
+    let of_image = |(image, input): (usize, &Vec<f64>)| {
+        let mut layers = vec![input.clone()];
+        for (index, layer) in model.layers().iter().enumerate() {
+            let input = layers.last().unwrap();
+            let output = (0..layer.outputs).map(|o| {
+                let sum: f64 = (0..layer.inputs).map(|i| parameters[weight_at(layer, o, i)] * input[i]).sum();
+                let output = sum + parameters[layer.bias.start + o];
+                if index < last { output.max(0.0) * keep(batch, image, index, o, layer.outputs) } else { output }
+            });
+            let output = output.collect();
+            layers.push(output);
+        }
+        layers
+    };
+    batch.inputs.iter().enumerate().map(of_image).collect()
+}
+
+fn weight_at(layer: &Layer, output: usize, input: usize) -> usize {
+    layer.weight.start + output * layer.inputs + input
+}
+
+/// 0 where the step drops the activation, else what it is scaled by.
+fn keep(batch: &Batch, image: usize, layer: usize, column: usize, width: usize) -> f64 {
+    if batch.dropout == 0.0 {
+        return 1.0;
+    }
+    let element = image * width + column;
+    let counter = [element as u32 / 4, (layer as u32) << 6, batch.step as u32, (batch.step >> 32) as u32];
+    let word = philox(counter, batch.seed)[element % 4];
+    let is_dropped = f64::from(word) / 2.0_f64.powi(32) < batch.dropout;
+    if is_dropped { 0.0 } else { 1.0 / (1.0 - batch.dropout) }
+}
+
+fn targets(classes: usize, label: u8, smoothing: f64) -> impl Iterator<Item = f64> {
+    (0..classes).map(move |class| {
+        let own = if class == usize::from(label) { 1.0 - smoothing } else { 0.0 };
+        own + smoothing / classes as f64
+    })
+}
+
+fn softmax(logits: &[f64]) -> Vec<f64> {
+    let sum: f64 = logits.iter().map(|z| z.exp()).sum();
+    logits.iter().map(|z| z.exp() / sum).collect()
+}
