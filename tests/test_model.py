@@ -1,0 +1,285 @@
+"""The exported model and the report on it, against independent implementations of both.
+
+The model is opened by ONNX's own checker and by onnxruntime from Python, its logits are computed again in NumPy from the
+checkpoint, and every figure of report.json is computed again by scikit-learn or statsmodels from the predictions.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from safetensors import safe_open
+from sklearn import metrics
+from statsmodels.stats.proportion import proportion_confint
+
+CLOSE = {"rtol": 0, "atol": 1e-9}
+
+
+@pytest.fixture(scope="module")
+def model(run_directory: Path) -> onnx.ModelProto:
+    return onnx.load(run_directory / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def report(run_directory: Path) -> dict:
+    return json.loads((run_directory / "report" / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def dataset(shards: Path) -> dict:
+    return json.loads((shards / "dataset.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def images(shards: Path, dataset: dict, report: dict) -> np.ndarray:
+    return load(shards, dataset, report["split"], "images")
+
+
+@pytest.fixture(scope="module")
+def truth(shards: Path, dataset: dict, report: dict) -> np.ndarray:
+    return load(shards, dataset, report["split"], "labels")
+
+
+@pytest.fixture(scope="module")
+def predicted(run_directory: Path) -> np.ndarray:
+    return np.load(run_directory / "report" / "predictions.npy")
+
+
+@pytest.fixture(scope="module")
+def outputs(run_directory: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    return infer(run_directory / "model.onnx", images)
+
+
+def load(shards: Path, dataset: dict, split: str, what: str) -> np.ndarray:
+    parts = dataset["splits"][split]["shards"]
+    return np.concatenate([np.load(shards / part[what]["path"]) for part in parts])
+
+
+def infer(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = ["logits", "probabilities"]
+    return dict(zip(names, session.run(names, {"images": images})))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def numpy_logits(checkpoint: Path, images: np.ndarray) -> np.ndarray:
+    """The network's definition, in float64."""
+    with safe_open(checkpoint, framework="numpy") as file:
+        description = json.loads(file.metadata()["checkpoint"])["model"]
+        tensors = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
+    values = (images.reshape(len(images), -1) / 255 - description["mean"]) / description["standard_deviation"]
+    layers = len(description["hidden"]) + 1
+    for layer in range(layers):
+        values = values @ tensors[f"{2 * layer}.weight"].T + tensors[f"{2 * layer}.bias"]
+        if layer < layers - 1:
+            values = np.maximum(values, 0)
+    return values
+
+
+# The model
+
+
+def test_onnx_checker_passes_the_model_with_strict_shape_inference(model: onnx.ModelProto) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+
+
+def test_declared_shapes_are_the_inferred_ones(model: onnx.ModelProto) -> None:
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True)
+    by_name = lambda values: {value.name: value.type for value in values}
+    assert by_name(model.graph.value_info) == by_name(inferred.graph.value_info)
+    assert by_name(model.graph.output) == by_name(inferred.graph.output)
+
+
+def test_every_node_and_tensor_has_a_name_of_its_own(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    nodes = [node.name for node in graph.node]
+    tensors = [value.name for value in [*graph.input, *graph.initializer]]
+    tensors += [name for node in graph.node for name in node.output]
+    for names in (nodes, tensors):
+        assert all(names) and len(set(names)) == len(names)
+    assert {name for node in graph.node for name in node.input} <= set(tensors)
+    described = {value.name for value in [*graph.input, *graph.output, *graph.value_info]}
+    assert described | {tensor.name for tensor in graph.initializer} == set(tensors)
+
+
+def test_inputs_and_outputs_have_the_documented_types_and_a_dynamic_batch(
+    model: onnx.ModelProto, dataset: dict
+) -> None:
+    def form(value: onnx.ValueInfoProto) -> tuple:
+        tensor = value.type.tensor_type
+        return value.name, tensor.elem_type, [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
+
+    classes = len(dataset["classes"])
+    uint8, float32 = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
+    assert [form(value) for value in model.graph.input] == [
+        ("images", uint8, ["N", dataset["height"], dataset["width"]])
+    ]
+    assert [form(value) for value in model.graph.output] == [
+        ("logits", float32, ["N", classes]),
+        ("probabilities", float32, ["N", classes]),
+    ]
+    assert all(value.doc_string for value in [*model.graph.input, *model.graph.output])
+
+
+def test_metadata_names_classes_and_provenance(model: onnx.ModelProto, run_directory: Path, dataset: dict) -> None:
+    metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert metadata["schema_version"] == 1
+    assert metadata["model"]["classes"] == dataset["classes"]
+    assert metadata["checkpoint"] == sha256(run_directory / "checkpoint.safetensors")
+    assert (metadata["training"]["tool"], metadata["export"]["tool"]) == ("train", "export")
+    assert model.producer_name == "export" and model.producer_version == metadata["export"]["version"]
+
+
+def test_initializers_are_the_checkpoint_s_tensors(model: onnx.ModelProto, run_directory: Path) -> None:
+    initializers = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    with safe_open(run_directory / "checkpoint.safetensors", framework="numpy") as file:
+        for name in file.keys():
+            np.testing.assert_array_equal(initializers[name], file.get_tensor(name), err_msg=name)
+
+
+def test_logits_are_those_of_numpy_on_the_checkpoint(
+    run_directory: Path, images: np.ndarray, outputs: dict[str, np.ndarray]
+) -> None:
+    some = images[:1000]
+    expected = numpy_logits(run_directory / "checkpoint.safetensors", some)
+    difference = np.abs(outputs["logits"][: len(some)] - expected).max() / np.abs(expected).max()
+    assert difference < 1e-5
+
+
+def test_every_pixel_value_is_standardised(run_directory: Path, dataset: dict) -> None:
+    shape = (256, dataset["height"], dataset["width"])
+    flat = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], shape).copy()
+    logits = infer(run_directory / "model.onnx", flat)["logits"]
+    expected = numpy_logits(run_directory / "checkpoint.safetensors", flat)
+    assert np.abs(logits - expected).max() / np.abs(expected).max() < 1e-5
+
+
+def test_probabilities_are_the_softmax_of_the_logits(outputs: dict[str, np.ndarray]) -> None:
+    logits = outputs["logits"].astype(np.float64)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        outputs["probabilities"], exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_any_batch_size_gives_the_same_logits(run_directory: Path, images: np.ndarray) -> None:
+    together = infer(run_directory / "model.onnx", images[:9])["logits"]
+    alone = [infer(run_directory / "model.onnx", images[row : row + 1])["logits"] for row in range(len(together))]
+    np.testing.assert_allclose(np.concatenate(alone), together, rtol=0, atol=1e-5 * np.abs(together).max())
+
+
+# The report
+
+
+def test_the_report_names_the_digests_of_its_inputs_and_files(run_directory: Path, shards: Path, report: dict) -> None:
+    assert report["provenance"]["inputs"] == {
+        "dataset.json": sha256(shards / "dataset.json"),
+        "training.json": sha256(run_directory / "training.json"),
+        "model.onnx": sha256(run_directory / "model.onnx"),
+    }
+    folder = run_directory / "report"
+    assert report["files"] == {name: sha256(folder / name) for name in ("predictions.npy", "probabilities.npy")}
+
+
+def test_onnxruntime_in_python_agrees_on_every_image(
+    run_directory: Path, outputs: dict[str, np.ndarray], predicted: np.ndarray
+) -> None:
+    probabilities = np.load(run_directory / "report" / "probabilities.npy")
+    assert (predicted.dtype, probabilities.dtype) == (np.uint8, np.float32)
+    np.testing.assert_allclose(probabilities, outputs["probabilities"], rtol=0, atol=1e-5)
+    # Two logits may be so close that the order of a sum decides between them.
+    best = np.sort(outputs["logits"], axis=1)
+    decided = best[:, -1] - best[:, -2] > 1e-5 * np.abs(best).max()
+    np.testing.assert_array_equal(predicted[decided], outputs["logits"].argmax(axis=1)[decided])
+    assert decided.mean() > 0.999
+
+
+def test_the_confusion_matrix_is_scikit_learn_s(report: dict, truth: np.ndarray, predicted: np.ndarray) -> None:
+    labels = range(len(report["model"]["classes"]))
+    expected = metrics.confusion_matrix(truth, predicted, labels=labels)
+    np.testing.assert_array_equal(report["confusion_matrix"], expected)
+    assert report["images"] == len(truth) == expected.sum()
+
+
+def test_accuracy_is_scikit_learn_s_and_its_interval_statsmodels_s(
+    report: dict, truth: np.ndarray, predicted: np.ndarray
+) -> None:
+    accuracy = report["accuracy"]
+    np.testing.assert_allclose(accuracy["value"], metrics.accuracy_score(truth, predicted), **CLOSE)
+    assert (accuracy["correct"], accuracy["total"]) == ((truth == predicted).sum(), len(truth))
+    expected = proportion_confint(accuracy["correct"], accuracy["total"], alpha=0.05, method="wilson")
+    np.testing.assert_allclose(accuracy["wilson_95"], expected, **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # A class may lack images.
+def test_the_figures_of_each_class_are_scikit_learn_s(report: dict, truth: np.ndarray, predicted: np.ndarray) -> None:
+    labels = range(len(report["model"]["classes"]))
+    figures = ["precision", "recall", "f1", "support"]
+    expected = metrics.precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=np.nan)
+    for figure, values in zip(figures, expected):
+        found = np.array([row[figure] for row in report["per_class"]], dtype=float)  # A null becomes NaN.
+        np.testing.assert_allclose(found, values, err_msg=figure, **CLOSE)
+    average = metrics.precision_recall_fscore_support(
+        truth, predicted, labels=labels, zero_division=np.nan, average="macro"
+    )
+    for figure, value in zip(figures[:3], average):
+        np.testing.assert_allclose(report["macro_average"][figure], value, err_msg=figure, **CLOSE)
+    balanced = metrics.balanced_accuracy_score(truth, predicted)
+    np.testing.assert_allclose(report["macro_average"]["recall"], balanced, **CLOSE)
+    assert [row["class"] for row in report["per_class"]] == report["model"]["classes"]
+
+
+def test_priors_and_false_alarm_rates_are_those_of_the_definition(
+    report: dict, truth: np.ndarray, predicted: np.ndarray
+) -> None:
+    for label, row in enumerate(report["per_class"]):
+        others = truth != label
+        np.testing.assert_allclose(row["prior"], np.mean(truth == label), **CLOSE)
+        assert row["predicted"] == np.sum(predicted == label)
+        if others.any():
+            np.testing.assert_allclose(row["false_alarm_rate"], np.mean(predicted[others] == label), **CLOSE)
+        else:
+            assert row["false_alarm_rate"] is None
+
+
+def test_the_loss_is_scikit_learn_s_log_loss(
+    report: dict, truth: np.ndarray, outputs: dict[str, np.ndarray]
+) -> None:
+    logits = outputs["logits"].astype(np.float64)
+    largest = logits.max(axis=1, keepdims=True)
+    logarithms = logits - largest - np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
+    expected = metrics.log_loss(truth, np.exp(logarithms), labels=range(logits.shape[1]))
+    np.testing.assert_allclose(report["loss"], expected, rtol=1e-5)
+
+
+def test_parity_is_the_difference_from_the_trainer_s_logits(
+    run_directory: Path, shards: Path, dataset: dict, report: dict
+) -> None:
+    trainer = np.load(run_directory / "reference-logits.npy").astype(np.float64)
+    validation = load(shards, dataset, "valid", "images")[: len(trainer)]
+    model = infer(run_directory / "model.onnx", validation)["logits"]
+    largest = np.abs(model - trainer).max() / np.abs(trainer).max()
+    parity = report["parity"]
+    assert parity["images"] == len(trainer)
+    assert parity["largest_relative_difference"] <= parity["limit"] == 1e-4
+    # The order of the sums may differ, so that the two differences are of the same size, not equal.
+    assert abs(parity["largest_relative_difference"] - largest) < 1e-6
+
+
+def test_times_are_not_in_the_report(run_directory: Path, report: dict) -> None:
+    timings = json.loads((run_directory / "report" / "timings.json").read_text())
+    assert timings["images"] == report["images"]
+    assert not any(key.endswith("seconds") for key in report)
+    for latency in (timings["batch"], timings["one_image"]):
+        assert 0 < latency["median_seconds"] <= latency["percentile_99_seconds"]
