@@ -1,0 +1,166 @@
+# From an archive of letters to a judged ONNX model. `make help` lists the targets and the variables.
+
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+## Variables: what the chain runs on
+DATASET ?= sample#         the data set: sample, notmnist, notmnist-small
+ARCHIVE ?=#                or an archive of your own, by path or URL
+TEST_ARCHIVE ?=#           and a second one to test on; otherwise a part of the first
+RUN ?= $(dataset)#         the run's name
+DATA ?= data#              the folder of the data sets
+RUNS ?= runs#              the folder of the runs
+
+## Variables: passed to the stages as their flags, where set
+VALID_FRACTION ?=#         preprocess: share to validate on
+TEST_FRACTION ?=#          preprocess: share to test on, where there is no test archive
+MAX_REJECTS ?=#            preprocess: share of files that may be broken
+HIDDEN ?=#                 train: sizes of the hidden layers, as 1024,256
+EPOCHS ?=#                 train: passes over the training split
+BATCH_SIZE ?=#             train: images in a step
+LEARNING_RATE ?=#          train: step size of Adam
+WEIGHT_DECAY ?=#           train: decoupled weight decay
+DROPOUT ?=#                train: share of activations to drop
+LABEL_SMOOTHING ?=#        train: share of a label spread over all classes
+SCHEDULE ?=#               train: constant, cosine, one-cycle
+WARMUP ?=#                 train: share of steps in which the learning rate rises
+PATIENCE ?=#               train: epochs without progress before stopping
+ENGINE ?=#                 train: auto, cpu
+PROVIDER ?=#               evaluate: auto, cpu
+SEED ?=#                   preprocess, train: decides everything random
+THREADS ?=#                all stages: threads; no result depends on it
+RESUME ?=#                 train: 1 continues a training that was cut short
+FETCH_FLAGS ?=#            further flags of fetch, see `target/release/fetch --help`; likewise ...
+PREPROCESS_FLAGS ?=#       of preprocess
+TRAIN_FLAGS ?=#            of train
+EXPORT_FLAGS ?=#           of export
+EVALUATE_FLAGS ?=#         of evaluate
+PYTHON ?= python3#         a Python 3 with pip
+
+flag = $(if $(strip $($(1))),--$(2) $(strip $($(1))))
+
+archive_name = $(firstword $(foreach suffix,.tar.gz .tgz .tar,$(patsubst %$(suffix),%,$(filter %$(suffix),$(notdir $(strip $(ARCHIVE)))))) $(notdir $(strip $(ARCHIVE))))
+dataset := $(strip $(if $(strip $(ARCHIVE)),$(archive_name),$(DATASET)))
+data := $(strip $(DATA))/$(dataset)
+run := $(strip $(RUNS))/$(strip $(RUN))
+
+source := $(data)/raw/source.json
+shards := $(data)/shards/dataset.json
+training := $(run)/training.json
+model := $(run)/model.onnx
+report := $(run)/report/report.json
+
+# Threads and verbosity decide no result: they are given to a stage, but do not make it run again.
+fetch_arguments := $(if $(strip $(ARCHIVE)),--archive '$(strip $(ARCHIVE))' --name '$(dataset)',--dataset $(dataset)) \
+	$(if $(strip $(TEST_ARCHIVE)),--test-archive '$(strip $(TEST_ARCHIVE))') $(FETCH_FLAGS)
+preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,TEST_FRACTION,test-fraction) \
+	$(call flag,MAX_REJECTS,max-rejects) $(call flag,SEED,seed) $(PREPROCESS_FLAGS)
+train_arguments := $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
+	$(call flag,LEARNING_RATE,learning-rate) $(call flag,WEIGHT_DECAY,weight-decay) $(call flag,DROPOUT,dropout) \
+	$(call flag,LABEL_SMOOTHING,label-smoothing) $(call flag,SCHEDULE,schedule) $(call flag,WARMUP,warmup) \
+	$(call flag,PATIENCE,patience) $(call flag,ENGINE,engine) $(call flag,SEED,seed) $(TRAIN_FLAGS)
+export_arguments := $(EXPORT_FLAGS)
+evaluate_arguments := $(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
+threads := $(call flag,THREADS,threads)
+
+target := $(or $(CARGO_TARGET_DIR),target)
+bin := $(target)/release
+stages := fetch preprocess train export evaluate
+build_stamp := $(bin)/.built
+build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs fetch/sample/*)
+
+# A library of the person's own choice is used as it is; otherwise the pinned package's is unpacked once.
+unpacked_onnxruntime := .cache/onnxruntime/libonnxruntime.$(if $(filter Darwin,$(shell uname)),dylib,so)
+ORT_DYLIB_PATH ?= $(CURDIR)/$(unpacked_onnxruntime)
+export ORT_DYLIB_PATH
+onnxruntime := $(if $(filter $(CURDIR)/$(unpacked_onnxruntime),$(ORT_DYLIB_PATH)),$(unpacked_onnxruntime))
+
+test_packages := .cache/test-packages
+
+## Targets: the chain
+.PHONY: all fetch preprocess train export evaluate build
+all: evaluate ## the whole chain: fetch, preprocess, train, export, evaluate
+	@echo "all: $(report)"
+fetch: $(source) ## download, check and unpack the archive
+preprocess: $(shards) ## turn the images into .npy shards
+train: $(training) ## train the network
+export: $(model) ## write the network as ONNX
+evaluate: $(report) ## judge the ONNX model on the test split
+build: $(build_stamp) ## build the binaries
+
+$(source): $(bin)/fetch $(data)/.fetch.arguments $(wildcard $(strip $(ARCHIVE)) $(strip $(TEST_ARCHIVE)))
+	$< $(strip $(fetch_arguments) --output $(@D))
+	@touch $@
+
+$(shards): $(bin)/preprocess $(data)/.preprocess.arguments $(source)
+	$< $(strip --input $(data)/raw --output $(@D) $(preprocess_arguments) $(threads))
+
+$(training): $(bin)/train $(run)/.train.arguments $(shards)
+	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(strip $(RESUME)),--resume))
+
+$(model): $(bin)/export $(run)/.export.arguments $(training)
+	$< $(strip --run $(run) $(export_arguments))
+
+$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxruntime)
+	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
+
+# A stage's arguments are an input like any other: their file changes when they do.
+define remember
+	@mkdir -p $(@D)
+	@printf '%s\n' "$(subst ",\",$(strip $($*_arguments) $(if $(filter $(run)/%,$@),on $(data))))" > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+endef
+.PHONY: FORCE
+$(data)/.%.arguments: FORCE
+	$(remember)
+$(run)/.%.arguments: FORCE
+	$(remember)
+
+$(build_stamp): $(build_inputs)
+	cargo build --release --locked $(addprefix --package ,$(stages))
+	@touch $@
+
+# The stamp says that cargo was asked; a binary that cargo left as it was makes no stage run again.
+$(addprefix $(bin)/,$(stages)): $(build_stamp)
+	@test -x $@ || { rm -f $(build_stamp); echo "error: $@ is gone; run make again" >&2; exit 1; }
+
+$(unpacked_onnxruntime): python/onnxruntime.txt python/unpack_onnxruntime.py
+	$(PYTHON) python/unpack_onnxruntime.py $(@D)
+	@touch $@
+
+## Targets: the project
+.PHONY: test lint format help clean distclean
+test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed ## set up what the tests need, and run all of them
+	cargo test --workspace --locked
+	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
+
+lint: ## check the formatting, and clippy with warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+format: ## format the code
+	cargo fmt --all
+
+$(test_packages)/.installed: python/tests.txt
+	@echo "test: installing the packages that the tests compare with (once, about 150 MB)"
+	rm -rf $(@D)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --require-hashes \
+		--only-binary=:all: --target $(@D) --requirement $<
+	@touch $@
+
+clean: ## remove this run and this data set's shards
+	rm -rf $(run) $(data)/shards $(data)/.preprocess.arguments
+
+distclean: ## remove everything that was downloaded, built or computed
+	rm -rf $(strip $(DATA)) $(strip $(RUNS)) .cache
+	cargo clean
+
+help: ## this list
+	@echo "make TARGET [VARIABLE=value ...]"
+	@awk -F ':.*## ' '/^## Targets: /{sub(/^## Targets: /,""); printf "\nTargets: %s\n", $$0} \
+		/^[a-z]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' Makefile
+	@awk '/^## Variables: /{sub(/^## Variables: /,""); printf "\nVariables: %s\n", $$0} \
+		/^[A-Z_]+ \?=.*#/{name=$$1; text=$$0; sub(/^[^#]*# */,"",text); \
+			value=$$0; sub(/^[A-Z_]+ \?= */,"",value); sub(/ *#.*/,"",value); \
+			printf "  %-18s %s%s\n", name, text, (value=="" || value ~ /\$$/ ? "" : " [" value "]")}' Makefile
