@@ -147,8 +147,8 @@ impl Failure for Error {
         Some(match self {
             Self::Artifact(error) => return error.hint(),
             Self::NoLibrary | Self::Library { .. } | Self::NotOnnxRuntime { .. } | Self::LibraryVersion { .. } => {
-                "run `make onnxruntime`, which unpacks the pinned one, and name that with --onnxruntime; or set \
-                 ORT_DYLIB_PATH to the libonnxruntime of your own"
+                "run `make evaluate` with ORT_DYLIB_PATH unset: it unpacks the pinned library; or name one of your own \
+                 with --onnxruntime"
                     .to_owned()
             }
             Self::Model { .. } | Self::Interface { .. } | Self::StaleModel { .. } => {

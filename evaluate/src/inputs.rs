@@ -62,6 +62,17 @@ impl<'a> Inputs<'a> {
         self.training.provenance.inputs.get(Dataset::FILE_NAME) == Some(&self.dataset_digest)
     }
 
+    /// What is judged, on what, in what.
+    pub(crate) fn announcement(&self) -> String {
+        let (split, images) = (self.split(), self.dataset.split(self.split()).images);
+        format!(
+            "evaluate: `{}` on {images} images of the {split} split of data set `{}`, in ONNX Runtime {}",
+            self.model.path.display(),
+            self.dataset.name,
+            self.runtime.version
+        )
+    }
+
     /// How the report comes to be.
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))

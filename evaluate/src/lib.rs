@@ -38,6 +38,7 @@ use crate::predict::Predictions;
 /// See [`Error`]. Nothing is written unless the model has passed every check.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let mut inputs = Inputs::open(options)?;
+    console.say(inputs.announcement());
     let parity = check_parity(&mut inputs, console)?;
     let data = inputs.judged()?;
     let predictions = predict::classify(&mut inputs, &data, console)?;

@@ -37,7 +37,7 @@ pub struct Options {
     pub provider: Provider,
 
     /// The library of ONNX Runtime, as libonnxruntime.so
-    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", value_parser = clap::value_parser!(OsString))]
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_env_values = true, value_parser = clap::value_parser!(OsString))]
     pub onnxruntime: Option<OsString>,
 }
 

@@ -26,7 +26,7 @@ fn assert_refused(example: &Example, expected: &[&str]) {
 
 fn assert_library_refused(library: &Path, expected: &[&str]) {
     let text = stderr(&example().write().evaluate().arg("--onnxruntime").arg(library).assert().failure().code(1));
-    for part in expected.iter().chain(&["hint: run `make onnxruntime`"]) {
+    for part in expected.iter().chain(&["hint: run `make evaluate`"]) {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
 }
@@ -55,7 +55,7 @@ fn no_library_is_an_error_with_a_hint() {
         };
         let text = stderr(&command.assert().failure().code(1));
         assert!(text.contains("error: no ONNX Runtime library is named"), "{text}");
-        assert!(text.contains("hint: run `make onnxruntime`"), "{text}");
+        assert!(text.contains("hint: run `make evaluate`"), "{text}");
     }
 }
 
@@ -98,7 +98,7 @@ fn an_older_library_is_an_error_that_names_both_versions() {
 #[test]
 fn a_library_is_found_from_the_working_folder() {
     let example = example().write();
-    let library = PathBuf::from(support::library());
+    let library = support::library();
     let (folder, name) = (library.parent().unwrap(), library.file_name().unwrap());
     example.evaluate().current_dir(folder).env("ORT_DYLIB_PATH", name).assert().success();
 }
@@ -110,6 +110,15 @@ fn a_missing_model_and_one_that_is_no_model_are_errors_with_a_hint() {
     assert_refused(&example, &["cannot read", "model.onnx", "hint:", "make export"]);
     fs::write(example.run().model(), "not a model").unwrap();
     assert_refused(&example, &["cannot open the model", "caused by:", "hint:", "make export"]);
+}
+
+#[test]
+fn what_onnxruntime_warns_of_is_heard_even_when_quiet() {
+    let example = example().write();
+    let metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    example.write_model(&metadata, &ModelForm { unused_tensor: true, ..ModelForm::default() });
+    let text = stderr(&example.evaluate().arg("-q").assert().success());
+    assert!(text.contains("WARN") && text.contains("Removing initializer 'unused'"), "{text}");
 }
 
 #[test]

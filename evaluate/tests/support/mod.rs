@@ -5,7 +5,6 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file is a crate of its own and uses a part of this")]
 
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
@@ -177,12 +176,13 @@ impl Example {
     }
 }
 
-/// The library that the tests run with.
-pub fn library() -> OsString {
-    env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).expect(
+/// The library that the tests run with. A relative path is meant from the workspace, where `cargo test` is called.
+pub fn library() -> PathBuf {
+    let path = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).expect(
         "ORT_DYLIB_PATH is not set: these tests need ONNX Runtime. Run them with `make test`, which unpacks it, or set \
          the variable to a libonnxruntime",
-    )
+    );
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
 }
 
 pub fn stderr(assert: &Assert) -> String {
@@ -208,11 +208,21 @@ pub struct ModelForm {
     pub factor: f32,
     pub height: usize,
     pub width: usize,
+    /// A tensor that no node takes: ONNX Runtime warns of it.
+    pub unused_tensor: bool,
 }
 
 impl Default for ModelForm {
     fn default() -> Self {
-        Self { input: "images", input_type: DataType::Uint8, logits: "logits", factor: 1.0, height: SIDE, width: SIDE }
+        Self {
+            input: "images",
+            input_type: DataType::Uint8,
+            logits: "logits",
+            factor: 1.0,
+            height: SIDE,
+            width: SIDE,
+            unused_tensor: false,
+        }
     }
 }
 
@@ -242,7 +252,10 @@ fn write_model(path: &Path, metadata: &ModelMetadata, form: &ModelForm) {
                 node(OpType::Gemm, &["cast", "weight"], form.logits, integer("transB", 1)),
                 node(OpType::Softmax, &[form.logits], "probabilities", integer("axis", -1)),
             ],
-            initializer: vec![TensorProto::from_f32("weight", vec![classes as i64, PIXELS as i64], weight)],
+            initializer: [TensorProto::from_f32("weight", vec![classes as i64, PIXELS as i64], weight)]
+                .into_iter()
+                .chain(form.unused_tensor.then(|| TensorProto::from_f32("unused", vec![1], vec![1.0])))
+                .collect(),
             input: vec![value(form.input, form.input_type, &[form.height, form.width])],
             output: [form.logits, "probabilities"].map(|name| value(name, DataType::Float, &[classes])).into(),
             ..Graph::default()
