@@ -96,7 +96,10 @@ def test_declared_shapes_are_the_inferred_ones(model: onnx.ModelProto) -> None:
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(bare, strict_mode=True)
-    by_name = lambda values: {value.name: value.type for value in values}
+
+    def by_name(values) -> dict:
+        return {value.name: value.type for value in values}
+
     assert by_name(model.graph.value_info) == by_name(inferred.graph.value_info)
     assert by_name(model.graph.output) == by_name(inferred.graph.output)
 

@@ -11,6 +11,8 @@ use crate::model::Model;
 
 /// Runs that are not measured: the first ones allocate and fill caches.
 const WARM_UP: usize = 10;
+/// Different batches that take turns.
+const BATCHES: usize = 4;
 /// Runs that are measured at most: enough for ten above the 99th percentile.
 const MOST_RUNS: usize = 1000;
 /// Runs that are measured at least, however long they take.
@@ -34,7 +36,7 @@ pub struct Latency {
 impl Latency {
     /// Measures runs of `images` images, or of as many as the split has.
     pub(crate) fn measure(model: &mut Model, data: &SplitData, images: usize) -> Result<Self, Error> {
-        let batches: Vec<_> = Batches::new(data, data.len().min(images * WARM_UP), images)
+        let batches: Vec<_> = Batches::new(data, data.len().min(images * BATCHES), images)
             .filter(|batch| batch.images.len() == images.min(data.len()) * data.pixels())
             .collect();
         let mut batches = batches.iter().cycle();

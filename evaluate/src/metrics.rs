@@ -181,7 +181,9 @@ pub fn wilson_interval(successes: u64, total: u64) -> [f64; 2] {
     let (share, z_squared) = (successes as f64 / n, Z_95 * Z_95);
     let centre = share + z_squared / (2.0 * n);
     let half_width = Z_95 * (share * (1.0 - share) / n + z_squared / (4.0 * n * n)).sqrt();
-    [centre - half_width, centre + half_width].map(|end| (end / (1.0 + z_squared / n)).clamp(0.0, 1.0))
+    let [low, high] = [centre - half_width, centre + half_width].map(|end| end / (1.0 + z_squared / n));
+    // At the ends of the scale the formula gives just 0 and 1, but for rounding.
+    [if successes == 0 { 0.0 } else { low }, if successes == total { 1.0 } else { high }]
 }
 
 #[cfg(test)]

@@ -118,3 +118,10 @@ fn wilson_intervals_are_statsmodels_s() {
     }
     assert_eq!(wilson_interval(0, 0), [0.0, 1.0]);
 }
+
+#[test]
+fn wilson_intervals_end_exactly_at_0_and_1() {
+    for total in 1..1000 {
+        assert_eq!((wilson_interval(0, total)[0], wilson_interval(total, total)[1]), (0.0, 1.0));
+    }
+}
