@@ -45,4 +45,4 @@ pub use place::{StagedDirectory, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};
-pub use training::{EpochMetrics, EpochTiming, TrainingRecord, read_metrics};
+pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics};

@@ -20,6 +20,8 @@ pub struct TrainingRecord {
     pub epochs: usize,
     /// The epoch, from 1, whose weights were kept.
     pub kept_epoch: usize,
+    /// Which of its weights.
+    pub kept_weights: Weights,
     /// Mean cross entropy on the validation split with the kept weights, in nats.
     pub valid_loss: f64,
     /// Share of the validation split classified rightly with the kept weights.
@@ -37,6 +39,16 @@ impl Document for TrainingRecord {
     const SCHEMA_VERSION: u32 = 1;
 }
 
+/// Which weights of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// Those after its last step.
+    Trained,
+    /// The exponential moving average over the steps.
+    Averaged,
+}
+
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
@@ -50,6 +62,23 @@ pub struct EpochMetrics {
     pub valid_loss: f64,
     /// Share of the validation split classified rightly after the epoch.
     pub valid_accuracy: f64,
+    /// `valid_loss` of the averaged weights, where an average is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged_valid_loss: Option<f64>,
+    /// `valid_accuracy` of the averaged weights, where an average is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged_valid_accuracy: Option<f64>,
+}
+
+impl EpochMetrics {
+    /// The weights with the lower validation loss, that loss, and their accuracy.
+    #[must_use]
+    pub fn best(&self) -> (Weights, f64, f64) {
+        match (self.averaged_valid_loss, self.averaged_valid_accuracy) {
+            (Some(loss), Some(accuracy)) if loss < self.valid_loss => (Weights::Averaged, loss, accuracy),
+            _ => (Weights::Trained, self.valid_loss, self.valid_accuracy),
+        }
+    }
 }
 
 /// A line of `timings.jsonl`: what the clock said, which no two runs share.

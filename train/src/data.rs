@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use artifacts::{Dataset, Digest, ModelDescription, SplitData, SplitName};
+use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use crate::error::Error;
@@ -18,6 +19,8 @@ pub struct Data {
     pub digest: Digest,
     /// The training split.
     pub train: SplitData,
+    /// The labels that are trained on, by row: those of the split, but for planted noise.
+    pub train_labels: Vec<u8>,
     /// The validation split.
     pub valid: SplitData,
     /// The standardised value of each pixel value: `(p / 255 - mean) / standard_deviation`.
@@ -41,7 +44,36 @@ impl Data {
         for (value, pixel) in standardised.iter_mut().zip(0..=u8::MAX) {
             *value = ((f64::from(pixel) / 255.0 - dataset.mean) / dataset.standard_deviation) as f32;
         }
-        Ok(Self { dataset, digest, train, valid, standardised })
+        let train_labels = (0..train.len()).map(|row| train.label(row)).collect();
+        Ok(Self { dataset, digest, train, train_labels, valid, standardised })
+    }
+
+    /// Gives a share of the training images a random other label.
+    #[must_use]
+    pub fn with_label_noise(mut self, share: f64, seed: u64) -> Self {
+        let mut generator = generator(seed, Purpose::LabelNoise);
+        let others = u8::try_from(self.dataset.classes.len() - 1).expect("a label is a byte");
+        for label in &mut self.train_labels {
+            let (is_noisy, other) = (generator.random_bool(share), generator.random_range(0..others));
+            if is_noisy {
+                *label = if other < *label { other } else { other + 1 };
+            }
+        }
+        self
+    }
+
+    /// The standardised values of an image's pixels.
+    pub fn standardise(&self, image: &[u8], output: &mut [f32]) {
+        for (value, &pixel) in output.iter_mut().zip(image) {
+            *value = self.standardised[usize::from(pixel)];
+        }
+    }
+
+    /// The standardised values of pixels between 0 and 255 that need not be whole.
+    pub fn standardise_in_place(&self, pixels: &mut [f32]) {
+        let scale = (1.0 / 255.0 / self.dataset.standard_deviation) as f32;
+        let offset = (-self.dataset.mean / self.dataset.standard_deviation) as f32;
+        pixels.iter_mut().for_each(|value| *value = *value * scale + offset);
     }
 
     /// A network with these hidden layers for this data.
@@ -62,10 +94,10 @@ impl Data {
     /// # Panics
     /// With more than 2³² images.
     #[must_use]
-    pub fn order(&self, seed: u64, epoch: usize) -> Vec<u32> {
-        let index = |number: usize| u32::try_from(number).expect("at most 2³² images and epochs");
-        let mut order: Vec<u32> = (0..index(self.train.len())).collect();
-        order.shuffle(&mut generator(seed, Purpose::Order(index(epoch))));
+    pub fn order(&self, seed: u64, epoch: u32) -> Vec<u32> {
+        let images = u32::try_from(self.train.len()).expect("there are fewer than 2³² images");
+        let mut order: Vec<u32> = (0..images).collect();
+        order.shuffle(&mut generator(seed, Purpose::Order(epoch)));
         order
     }
 }

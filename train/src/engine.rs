@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use artifacts::Weights;
 use ndarray::Array2;
 
 use crate::cpu::CpuEngine;
@@ -19,11 +20,11 @@ pub trait Engine {
     /// What computes, for the person: "cpu, 2 threads".
     fn description(&self) -> String;
 
-    /// Begins an epoch that sees the training rows in this order.
+    /// Begins an epoch, counted from 1, that sees the training rows in this order.
     ///
     /// # Errors
     /// When a device fails.
-    fn begin_epoch(&mut self, order: &[u32]) -> Result<(), Error>;
+    fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), Error>;
 
     /// One step of AdamW on the images at these places of the epoch's order: at least one, at most a batch.
     ///
@@ -37,11 +38,14 @@ pub trait Engine {
     /// When a device fails.
     fn end_epoch(&mut self) -> Result<f64, Error>;
 
-    /// Judges the validation split with the present weights.
+    /// Judges the validation split with the trained or the averaged weights.
     ///
     /// # Errors
     /// When a device fails.
-    fn validate(&mut self) -> Result<Validation, Error>;
+    ///
+    /// # Panics
+    /// Where the average is asked for and none is kept.
+    fn validate(&mut self, weights: Weights) -> Result<Validation, Error>;
 
     /// The logits of the first `rows` validation images, `[rows, classes]`.
     ///
@@ -80,18 +84,33 @@ pub struct State {
     pub exp_avg: Vec<f32>,
     /// Adam's running mean of their squares.
     pub exp_avg_sq: Vec<f32>,
+    /// The exponential moving average of the parameters, where one is kept.
+    pub averaged: Option<Vec<f32>>,
 }
 
 impl State {
-    /// At the first step.
+    /// At the first step of a training that keeps an average or none.
     #[must_use]
-    pub fn first(parameters: Vec<f32>) -> Self {
+    pub fn first(parameters: Vec<f32>, keeps_average: bool) -> Self {
         let zeros = vec![0.0; parameters.len()];
-        Self { parameters, exp_avg: zeros.clone(), exp_avg_sq: zeros }
+        let averaged = keeps_average.then(|| parameters.clone());
+        Self { parameters, exp_avg: zeros.clone(), exp_avg_sq: zeros, averaged }
+    }
+
+    /// The weights of that kind.
+    ///
+    /// # Panics
+    /// Where the average is asked for and none is kept.
+    #[must_use]
+    pub fn weights(&self, weights: Weights) -> &[f32] {
+        match weights {
+            Weights::Trained => &self.parameters,
+            Weights::Averaged => self.averaged.as_ref().expect("an average is kept"),
+        }
     }
 }
 
-/// How good the present weights are on the validation split.
+/// How good weights are on the validation split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Validation {
     /// Mean cross entropy in nats.

@@ -3,6 +3,7 @@
 //! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
 //! trait ([`cpu`]), what a resumed training continues from in [`state`].
 
+pub mod augment;
 pub mod cpu;
 pub mod data;
 pub mod engine;
@@ -20,7 +21,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use artifacts::{Checkpoint, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, reference_logits};
+use artifacts::{
+    Checkpoint, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
+};
 use terminal::Console;
 
 use crate::data::Data;
@@ -29,9 +32,9 @@ pub use crate::error::Error;
 use crate::error::io_error;
 use crate::journal::Journal;
 use crate::model::Mlp;
-pub use crate::options::{EngineName, HiddenSizes, Hyperparameters, Options};
+pub use crate::options::{EngineName, HiddenSizes, Hyperparameters, LossName, Options};
 use crate::schedule::LearningRate;
-use crate::state::{Kept, Progress};
+use crate::state::Progress;
 
 /// Trains on `options.dataset` and writes to `options.run`.
 ///
@@ -40,7 +43,8 @@ use crate::state::{Kept, Progress};
 /// epoch is over.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
-    let data = Arc::new(Data::open(&options.dataset, !options.no_verify)?);
+    let data = Data::open(&options.dataset, !options.no_verify)?;
+    let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let description = data.describe_model(&hyperparameters.hidden);
     let model = Mlp::new(&description.sizes());
     let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
@@ -107,7 +111,8 @@ fn train_epoch(
     let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
 
     let start = Instant::now();
-    engine.begin_epoch(&data.order(hyperparameters.seed, epoch))?;
+    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
+    engine.begin_epoch(number, &data.order(hyperparameters.seed, number))?;
     let mut last_learning_rate = 0.0;
     for (index, first) in (0..images).step_by(hyperparameters.batch_size).enumerate() {
         let places = first..images.min(first + hyperparameters.batch_size);
@@ -120,15 +125,22 @@ fn train_epoch(
     let train_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let Validation { loss: valid_loss, accuracy: valid_accuracy } = engine.validate()?;
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } = engine.validate(Weights::Trained)?;
+    let averaged = hyperparameters.ema_decay.map(|_| engine.validate(Weights::Averaged)).transpose()?;
     let valid_seconds = start.elapsed().as_secs_f64();
     if let Some(&loss) = [train_loss, valid_loss].iter().find(|loss| !loss.is_finite()) {
         return Err(Error::Diverged { epoch, loss });
     }
-    Ok((
-        EpochMetrics { epoch, learning_rate: last_learning_rate, train_loss, valid_loss, valid_accuracy },
-        EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds },
-    ))
+    let metrics = EpochMetrics {
+        epoch,
+        learning_rate: last_learning_rate,
+        train_loss,
+        valid_loss,
+        valid_accuracy,
+        averaged_valid_loss: averaged.map(|averaged| averaged.loss),
+        averaged_valid_accuracy: averaged.map(|averaged| averaged.accuracy),
+    };
+    Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
 }
 
 /// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.
@@ -141,12 +153,14 @@ fn finish(
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(), Error> {
-    if let Some(Kept { parameters, .. }) = &progress.kept {
-        engine.set_state(State::first(parameters.clone()))?;
-    }
-    let parameters = engine.state()?.parameters;
-    let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
     let metrics = progress.kept_metrics();
+    let (kept_weights, valid_loss, valid_accuracy) = metrics.best();
+    let parameters = match &progress.kept {
+        Some(kept) => kept.parameters.clone(),
+        None => engine.state()?.weights(kept_weights).to_vec(),
+    };
+    engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
+    let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
     let provenance = provenance(hyperparameters, data);
     let description = data.describe_model(&hyperparameters.hidden);
     let checkpoint = Checkpoint {
@@ -159,14 +173,15 @@ fn finish(
         model: description,
         epochs: progress.epochs(),
         kept_epoch: metrics.epoch,
-        valid_loss: metrics.valid_loss,
-        valid_accuracy: metrics.valid_accuracy,
+        kept_weights,
+        valid_loss,
+        valid_accuracy,
         checkpoint: checkpoint.write(&run.checkpoint())?,
         metrics: artifacts::sha256_file(&run.metrics())?,
         reference_logits: reference_logits::write(&run.reference_logits(), &logits)?,
     };
     artifacts::write_json(&run.training_record(), &record)?;
-    show::result(run, progress, hyperparameters, &metrics, console);
+    show::result(run, progress, hyperparameters, &record, console);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::augment::{Augmentation, Strength};
 use crate::schedule::Schedule;
 
 /// What `train` is asked for.
@@ -69,6 +70,14 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
     pub dropout: f64,
 
+    /// Share of the input pixels that a training step drops
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
+    pub input_dropout: f64,
+
+    /// What a training step lowers
+    #[arg(long, value_enum, default_value_t = LossName::CrossEntropy)]
+    pub loss: LossName,
+
     /// Share of a label that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
     pub label_smoothing: f64,
@@ -81,6 +90,42 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "SHARE", value_parser = share_below_one)]
     pub warmup: Option<f64>,
 
+    /// Scale a step's gradient down to this Euclidean norm where it is longer [default: never]
+    #[arg(long, value_name = "NORM", value_parser = positive_number)]
+    pub clip_norm: Option<f64>,
+
+    /// Average the weights over the steps with this decay; kept where it is better on validation [default: no average]
+    #[arg(long, value_name = "DECAY", value_parser = share_below_one)]
+    pub ema_decay: Option<f64>,
+
+    /// How strongly training images are varied; each strength has a flag of its own below
+    #[arg(long, value_enum, default_value_t = Strength::None)]
+    pub augment: Strength,
+
+    /// Largest shift along each axis, in pixels [default: that of --augment]
+    #[arg(long, value_name = "PIXELS", value_parser = non_negative_number)]
+    pub augment_shift: Option<f64>,
+
+    /// Largest rotation, in degrees [default: that of --augment]
+    #[arg(long, value_name = "DEGREES", value_parser = non_negative_number)]
+    pub augment_rotation: Option<f64>,
+
+    /// Largest shear, as a share of the distance from the middle [default: that of --augment]
+    #[arg(long, value_name = "SHARE", value_parser = non_negative_number)]
+    pub augment_shear: Option<f64>,
+
+    /// Largest change in size along each axis, as a share of it [default: that of --augment]
+    #[arg(long, value_name = "SHARE", value_parser = share_below_one)]
+    pub augment_scale: Option<f64>,
+
+    /// Largest change of the strokes, 1 being a pixel on each side [default: that of --augment]
+    #[arg(long, value_name = "SHARE", value_parser = up_to_one)]
+    pub augment_stroke: Option<f64>,
+
+    /// For experiments: give this share of the training images a random other label
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
+    pub plant_label_noise: f64,
+
     /// Stop after as many epochs without a lower validation loss, and keep the best weights [default: never, the last]
     #[arg(long, value_name = "EPOCHS", value_parser = positive)]
     pub patience: Option<usize>,
@@ -91,6 +136,19 @@ pub struct Hyperparameters {
 }
 
 impl Hyperparameters {
+    /// How training images are varied.
+    #[must_use]
+    pub fn augmentation(&self) -> Augmentation {
+        let preset = Augmentation::from(self.augment);
+        Augmentation {
+            shift: self.augment_shift.unwrap_or(preset.shift),
+            rotation: self.augment_rotation.unwrap_or(preset.rotation),
+            shear: self.augment_shear.unwrap_or(preset.shear),
+            scale: self.augment_scale.unwrap_or(preset.scale),
+            stroke: self.augment_stroke.unwrap_or(preset.stroke),
+        }
+    }
+
     /// Their values by the names of their flags, with underscores.
     ///
     /// # Panics
@@ -102,6 +160,18 @@ impl Hyperparameters {
             other => unreachable!("a struct of plain data is an object, not {other:?}"),
         }
     }
+}
+
+/// What a training step lowers. All are means over the batch; with probabilities `p` and label `y`:
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossName {
+    /// -ln p[y], which trusts every label
+    CrossEntropy,
+    /// (1 - p[y]^0.7) / 0.7, which heeds a label less the less probable it is (Zhang and Sabuncu 2018)
+    GeneralizedCrossEntropy,
+    /// Cross entropy with 4 (1 - p[y]), bounded and thus robust, beside it (Wang et al. 2019)
+    SymmetricCrossEntropy,
 }
 
 /// Which engine to train on.
@@ -162,6 +232,10 @@ fn positive_number(text: &str) -> Result<f64, String> {
 
 fn non_negative_number(text: &str) -> Result<f64, String> {
     number_in(text, |number| number >= 0.0, "a number of at least 0")
+}
+
+fn up_to_one(text: &str) -> Result<f64, String> {
+    number_in(text, |number| (0.0..=1.0).contains(&number), "a share from 0 to 1")
 }
 
 fn share_below_one(text: &str) -> Result<f64, String> {

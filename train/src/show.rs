@@ -1,6 +1,6 @@
 //! What a training shows.
 
-use artifacts::{EpochMetrics, EpochTiming, RunDirectory};
+use artifacts::{EpochMetrics, EpochTiming, RunDirectory, TrainingRecord, Weights};
 use terminal::{Align, Console, Table};
 
 use crate::data::Data;
@@ -70,8 +70,10 @@ pub fn summary(model: &Mlp, console: &Console) {
 /// A line an epoch.
 pub fn epoch(epochs: usize, metrics: &EpochMetrics, timing: &EpochTiming, console: &Console) {
     let digits = epochs.to_string().len();
+    let averaged = metrics.averaged_valid_accuracy.map(|accuracy| format!(" (averaged {:.2} %)", accuracy * 100.0));
+    let averaged = averaged.unwrap_or_default();
     console.say(format!(
-        "epoch {:>digits$}/{epochs}  loss {:.4}  valid loss {:.4}  valid accuracy {:.2} %  {:>9} images/s  {:.1} s",
+        "epoch {:>digits$}/{epochs}  loss {:.4}  valid loss {:.4}  valid accuracy {:.2} %{averaged}  {:>9} images/s  {:.1} s",
         metrics.epoch,
         metrics.train_loss,
         metrics.valid_loss,
@@ -86,18 +88,22 @@ pub fn result(
     run: &RunDirectory,
     progress: &Progress,
     hyperparameters: &Hyperparameters,
-    kept: &EpochMetrics,
+    record: &TrainingRecord,
     console: &Console,
 ) {
     if progress.stopped_early(hyperparameters) {
         let patience = hyperparameters.patience.unwrap_or_default();
         console.say(format!("train: stopped early, {patience} epochs after the lowest validation loss"));
     }
+    let weights = match record.kept_weights {
+        Weights::Trained => "",
+        Weights::Averaged => "the average of the weights at ",
+    };
     console.say(format!(
-        "train: kept epoch {} with valid loss {:.4} and valid accuracy {:.2} %: `{}`",
-        kept.epoch,
-        kept.valid_loss,
-        kept.valid_accuracy * 100.0,
+        "train: kept {weights}epoch {} with valid loss {:.4} and valid accuracy {:.2} %: `{}`",
+        record.kept_epoch,
+        record.valid_loss,
+        record.valid_accuracy * 100.0,
         run.checkpoint().display()
     ));
 }

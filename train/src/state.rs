@@ -26,7 +26,7 @@ pub struct Progress {
 pub struct Kept {
     /// From 1.
     pub epoch: usize,
-    /// Laid out as [`Mlp`] says.
+    /// The better ones of its weights, laid out as [`Mlp`] says.
     pub parameters: Vec<f32>,
 }
 
@@ -44,6 +44,7 @@ const KEY: &str = "training_state";
 const SCHEMA_VERSION: u32 = 1;
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
+const AVERAGED: &str = "averaged.";
 const KEPT: &str = "kept.";
 
 impl Progress {
@@ -55,9 +56,10 @@ impl Progress {
 
     /// Adds an epoch with the state after it.
     pub fn add(&mut self, metrics: EpochMetrics, state: &State, hyperparameters: &Hyperparameters) {
-        let lowest = self.kept.as_ref().map_or(f64::INFINITY, |kept| self.metrics[kept.epoch - 1].valid_loss);
-        if hyperparameters.patience.is_some() && metrics.valid_loss < lowest {
-            self.kept = Some(Kept { epoch: metrics.epoch, parameters: state.parameters.clone() });
+        let (weights, loss, _) = metrics.best();
+        let lowest = self.kept.as_ref().map_or(f64::INFINITY, |kept| self.metrics[kept.epoch - 1].best().1);
+        if hyperparameters.patience.is_some() && loss < lowest {
+            self.kept = Some(Kept { epoch: metrics.epoch, parameters: state.weights(weights).to_vec() });
         }
         self.metrics.push(metrics);
     }
@@ -104,6 +106,9 @@ impl Progress {
             .chain(model.tensors(EXP_AVG, &state.exp_avg))
             .chain(model.tensors(EXP_AVG_SQ, &state.exp_avg_sq))
             .collect();
+        if let Some(averaged) = &state.averaged {
+            tensors.extend(model.tensors(AVERAGED, averaged));
+        }
         if let Some(kept) = &self.kept {
             tensors.extend(model.tensors(KEPT, &kept.parameters));
         }
@@ -145,11 +150,11 @@ impl Progress {
             return Err(malformed(format!("it has {epochs} epochs and keeps the weights of number {kept:?}")).into());
         }
         let buffer = |prefix| model.buffer(prefix, &tensors).map_err(malformed);
-        let state = State { parameters: buffer("")?, exp_avg: buffer(EXP_AVG)?, exp_avg_sq: buffer(EXP_AVG_SQ)? };
-        let kept = match there.kept_epoch {
-            Some(epoch) => Some(Kept { epoch, parameters: buffer(KEPT)? }),
-            None => None,
-        };
+        let averaged = hyperparameters.ema_decay.map(|_| buffer(AVERAGED)).transpose()?;
+        let state =
+            State { parameters: buffer("")?, exp_avg: buffer(EXP_AVG)?, exp_avg_sq: buffer(EXP_AVG_SQ)?, averaged };
+        let kept =
+            there.kept_epoch.map(|epoch| Ok::<_, Error>(Kept { epoch, parameters: buffer(KEPT)? })).transpose()?;
         Ok((Self { metrics: there.metrics, kept }, state))
     }
 }

@@ -6,51 +6,77 @@ mod support;
 
 use std::sync::Arc;
 
+use artifacts::{Dataset, Weights};
+
 use support::reference::{self, Batch};
 use support::{Images, data, hyperparameters};
+use train::Hyperparameters;
+use train::augment::Scratch;
 use train::cpu::CpuEngine;
 use train::data::Data;
 use train::engine::{Engine as _, Step};
 use train::model::Mlp;
 
 const STEP: Step = Step { index: 5, learning_rate: 1e-3 };
+const EPOCH: u32 = 2;
 
-/// A network, how it is trained, and how many images its batch has of how many that it may have.
+/// A network and how it is trained, and how many images its batch has of how many that it may have.
 struct Case {
-    hidden: &'static str,
-    dropout: &'static str,
-    label_smoothing: &'static str,
+    flags: &'static str,
     images: usize,
     batch_size: usize,
 }
 
-const CASES: [Case; 7] = [
-    Case { hidden: "none", dropout: "0", label_smoothing: "0", images: 7, batch_size: 7 },
-    Case { hidden: "16", dropout: "0", label_smoothing: "0", images: 1, batch_size: 1 },
-    Case { hidden: "16", dropout: "0", label_smoothing: "0.2", images: 33, batch_size: 64 },
-    Case { hidden: "13,9", dropout: "0.3", label_smoothing: "0", images: 17, batch_size: 17 },
-    Case { hidden: "300", dropout: "0.5", label_smoothing: "0.1", images: 130, batch_size: 130 },
-    Case { hidden: "40,3,270", dropout: "0.1", label_smoothing: "0.1", images: 5, batch_size: 300 },
-    Case { hidden: "5", dropout: "0", label_smoothing: "0", images: 520, batch_size: 520 },
+const CASES: [Case; 10] = [
+    Case { flags: "--hidden none", images: 7, batch_size: 7 },
+    Case { flags: "--hidden 16", images: 1, batch_size: 1 },
+    Case { flags: "--hidden 16 --label-smoothing 0.2", images: 33, batch_size: 64 },
+    Case { flags: "--hidden 13,9 --dropout 0.3 --input-dropout 0.2", images: 17, batch_size: 17 },
+    Case { flags: "--hidden 300 --dropout 0.5 --label-smoothing 0.1", images: 130, batch_size: 130 },
+    Case { flags: "--hidden 40,3,270 --dropout 0.1 --label-smoothing 0.1", images: 5, batch_size: 300 },
+    Case { flags: "--hidden 5", images: 520, batch_size: 520 },
+    Case { flags: "--hidden 11 --loss generalized-cross-entropy", images: 19, batch_size: 19 },
+    Case { flags: "--hidden 11 --loss symmetric-cross-entropy --label-smoothing 0.1", images: 19, batch_size: 19 },
+    Case { flags: "--hidden 12 --augment strong --input-dropout 0.1", images: 20, batch_size: 32 },
 ];
 
-fn engine(case: &Case, data: &Arc<Data>, threads: u16) -> (Mlp, CpuEngine) {
-    let batch_size = case.batch_size.to_string();
-    let flags = ["--hidden", case.hidden, "--dropout", case.dropout, "--label-smoothing", case.label_smoothing];
-    let hyperparameters = hyperparameters(&[&flags[..], &["--batch-size", &batch_size, "--seed", "3"]].concat());
-    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-    let engine = CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads)).unwrap();
-    (model, engine)
-}
+impl Case {
+    fn hyperparameters(&self) -> Hyperparameters {
+        let batch_size = self.batch_size.to_string();
+        let flags: Vec<&str> = self.flags.split(' ').chain(["--batch-size", &batch_size, "--seed", "3"]).collect();
+        hyperparameters(&flags)
+    }
 
-fn batch(case: &Case, images: &Images, data: &Data, rows: &[u32]) -> Batch {
-    Batch {
-        inputs: rows.iter().map(|&row| images.input(row as usize, data)).collect(),
-        labels: rows.iter().map(|&row| images.labels[row as usize]).collect(),
-        label_smoothing: case.label_smoothing.parse().unwrap(),
-        dropout: case.dropout.parse().unwrap(),
-        seed: 3,
-        step: STEP.index,
+    fn engine(&self, data: &Arc<Data>, threads: u16) -> (Mlp, CpuEngine) {
+        let hyperparameters = self.hyperparameters();
+        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+        let engine = CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads)).unwrap();
+        (model, engine)
+    }
+
+    /// The batch of these rows in an epoch, as the reference takes it.
+    fn batch(&self, images: &Images, data: &Data, rows: &[u32]) -> Batch {
+        let hyperparameters = self.hyperparameters();
+        let augmentation = hyperparameters.augmentation();
+        let input = |&row: &u32| {
+            let size = images.height * images.width;
+            let pixels = &images.pixels[row as usize * size..][..size];
+            let mut varied = vec![0.0; size];
+            let variation = augmentation.draw(hyperparameters.seed, EPOCH, row);
+            variation.apply(pixels, images.height, images.width, &mut Scratch::default(), &mut varied);
+            let Dataset { mean, standard_deviation, .. } = data.dataset;
+            varied.iter().map(|&pixel| (f64::from(pixel) / 255.0 - mean) / standard_deviation).collect()
+        };
+        Batch {
+            inputs: rows.iter().map(input).collect(),
+            labels: rows.iter().map(|&row| images.labels[row as usize]).collect(),
+            loss: hyperparameters.loss,
+            label_smoothing: hyperparameters.label_smoothing,
+            dropout: hyperparameters.dropout,
+            input_dropout: hyperparameters.input_dropout,
+            seed: hyperparameters.seed,
+            step: STEP.index,
+        }
     }
 }
 
@@ -64,12 +90,12 @@ fn the_reference_s_gradient_is_the_slope_of_its_loss() {
     let images = Images::patterns(20, 4, 5, 3, 1);
     let data = data(&images, &images, 0.4, 0.3);
     for case in CASES.iter().filter(|case| case.images <= 20) {
-        let (model, mut engine) = engine(case, &data, 1);
+        let (model, mut engine) = case.engine(&data, 1);
         let mut parameters: Vec<f64> =
             engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
         // A bias of 0 behind a layer that is all dropped would stand on the kink of the ReLU, where there is no slope.
         model.layers().iter().for_each(|layer| parameters[layer.bias.clone()].fill(0.05));
-        let batch = batch(case, &images, &data, &mixed_rows(case.images));
+        let batch = case.batch(&images, &data, &mixed_rows(case.images));
         let gradient = reference::gradient(&model, &parameters, &batch);
         let places =
             model.layers().iter().flat_map(|layer| [layer.weight.start, layer.weight.end - 1, layer.bias.start]);
@@ -86,7 +112,7 @@ fn the_reference_s_gradient_is_the_slope_of_its_loss() {
                 (slope - gradient[place]).abs() < 1e-7,
                 "{slope} but {} at {place}, {}",
                 gradient[place],
-                case.hidden
+                case.flags
             );
         }
     }
@@ -97,20 +123,20 @@ fn a_step_s_gradients_and_loss_agree_with_the_reference() {
     let images = Images::patterns(600, 6, 7, 4, 2);
     let data = data(&images, &images, 0.45, 0.25);
     for case in &CASES {
-        let (model, mut engine) = engine(case, &data, 2);
+        let (model, mut engine) = case.engine(&data, 2);
         let parameters: Vec<f64> = engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
         let rows = mixed_rows(case.images);
-        engine.begin_epoch(&rows).unwrap();
+        engine.begin_epoch(EPOCH, &rows).unwrap();
         engine.train_step(0..rows.len(), STEP).unwrap();
-        let batch = batch(case, &images, &data, &rows);
+        let batch = case.batch(&images, &data, &rows);
 
         let (found, expected) = (engine.end_epoch().unwrap(), reference::loss(&model, &parameters, &batch));
-        assert!((found - expected).abs() < 1e-5 * expected, "loss {found}, not {expected}, of {}", case.hidden);
+        assert!((found - expected).abs() < 1e-5 * expected, "loss {found}, not {expected}, of {}", case.flags);
         let gradient = reference::gradient(&model, &parameters, &batch);
         let largest = gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         for (place, (&found, &expected)) in engine.gradients().iter().zip(&gradient).enumerate() {
             let difference = (f64::from(found) - expected).abs();
-            assert!(difference < 1e-5 * largest, "{found}, not {expected}, at {place} of {}", case.hidden);
+            assert!(difference < 1e-5 * largest, "{found}, not {expected}, at {place} of {}", case.flags);
         }
     }
 }
@@ -121,17 +147,17 @@ fn validation_agrees_with_the_reference_whatever_the_batches() {
     let valid = Images::patterns(101, 4, 4, 3, 4);
     let data = data(&train, &valid, 0.45, 0.25);
     for batch_size in [1, 32, 101, 500] {
-        let case = Case { hidden: "12", dropout: "0.5", label_smoothing: "0.1", images: 0, batch_size };
-        let (model, mut engine) = engine(&case, &data, 2);
+        let case = Case { flags: "--hidden 12", images: 0, batch_size };
+        let (model, mut engine) = case.engine(&data, 2);
         let parameters: Vec<f64> = engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
         let rows: Vec<u32> = (0..101).collect();
-        let batch = Batch { dropout: 0.0, label_smoothing: 0.0, ..batch(&case, &valid, &data, &rows) };
+        let batch = case.batch(&valid, &data, &rows);
         let logits = reference::logits(&model, &parameters, &batch);
         let right = logits.iter().zip(&valid.labels).filter(|(logits, label)| {
             let best = (0..3).max_by(|&one, &other| logits[one].total_cmp(&logits[other])).unwrap();
             best == usize::from(**label)
         });
-        let validation = engine.validate().unwrap();
+        let validation = engine.validate(Weights::Trained).unwrap();
         assert!((validation.loss - reference::loss(&model, &parameters, &batch)).abs() < 1e-6);
         assert_eq!(validation.accuracy, right.count() as f64 / 101.0);
 
@@ -147,15 +173,21 @@ fn validation_agrees_with_the_reference_whatever_the_batches() {
 fn any_number_of_threads_computes_the_same_bytes() {
     let images = Images::patterns(300, 8, 8, 5, 5);
     let data = data(&images, &images, 0.45, 0.25);
-    let case = Case { hidden: "300,70", dropout: "0.2", label_smoothing: "0.1", images: 300, batch_size: 128 };
+    let case = Case {
+        flags: "--hidden 300,70 --dropout 0.2 --augment light --clip-norm 0.1 --ema-decay 0.9",
+        images: 300,
+        batch_size: 128,
+    };
     let states = [1, 2, 3, 8].map(|threads| {
-        let (_, mut engine) = engine(&case, &data, threads);
-        engine.begin_epoch(&mixed_rows(300)).unwrap();
+        let (_, mut engine) = case.engine(&data, threads);
+        engine.begin_epoch(EPOCH, &mixed_rows(300)).unwrap();
         for (index, places) in [0..128, 128..256, 256..300].into_iter().enumerate() {
             engine.train_step(places, Step { index: index as u64, learning_rate: 1e-2 }).unwrap();
         }
-        let bits: Vec<u32> = engine.state().unwrap().parameters.iter().map(|value| value.to_bits()).collect();
-        (bits, engine.end_epoch().unwrap().to_bits(), engine.validate().unwrap().loss.to_bits())
+        let state = engine.state().unwrap();
+        let bits: Vec<u32> =
+            state.parameters.iter().chain(&state.averaged.unwrap()).map(|value| value.to_bits()).collect();
+        (bits, engine.end_epoch().unwrap().to_bits(), engine.validate(Weights::Trained).unwrap().loss.to_bits())
     });
     assert!(states.iter().all(|state| *state == states[0]));
 }

@@ -26,6 +26,8 @@ struct Case {
     learning_rate: f64,
     weight_decay: f64,
     label_smoothing: f64,
+    clip_norm: Option<f64>,
+    ema_decay: Option<f64>,
     losses: Vec<f64>,
 }
 
@@ -54,31 +56,33 @@ fn ten_steps_agree(name: &str) {
     };
     let data = data(&images, &images, case.mean, case.standard_deviation);
     let sizes = case.hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let hyperparameters = hyperparameters(&[
-        "--hidden",
-        if sizes.is_empty() { "none" } else { &sizes },
-        "--batch-size",
-        &case.batch_size.to_string(),
-        "--weight-decay",
-        &case.weight_decay.to_string(),
-        "--label-smoothing",
-        &case.label_smoothing.to_string(),
-    ]);
+    let mut flags = vec![
+        format!("--hidden={}", if sizes.is_empty() { "none" } else { &sizes }),
+        format!("--batch-size={}", case.batch_size),
+        format!("--weight-decay={}", case.weight_decay),
+        format!("--label-smoothing={}", case.label_smoothing),
+    ];
+    flags.extend(case.clip_norm.map(|norm| format!("--clip-norm={norm}")));
+    flags.extend(case.ema_decay.map(|decay| format!("--ema-decay={decay}")));
+    let hyperparameters = hyperparameters(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
     let mut engine = CpuEngine::new(data, model.clone(), &hyperparameters, Some(2)).unwrap();
-    engine.set_state(State::first(model.buffer("first.", &tensors).unwrap())).unwrap();
+    engine.set_state(State::first(model.buffer("first.", &tensors).unwrap(), case.ema_decay.is_some())).unwrap();
 
     for (index, expected) in case.losses.iter().enumerate() {
         let first = u32::try_from(index * case.batch_size).unwrap();
         let rows: Vec<u32> = (first..).take(case.batch_size).collect();
-        engine.begin_epoch(&rows).unwrap();
+        engine.begin_epoch(1, &rows).unwrap();
         engine.train_step(0..rows.len(), Step { index: index as u64, learning_rate: case.learning_rate }).unwrap();
         let found = engine.end_epoch().unwrap();
         assert!((found - expected).abs() < 1e-5 * expected, "loss {found}, not {expected}, at step {index} of {name}");
     }
-    let found = engine.state().unwrap().parameters;
-    for (place, (found, expected)) in found.iter().zip(model.buffer("last.", &tensors).unwrap()).enumerate() {
-        assert!((found - expected).abs() < 2e-6, "{found}, not {expected}, at {place} of {name}");
+    let state = engine.state().unwrap();
+    let averaged = state.averaged.as_ref().map(|averaged| (averaged, "averaged."));
+    for (found, prefix) in [(&state.parameters, "last.")].into_iter().chain(averaged) {
+        for (place, (found, expected)) in found.iter().zip(model.buffer(prefix, &tensors).unwrap()).enumerate() {
+            assert!((found - expected).abs() < 2e-6, "{found}, not {expected}, at {place} of {prefix}{name}");
+        }
     }
 }
 
@@ -95,6 +99,11 @@ fn ten_steps_of_adamw_with_label_smoothing_agree_with_pytorch() {
 #[test]
 fn ten_steps_of_softmax_regression_agree_with_pytorch() {
     ten_steps_agree("softmax_regression");
+}
+
+#[test]
+fn ten_steps_with_clipped_gradients_and_averaged_weights_agree_with_pytorch() {
+    ten_steps_agree("clipped_and_averaged");
 }
 
 #[test]

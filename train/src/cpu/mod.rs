@@ -10,10 +10,12 @@ mod softmax;
 use std::ops::Range;
 use std::sync::Arc;
 
+use artifacts::Weights;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use crate::augment::{Augmentation, Scratch};
 use crate::data::Data;
 use crate::engine::{Engine, State, Step, Validation};
 use crate::error::Error;
@@ -21,6 +23,7 @@ use crate::model::{Layer, Mlp};
 use crate::options::Hyperparameters;
 use crate::random::philox;
 use adam::Adam;
+use softmax::Loss;
 
 /// Trains on the processor, in `f32`.
 #[derive(Debug)]
@@ -34,11 +37,8 @@ pub struct CpuEngine {
 struct Network {
     data: Arc<Data>,
     model: Mlp,
-    batch_size: usize,
-    weight_decay: f64,
-    dropout: f64,
-    label_smoothing: f64,
-    seed: u64,
+    hyperparameters: Hyperparameters,
+    augmentation: Augmentation,
     state: State,
     /// Of the last step, laid out as the parameters.
     gradients: Vec<f32>,
@@ -50,8 +50,12 @@ struct Network {
     losses: Vec<f32>,
     /// The labels of the batch.
     labels: Vec<u8>,
+    /// Counted from 1.
+    epoch: u32,
     /// The epoch's order.
     order: Vec<u32>,
+    /// For the norm of the gradients.
+    partial_sums: Vec<f64>,
     /// Sum of the epoch's losses.
     loss_sum: f64,
 }
@@ -59,13 +63,13 @@ struct Network {
 /// Rows that one thread gathers or judges at a time.
 const ROWS: usize = 32;
 
-/// Which split a batch is of.
+/// What a forward pass is for.
 #[derive(Debug, Clone, Copy)]
-enum Rows {
-    /// These places of the epoch's order.
-    Train(usize),
-    /// The validation images from this one on.
-    Valid(usize),
+enum Pass {
+    /// This step, counted from 0.
+    Training(u64),
+    /// Logits with these weights.
+    Prediction(Weights),
 }
 
 impl CpuEngine {
@@ -88,18 +92,17 @@ impl CpuEngine {
         let batch = hyperparameters.batch_size;
         let widths = [model.inputs()].into_iter().chain(model.layers().iter().map(|layer| layer.outputs));
         let network = Network {
-            batch_size: batch,
-            weight_decay: hyperparameters.weight_decay,
-            dropout: hyperparameters.dropout,
-            label_smoothing: hyperparameters.label_smoothing,
-            seed: hyperparameters.seed,
-            state: State::first(model.kaiming_normal(hyperparameters.seed)),
+            hyperparameters: hyperparameters.clone(),
+            augmentation: hyperparameters.augmentation(),
+            state: State::first(model.kaiming_normal(hyperparameters.seed), hyperparameters.ema_decay.is_some()),
             gradients: vec![0.0; model.parameters()],
             activations: widths.map(|width| Array2::zeros((batch, width))).collect(),
             deltas: model.layers().iter().map(|layer| Array2::zeros((batch, layer.outputs))).collect(),
             losses: vec![0.0; batch],
             labels: vec![0; batch],
+            epoch: 0,
             order: Vec::with_capacity(data.train.len()),
+            partial_sums: Vec::new(),
             loss_sum: 0.0,
             data,
             model,
@@ -120,7 +123,8 @@ impl Engine for CpuEngine {
         format!("cpu, {threads} thread{}", if threads == 1 { "" } else { "s" })
     }
 
-    fn begin_epoch(&mut self, order: &[u32]) -> Result<(), Error> {
+    fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), Error> {
+        self.network.epoch = epoch;
         self.network.order.clear();
         self.network.order.extend_from_slice(order);
         self.network.loss_sum = 0.0;
@@ -136,15 +140,16 @@ impl Engine for CpuEngine {
         Ok(self.network.loss_sum / self.network.order.len() as f64)
     }
 
-    fn validate(&mut self) -> Result<Validation, Error> {
-        Ok(self.pool.install(|| self.network.validate()))
+    fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {
+        Ok(self.pool.install(|| self.network.validate(weights)))
     }
 
     fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, Error> {
         let mut logits = Array2::zeros((rows, self.network.model.outputs()));
-        for start in (0..rows).step_by(self.network.batch_size) {
-            let end = rows.min(start + self.network.batch_size);
-            self.pool.install(|| self.network.predict(start..end));
+        let batch_size = self.network.hyperparameters.batch_size;
+        for start in (0..rows).step_by(batch_size) {
+            let end = rows.min(start + batch_size);
+            self.pool.install(|| self.network.predict(start..end, Weights::Trained));
             logits.slice_mut(s![start..end, ..]).assign(&self.network.logits(end - start));
         }
         Ok(logits)
@@ -163,19 +168,26 @@ impl Engine for CpuEngine {
 impl Network {
     fn train_step(&mut self, places: Range<usize>, step: Step) {
         let count = places.len();
-        self.gather(Rows::Train(places.start), count);
-        self.forward(count, Some(step.index));
+        self.gather_training(places.start, count, step.index);
+        self.forward(count, Pass::Training(step.index));
         self.loss_and_its_gradient(count);
         self.backward(count);
-        Adam::new(step, self.weight_decay).update(&mut self.state, &self.gradients);
+        let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
+        let gradient_scale = clip_norm.map_or(1.0, |longest| {
+            // As PyTorch's `clip_grad_norm_`, which adds so much lest it divide by 0.
+            (longest / (adam::norm(&self.gradients, &mut self.partial_sums) + 1e-6)).min(1.0)
+        });
+        let adam = Adam::new(step, weight_decay, gradient_scale, ema_decay.unwrap_or_default());
+        adam.update(&mut self.state, &self.gradients);
     }
 
-    fn validate(&mut self) -> Validation {
+    fn validate(&mut self, weights: Weights) -> Validation {
         let images = self.data.valid.len();
+        let batch_size = self.hyperparameters.batch_size;
         let (mut loss, mut correct) = (0.0, 0_usize);
-        for start in (0..images).step_by(self.batch_size) {
-            let end = images.min(start + self.batch_size);
-            self.predict(start..end);
+        for start in (0..images).step_by(batch_size) {
+            let end = images.min(start + batch_size);
+            self.predict(start..end, weights);
             let classes = self.model.outputs();
             let logits = values(&self.activations[self.model.layers().len()]).chunks_exact(classes);
             for (logits, &label) in logits.zip(&self.labels[..end - start]) {
@@ -187,52 +199,77 @@ impl Network {
     }
 
     /// Computes the logits of validation images.
-    fn predict(&mut self, rows: Range<usize>) {
-        self.gather(Rows::Valid(rows.start), rows.len());
-        self.forward(rows.len(), None);
+    fn predict(&mut self, rows: Range<usize>, weights: Weights) {
+        self.gather_validation(rows.clone());
+        self.forward(rows.len(), Pass::Prediction(weights));
     }
 
     fn logits(&self, count: usize) -> ArrayView2<'_, f32> {
         self.activations[self.model.layers().len()].slice(s![..count, ..])
     }
 
-    /// Standardises `count` images into the first activations, and notes their labels.
-    fn gather(&mut self, rows: Rows, count: usize) {
-        let Self { data, order, activations, labels, .. } = self;
-        let (split, row_of): (_, Box<dyn Fn(usize) -> usize + Sync>) = match rows {
-            Rows::Train(start) => (&data.train, Box::new(move |index| order[start + index] as usize)),
-            Rows::Valid(start) => (&data.valid, Box::new(move |index| start + index)),
-        };
-        let width = data.train.pixels();
-        let inputs = values_mut(&mut activations[0])[..count * width].par_chunks_exact_mut(width);
-        inputs.zip(&mut labels[..count]).enumerate().with_min_len(ROWS).for_each(|(index, (input, label))| {
-            let row = row_of(index);
-            *label = split.label(row);
-            for (value, &pixel) in input.iter_mut().zip(split.image(row)) {
-                *value = data.standardised[usize::from(pixel)];
-            }
+    /// Puts the training images at these places of the epoch's order into the first activations: augmented, standardised,
+    /// some pixels dropped. Notes their labels.
+    fn gather_training(&mut self, start: usize, count: usize, step: u64) {
+        let Self { data, order, activations, labels, augmentation, epoch, hyperparameters, .. } = self;
+        let Hyperparameters { seed, input_dropout, .. } = *hyperparameters;
+        let (height, width) = (data.dataset.height, data.dataset.width);
+        let pixels = height * width;
+        let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step).of_layer(0, pixels));
+        let inputs = values_mut(&mut activations[0])[..count * pixels].par_chunks_exact_mut(pixels);
+        let rows = order[start..start + count].par_iter();
+        inputs.zip(&mut labels[..count]).zip(rows).enumerate().with_min_len(ROWS).for_each_init(
+            Scratch::default,
+            |scratch, (index, ((input, label), &row))| {
+                *label = data.train_labels[row as usize];
+                let image = data.train.image(row as usize);
+                if augmentation.is_none() {
+                    data.standardise(image, input);
+                } else {
+                    augmentation.draw(seed, *epoch, row).apply(image, height, width, scratch, input);
+                    data.standardise_in_place(input);
+                }
+                if let Some(dropout) = dropout {
+                    dropout.apply(input, index, 0);
+                }
+            },
+        );
+    }
+
+    /// Puts these validation images into the first activations, standardised. Notes their labels.
+    fn gather_validation(&mut self, rows: Range<usize>) {
+        let Self { data, activations, labels, .. } = self;
+        let pixels = data.valid.pixels();
+        let inputs = values_mut(&mut activations[0])[..rows.len() * pixels].par_chunks_exact_mut(pixels);
+        let labels = labels[..rows.len()].par_iter_mut();
+        inputs.zip(labels).zip(rows).with_min_len(ROWS).for_each(|((input, label), row)| {
+            *label = data.valid.label(row);
+            data.standardise(data.valid.image(row), input);
         });
     }
 
+    /// Dropout of the hidden layers in a step, where there is any.
+    fn dropout(&self, step: u64) -> Option<Dropout> {
+        let share = self.hyperparameters.dropout;
+        (share > 0.0).then(|| Dropout::new(share, self.hyperparameters.seed, step))
+    }
+
     /// Computes the logits of the first `count` rows; with dropout where it is a training step.
-    fn forward(&mut self, count: usize, training_step: Option<u64>) {
+    fn forward(&mut self, count: usize, pass: Pass) {
         let last = self.model.layers().len() - 1;
+        let (parameters, dropout) = match pass {
+            Pass::Training(step) => (&self.state.parameters[..], self.dropout(step)),
+            Pass::Prediction(weights) => (self.state.weights(weights), None),
+        };
         for (index, layer) in self.model.layers().iter().enumerate() {
             let (before, after) = self.activations.split_at_mut(index + 1);
             let input = before[index].slice(s![..count, ..]);
             let output = after[0].slice_mut(s![..count, ..]);
-            let bias = &self.state.parameters[layer.bias.clone()];
-            let dropout = training_step
-                .filter(|_| index < last && self.dropout > 0.0)
-                .map(|step| Dropout::new(self.dropout, self.seed, step, index, layer.outputs));
-            product::multiply(
-                input,
-                weight(&self.state.parameters, layer).reversed_axes(),
-                output,
-                |block, row, column| {
-                    finish_layer(block, row, column, bias, index < last, dropout);
-                },
-            );
+            let bias = &parameters[layer.bias.clone()];
+            let dropout = dropout.filter(|_| index < last).map(|dropout| dropout.of_layer(index + 1, layer.outputs));
+            product::multiply(input, weight(parameters, layer).reversed_axes(), output, |block, row, column| {
+                finish_layer(block, row, column, bias, index < last, dropout);
+            });
         }
     }
 
@@ -242,17 +279,18 @@ impl Network {
         let classes = self.model.outputs();
         let logits = values(&self.activations[last])[..count * classes].par_chunks_exact(classes);
         let deltas = values_mut(&mut self.deltas[last - 1])[..count * classes].par_chunks_exact_mut(classes);
-        let targets = softmax::Targets::new(self.label_smoothing, classes, count);
+        let Hyperparameters { loss, label_smoothing, .. } = self.hyperparameters;
+        let batch_loss = Loss::new(loss, label_smoothing, classes, count);
         (deltas, logits, &mut self.losses[..count], &self.labels[..count])
             .into_par_iter()
             .with_min_len(ROWS)
-            .for_each(|(delta, logits, loss, &label)| *loss = targets.loss_and_gradient(logits, label, delta));
+            .for_each(|(delta, logits, loss, &label)| *loss = batch_loss.loss_and_gradient(logits, label, delta));
         self.loss_sum += self.losses[..count].iter().map(|&loss| f64::from(loss)).sum::<f64>();
     }
 
     /// All gradients, last layer to first.
     fn backward(&mut self, count: usize) {
-        let scale = (1.0 / (1.0 - self.dropout)) as f32;
+        let scale = (1.0 / (1.0 - self.hyperparameters.dropout)) as f32;
         for (index, layer) in self.model.layers().iter().enumerate().rev() {
             let (before, after) = self.deltas.split_at_mut(index);
             let delta = after[0].slice(s![..count, ..]);
@@ -325,15 +363,20 @@ struct Dropout {
     scale: f32,
     seed: u64,
     step: u64,
+    /// Whose output is dropped, counted from 1; 0 is the input.
     layer: u32,
+    /// Of its output.
     width: usize,
 }
 
 impl Dropout {
-    fn new(share: f64, seed: u64, step: u64, layer: usize, width: usize) -> Self {
+    fn new(share: f64, seed: u64, step: u64) -> Self {
         let threshold = (share * 2.0_f64.powi(32)).round() as u32;
-        let layer = u32::try_from(layer).expect("fewer than 2³² layers");
-        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, step, layer, width }
+        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, step, layer: 0, width: 0 }
+    }
+
+    fn of_layer(self, layer: usize, width: usize) -> Self {
+        Self { layer: u32::try_from(layer).expect("fewer than 2³² layers"), width, ..self }
     }
 
     /// Drops from the values of a row, the first of which is in column `first_column`.

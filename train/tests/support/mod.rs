@@ -55,13 +55,6 @@ impl Images {
     pub fn len(&self) -> usize {
         self.labels.len()
     }
-
-    /// The standardised pixels of an image, in `f64` from the table's `f32`.
-    pub fn input(&self, row: usize, data: &Data) -> Vec<f64> {
-        let size = self.height * self.width;
-        let pixels = &self.pixels[row * size..][..size];
-        pixels.iter().map(|&pixel| f64::from(data.standardised[usize::from(pixel)])).collect()
-    }
 }
 
 /// Writes a data set in the order of the given images, with one shard a split.

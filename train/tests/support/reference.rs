@@ -1,5 +1,6 @@
 //! The perceptron in `f64`, plain and slow: every sum is written out as its formula.
 
+use train::LossName;
 use train::model::{Layer, Mlp};
 use train::random::philox;
 
@@ -9,8 +10,10 @@ pub struct Batch {
     /// The standardised images.
     pub inputs: Vec<Vec<f64>>,
     pub labels: Vec<u8>,
+    pub loss: LossName,
     pub label_smoothing: f64,
     pub dropout: f64,
+    pub input_dropout: f64,
     pub seed: u64,
     pub step: u64,
 }
@@ -20,13 +23,19 @@ pub fn logits(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<Vec<f64>> {
     activations(model, parameters, batch).into_iter().map(|mut layers| layers.pop().unwrap()).collect()
 }
 
-/// Mean cross entropy of the batch.
+/// Mean loss of the batch.
 pub fn loss(model: &Mlp, parameters: &[f64], batch: &Batch) -> f64 {
     let logits = logits(model, parameters, batch);
     let losses = logits.iter().zip(&batch.labels).map(|(logits, &label)| {
         let targets = targets(logits.len(), label, batch.label_smoothing);
         let probabilities = softmax(logits);
-        -probabilities.iter().zip(targets).map(|(p, t)| t * p.ln()).sum::<f64>()
+        let cross_entropy = -probabilities.iter().zip(targets).map(|(p, t)| t * p.ln()).sum::<f64>();
+        let own = probabilities[usize::from(label)];
+        match batch.loss {
+            LossName::CrossEntropy => cross_entropy,
+            LossName::GeneralizedCrossEntropy => (1.0 - own.powf(0.7)) / 0.7,
+            LossName::SymmetricCrossEntropy => cross_entropy + 4.0 * (1.0 - own),
+        }
     });
     losses.sum::<f64>() / logits.len() as f64
 }
@@ -37,8 +46,17 @@ pub fn gradient(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<f64> {
     let images = batch.inputs.len() as f64;
     for (image, layers) in activations(model, parameters, batch).into_iter().enumerate() {
         let logits = layers.last().unwrap();
-        let targets = targets(logits.len(), batch.labels[image], batch.label_smoothing);
-        let mut delta: Vec<f64> = softmax(logits).iter().zip(targets).map(|(p, t)| (p - t) / images).collect();
+        let label = batch.labels[image];
+        let targets = targets(logits.len(), label, batch.label_smoothing).zip(targets(logits.len(), label, 0.0));
+        let probabilities = softmax(logits);
+        let own = probabilities[usize::from(label)];
+        let slope = |p: f64, target: f64, hard: f64| match batch.loss {
+            LossName::CrossEntropy => p - target,
+            LossName::GeneralizedCrossEntropy => own.powf(0.7) * (p - hard),
+            LossName::SymmetricCrossEntropy => p - target + 4.0 * own * (p - hard),
+        };
+        let slopes = probabilities.iter().zip(targets).map(|(&p, (target, hard))| slope(p, target, hard) / images);
+        let mut delta: Vec<f64> = slopes.collect();
         for (index, layer) in model.layers().iter().enumerate().rev() {
             let input = &layers[index];
             for o in 0..layer.outputs {
@@ -51,7 +69,7 @@ pub fn gradient(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<f64> {
                 delta = (0..layer.inputs)
                     .map(|i| {
                         let sum: f64 = (0..layer.outputs).map(|o| delta[o] * parameters[weight_at(layer, o, i)]).sum();
-                        let kept = keep(batch, image, index - 1, i, layer.inputs);
+                        let kept = keep(batch, image, index, i, layer.inputs);
                         if input[i] > 0.0 { sum * kept } else { 0.0 }
                     })
                     .collect();
@@ -65,13 +83,15 @@ pub fn gradient(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<f64> {
 fn activations(model: &Mlp, parameters: &[f64], batch: &Batch) -> Vec<Vec<Vec<f64>>> {
     let last = model.layers().len() - 1;
     let of_image = |(image, input): (usize, &Vec<f64>)| {
-        let mut layers = vec![input.clone()];
+        let width = input.len();
+        let input = input.iter().enumerate().map(|(pixel, value)| value * keep(batch, image, 0, pixel, width));
+        let mut layers = vec![input.collect::<Vec<f64>>()];
         for (index, layer) in model.layers().iter().enumerate() {
             let input = layers.last().unwrap();
             let output = (0..layer.outputs).map(|o| {
                 let sum: f64 = (0..layer.inputs).map(|i| parameters[weight_at(layer, o, i)] * input[i]).sum();
                 let output = sum + parameters[layer.bias.start + o];
-                if index < last { output.max(0.0) * keep(batch, image, index, o, layer.outputs) } else { output }
+                if index < last { output.max(0.0) * keep(batch, image, index + 1, o, layer.outputs) } else { output }
             });
             let output = output.collect();
             layers.push(output);
@@ -85,16 +105,17 @@ fn weight_at(layer: &Layer, output: usize, input: usize) -> usize {
     layer.weight.start + output * layer.inputs + input
 }
 
-/// 0 where the step drops the activation, else what it is scaled by.
+/// 0 where the step drops the output of the layer (0 is the input), else what it is scaled by.
 fn keep(batch: &Batch, image: usize, layer: usize, column: usize, width: usize) -> f64 {
-    if batch.dropout == 0.0 {
+    let share = if layer == 0 { batch.input_dropout } else { batch.dropout };
+    if share == 0.0 {
         return 1.0;
     }
     let element = image * width + column;
     let counter = [element as u32 / 4, (layer as u32) << 6, batch.step as u32, (batch.step >> 32) as u32];
     let word = philox(counter, batch.seed)[element % 4];
-    let is_dropped = f64::from(word) / 2.0_f64.powi(32) < batch.dropout;
-    if is_dropped { 0.0 } else { 1.0 / (1.0 - batch.dropout) }
+    let is_dropped = f64::from(word) / 2.0_f64.powi(32) < share;
+    if is_dropped { 0.0 } else { 1.0 / (1.0 - share) }
 }
 
 fn targets(classes: usize, label: u8, smoothing: f64) -> impl Iterator<Item = f64> {

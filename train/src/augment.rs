@@ -1,0 +1,251 @@
+//! Augmentation: each time that a training image is seen, it is moved, turned, sheared, scaled and made bolder or thinner at
+//! random.
+//!
+//! What happens to an image is decided by the seed, the epoch and the image's row alone ([`Augmentation::draw`]): any thread
+//! of any engine draws the same.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::random::philox;
+
+/// How strongly training images are varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Strength {
+    /// Not at all
+    None,
+    /// By what the eye hardly sees: 1 pixel, 5 degrees
+    Light,
+    /// As far as letters stay letters: 2 pixels, 10 degrees
+    Strong,
+}
+
+/// The largest variations; each is drawn uniformly from minus to plus its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Augmentation {
+    /// Along each axis, in pixels.
+    pub shift: f64,
+    /// About the middle of the image, in degrees.
+    pub rotation: f64,
+    /// The sideways movement of a row, as a share of its distance from the middle.
+    pub shear: f64,
+    /// The change in size along each axis, as a share of it.
+    pub scale: f64,
+    /// How far the strokes go towards those of the image dilated (or eroded) by a pixel: at most 1.
+    pub stroke: f64,
+}
+
+impl From<Strength> for Augmentation {
+    fn from(strength: Strength) -> Self {
+        match strength {
+            Strength::None => Self { shift: 0.0, rotation: 0.0, shear: 0.0, scale: 0.0, stroke: 0.0 },
+            Strength::Light => Self { shift: 1.0, rotation: 5.0, shear: 0.1, scale: 0.08, stroke: 0.3 },
+            Strength::Strong => Self { shift: 2.0, rotation: 10.0, shear: 0.25, scale: 0.15, stroke: 0.6 },
+        }
+    }
+}
+
+/// What happens to one image: an affine map and a change of its strokes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Variation {
+    /// Where a pixel comes from, relative to the middle: `x' = m[0] x + m[1] y + m[2]`, `y' = m[3] x + m[4] y + m[5]`.
+    pub from: [f32; 6],
+    /// From -1, eroded, to 1, dilated.
+    pub stroke: f32,
+}
+
+/// The fourth word of the counter, which dropout has as the high half of the step: the two never draw the same.
+const DOMAIN: u32 = u32::from_be_bytes(*b"augm");
+
+impl Augmentation {
+    /// Whether images stay as they are.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::from(Strength::None)
+    }
+
+    /// What happens to the training image in `row` in an epoch, counted from 1.
+    #[must_use]
+    pub fn draw(&self, seed: u64, epoch: u32, row: u32) -> Variation {
+        let [words, more] = [0, 1].map(|block| philox([row, epoch, block, DOMAIN], seed));
+        // From -1 to 1.
+        let uniform = |word: u32| f64::from(word) / f64::from(u32::MAX) * 2.0 - 1.0;
+        let (shift_x, shift_y) = (self.shift * uniform(words[0]), self.shift * uniform(words[1]));
+        let (sin, cos) = (self.rotation * uniform(words[2])).to_radians().sin_cos();
+        let shear = self.shear * uniform(words[3]);
+        let (scale_x, scale_y) = (1.0 + self.scale * uniform(more[0]), 1.0 + self.scale * uniform(more[1]));
+        // Forward: scale, shear, rotate, shift. Backward, which is what is wanted, the inverses in the other order.
+        let (a, b) = (cos / scale_x + shear * sin / scale_x, sin / scale_x - shear * cos / scale_x);
+        let (c, d) = (-sin / scale_y, cos / scale_y);
+        let from = [a, b, -(a * shift_x + b * shift_y), c, d, -(c * shift_x + d * shift_y)];
+        Variation { from: from.map(|value| value as f32), stroke: (self.stroke * uniform(more[2])) as f32 }
+    }
+}
+
+/// Room for an image with a border, kept by each thread.
+#[derive(Debug, Default, Clone)]
+pub struct Scratch {
+    padded: Vec<f32>,
+}
+
+/// The width of the black border on each side: room for a pixel between the image and what is far away.
+const BORDER: usize = 2;
+
+impl Variation {
+    /// Writes the varied image to `output`, in the scale of `image` (0 to 255), interpolating between four pixels; what
+    /// comes from outside the image is black.
+    ///
+    /// # Panics
+    /// Where `image` and `output` are not `height` times `width` pixels.
+    pub fn apply(&self, image: &[u8], height: usize, width: usize, scratch: &mut Scratch, output: &mut [f32]) {
+        assert!(image.len() == height * width && output.len() == height * width, "an image of {height}x{width} pixels");
+        let stride = width + 2 * BORDER;
+        scratch.padded.clear();
+        scratch.padded.resize(stride * (height + 2 * BORDER), 0.0);
+        self.stroke_into(image, height, width, &mut scratch.padded);
+
+        let (middle_x, middle_y) = ((width as f32 - 1.0) / 2.0, (height as f32 - 1.0) / 2.0);
+        let [a, b, x0, c, d, y0] = self.from;
+        let shift = BORDER as f32;
+        for (row, output) in output.chunks_exact_mut(width).enumerate() {
+            let y = row as f32 - middle_y;
+            let (row_x, row_y) = (b * y + x0 + middle_x + shift, d * y + y0 + middle_y + shift);
+            for (column, output) in output.iter_mut().enumerate() {
+                let x = column as f32 - middle_x;
+                // In the border, pixels are black: what is farther away may as well come from there.
+                let from_x = (a * x + row_x).clamp(0.5, (width + BORDER) as f32 + 0.5);
+                let from_y = (c * x + row_y).clamp(0.5, (height + BORDER) as f32 + 0.5);
+                let (left, top) = (from_x as usize, from_y as usize);
+                let (right_share, lower_share) = (from_x - left as f32, from_y - top as f32);
+                let corner = top * stride + left;
+                let upper = &scratch.padded[corner..corner + 2];
+                let lower = &scratch.padded[corner + stride..corner + stride + 2];
+                let upper = upper[0] + right_share * (upper[1] - upper[0]);
+                let lower = lower[0] + right_share * (lower[1] - lower[0]);
+                *output = upper + lower_share * (lower - upper);
+            }
+        }
+    }
+
+    /// Puts the image with its strokes changed into the middle of `padded`.
+    fn stroke_into(&self, image: &[u8], height: usize, width: usize, padded: &mut [f32]) {
+        let stride = width + 2 * BORDER;
+        for (row, pixels) in image.chunks_exact(width).enumerate() {
+            let place = &mut padded[(row + BORDER) * stride + BORDER..][..width];
+            place.iter_mut().zip(pixels).for_each(|(value, &pixel)| *value = f32::from(pixel));
+        }
+        if self.stroke == 0.0 {
+            return;
+        }
+        // The largest (or smallest) of each pixel and its four neighbours, and so far towards it as the stroke says.
+        let extreme: fn(u8, u8) -> u8 = if self.stroke > 0.0 { u8::max } else { u8::min };
+        let share = self.stroke.abs();
+        let at = |row: usize, column: usize| image[row * width + column];
+        for row in 0..height {
+            let (above, below) = (row.saturating_sub(1), (row + 1).min(height - 1));
+            for column in 0..width {
+                let (left, right) = (column.saturating_sub(1), (column + 1).min(width - 1));
+                let beside = extreme(at(row, left), at(row, right));
+                let found = extreme(extreme(at(row, column), beside), extreme(at(above, column), at(below, column)));
+                let value = &mut padded[(row + BORDER) * stride + column + BORDER];
+                *value += share * (f32::from(found) - *value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: Variation = Variation { from: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], stroke: 0.0 };
+
+    fn image(height: usize, width: usize) -> Vec<u8> {
+        (0..height * width).map(|index| u8::try_from(index * 37 % 251).unwrap()).collect()
+    }
+
+    fn applied(variation: Variation, image: &[u8], height: usize, width: usize) -> Vec<f32> {
+        let mut output = vec![f32::NAN; height * width];
+        variation.apply(image, height, width, &mut Scratch::default(), &mut output);
+        output
+    }
+
+    #[test]
+    fn no_augmentation_leaves_every_pixel() {
+        for (height, width) in [(28, 28), (5, 9), (1, 1)] {
+            let image = image(height, width);
+            let variation = Augmentation::from(Strength::None).draw(1, 2, 3);
+            let expected: Vec<f32> = image.iter().map(|&pixel| f32::from(pixel)).collect();
+            assert_eq!(applied(variation, &image, height, width), expected);
+        }
+    }
+
+    #[test]
+    fn a_shift_by_whole_pixels_moves_them_and_black_comes_in() {
+        let image = [10, 20, 30, 40, 50, 60, 70, 80, 90];
+        let right = Variation { from: [1.0, 0.0, -1.0, 0.0, 1.0, 0.0], ..STILL };
+        assert_eq!(applied(right, &image, 3, 3), [0.0, 10.0, 20.0, 0.0, 40.0, 50.0, 0.0, 70.0, 80.0]);
+        let far = Variation { from: [1.0, 0.0, -100.0, 0.0, 1.0, 1e9], ..STILL };
+        assert_eq!(applied(far, &image, 3, 3), [0.0; 9]);
+    }
+
+    #[test]
+    fn half_a_pixel_is_the_mean_of_two() {
+        let down = Variation { from: [1.0, 0.0, 0.0, 0.0, 1.0, -0.5], ..STILL };
+        assert_eq!(applied(down, &[100, 200, 50, 0], 2, 2), [50.0, 100.0, 75.0, 100.0]);
+    }
+
+    #[test]
+    fn a_quarter_turn_turns() {
+        let turned = Augmentation { rotation: 90.0, ..Strength::None.into() };
+        let variation = (0..).map(|row| turned.draw(0, 1, row)).find(|found| found.from[3] < -0.999).unwrap();
+        let exact = Variation { from: variation.from.map(f32::round), ..STILL };
+        // x' = y, y' = -x: a point comes from what is a quarter turn anticlockwise of it, as the image's y points down.
+        assert_eq!(applied(exact, &[1, 2, 3, 4], 2, 2), [3.0, 1.0, 4.0, 2.0]);
+    }
+
+    #[test]
+    fn strokes_go_towards_the_largest_or_smallest_neighbour() {
+        let dot = [0, 0, 0, 0, 200, 0, 0, 0, 0];
+        let bolder = Variation { stroke: 0.5, ..STILL };
+        assert_eq!(applied(bolder, &dot, 3, 3), [0.0, 100.0, 0.0, 100.0, 200.0, 100.0, 0.0, 100.0, 0.0]);
+        let thinner = Variation { stroke: -0.25, ..STILL };
+        assert_eq!(applied(thinner, &dot, 3, 3), [0.0, 0.0, 0.0, 0.0, 150.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_map_back_undoes_scale_shear_rotation_and_shift() {
+        let strong = Augmentation { shift: 2.0, rotation: 10.0, shear: 0.25, scale: 0.15, stroke: 0.0 };
+        let variation = strong.draw(7, 3, 11);
+        let uniform = |block: u32, word: usize| {
+            f64::from(philox([11, 3, block, DOMAIN], 7)[word]) / f64::from(u32::MAX) * 2.0 - 1.0
+        };
+        let (sin, cos) = (10.0 * uniform(0, 2)).to_radians().sin_cos();
+        for (x, y) in [(0.0, 0.0), (3.0, -5.0), (-13.5, 13.5)] {
+            // Forward, step by step.
+            let (scaled_x, scaled_y) = (x * (1.0 + 0.15 * uniform(1, 0)), y * (1.0 + 0.15 * uniform(1, 1)));
+            let (sheared_x, sheared_y) = (scaled_x + 0.25 * uniform(0, 3) * scaled_y, scaled_y);
+            let (turned_x, turned_y) = (cos * sheared_x - sin * sheared_y, sin * sheared_x + cos * sheared_y);
+            let (to_x, to_y) = (turned_x + 2.0 * uniform(0, 0), turned_y + 2.0 * uniform(0, 1));
+            let [a, b, x0, c, d, y0] = variation.from.map(f64::from);
+            assert!((a * to_x + b * to_y + x0 - x).abs() < 1e-4, "x of {x}, {y}");
+            assert!((c * to_x + d * to_y + y0 - y).abs() < 1e-4, "y of {x}, {y}");
+        }
+    }
+
+    #[test]
+    fn each_image_and_epoch_has_a_variation_of_its_own_within_the_strengths() {
+        let strong: Augmentation = Strength::Strong.into();
+        let mut strokes = Vec::new();
+        for (epoch, row) in [(1, 0), (1, 1), (2, 0), (2, 1), (9, 500_000)] {
+            let variation = strong.draw(5, epoch, row);
+            assert_eq!(variation, strong.draw(5, epoch, row));
+            assert!(variation.stroke.abs() <= 0.6);
+            strokes.push(variation.stroke.to_bits());
+        }
+        strokes.sort_unstable();
+        strokes.dedup();
+        assert_eq!(strokes.len(), 5);
+    }
+}
