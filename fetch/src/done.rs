@@ -1,0 +1,62 @@
+//! Whether the data set is there already.
+
+use std::fs;
+use std::path::Path;
+
+use artifacts::{Part, Source, read_json, sha256_file};
+use terminal::Console;
+
+use crate::error::{Error, io_error};
+use crate::location::Location;
+use crate::request::{Request, Supply, WantedArchive};
+
+/// What is there, if it is what `request` asks for. A local archive is digested and compared, so a changed one is
+/// unpacked anew; a URL's file name alone is compared.
+pub fn find(request: &Request, console: &Console) -> Result<Option<Source>, Error> {
+    let path = request.output.join(Source::FILE_NAME);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let source = match read_json::<Source>(&path) {
+        Ok((source, _)) => source,
+        Err(error) => {
+            console.warn(format!("{error}; fetching anew"));
+            return Ok(None);
+        }
+    };
+    if source.name != request.name || source.parts.len() != request.parts.len() {
+        return Ok(None);
+    }
+    for (part, wanted) in source.parts.iter().zip(&request.parts) {
+        if !request.output.join(&part.directory).is_dir() || !is_same(part, &source, wanted)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(source))
+}
+
+fn is_same(part: &Part, source: &Source, wanted: &WantedArchive) -> Result<bool, Error> {
+    let Some(&recorded) = source.provenance.inputs.get(&part.archive) else { return Ok(false) };
+    let as_expected = part.role == wanted.role
+        && part.archive == wanted.file_name
+        && wanted.bytes.is_none_or(|bytes| bytes == part.bytes)
+        && wanted.digest.is_none_or(|digest| digest == recorded);
+    match &wanted.supply {
+        Supply::Mirrors(locations) if as_expected && wanted.digest.is_none() => match &locations[..] {
+            [Location::File(archive)] => Ok(sha256_file(archive)? == recorded),
+            _ => Ok(true),
+        },
+        _ => Ok(as_expected),
+    }
+}
+
+/// Refuses to replace a folder that this tool did not write.
+pub fn refuse_foreign(output: &Path) -> Result<(), Error> {
+    let is_ours = output.join(Source::FILE_NAME).exists();
+    let is_empty = || fs::read_dir(output).map(|mut entries| entries.next().is_none());
+    if !output.exists() || is_ours || is_empty().map_err(io_error("read the folder", output))? {
+        Ok(())
+    } else {
+        Err(Error::NotFetched { path: output.to_owned() })
+    }
+}

@@ -1,0 +1,128 @@
+//! An archive of letters, by name, path or URL, to class folders on disk with a `source.json`; or out of fonts.
+//!
+//! [`run`] is the recipe. Nothing takes its final place before it is complete and its digest is right, so a run that is
+//! killed leaves the old data set or none; what it had downloaded is gone on with.
+
+mod datasets;
+mod done;
+mod download;
+mod error;
+mod location;
+mod options;
+mod partial;
+mod render;
+mod request;
+mod store;
+mod stream;
+mod transfer;
+mod unpack;
+
+use artifacts::{Digest, Part, Provenance, Source, StagedDirectory};
+pub use datasets::{DATASETS, KnownDataset, KnownPart};
+pub use download::MirrorFailure;
+pub use error::{Error, Refusal};
+pub use options::FetchOptions;
+pub use render::{Letters, RenderOptions, render};
+use terminal::{Align, Console, Table};
+
+use crate::request::{Request, WantedArchive};
+use crate::store::Store;
+use crate::stream::Input;
+use crate::unpack::{Limits, unpack};
+
+/// Fetches what `options` ask for.
+///
+/// # Errors
+/// See [`Error`]. What was in the output folder before stays.
+pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
+    let request = Request::of(options)?;
+    if !options.force
+        && let Some(source) = done::find(&request, console)?
+    {
+        console.say(format!("`{}` is already in `{}`", source.name, request.output.display()));
+        return Ok(());
+    }
+    done::refuse_foreign(&request.output)?;
+
+    let mut store = Store::new(&request.archives);
+    let mut archives = Vec::new();
+    for wanted in &request.parts {
+        archives.push((wanted, store.obtain(wanted, options, console)?));
+    }
+
+    let staged = StagedDirectory::new(&request.output)?;
+    let mut source =
+        Source { provenance: provenance(options), name: request.name.clone(), parts: Vec::new() };
+    for (wanted, archive) in archives {
+        let (part, digest) = unpack_part(wanted, archive, &staged, options, console)?;
+        source.provenance = source.provenance.with_input(&part.archive, digest);
+        source.parts.push(part);
+    }
+    artifacts::write_json(&staged.path().join(Source::FILE_NAME), &source)?;
+    staged.commit()?;
+    store.finish(options.keep_archive, console)?;
+    show(&source, &request, console);
+    Ok(())
+}
+
+/// Unpacks one archive into the staging folder. The digest of what was read decides.
+fn unpack_part(
+    wanted: &WantedArchive,
+    archive: Input,
+    staged: &StagedDirectory,
+    options: &FetchOptions,
+    console: &Console,
+) -> Result<(Part, Digest), Error> {
+    let name = archive.name();
+    let directory = wanted.role.directory();
+    let limits = Limits { files: options.max_files, bytes: options.max_bytes };
+    let progress = console.progress_bytes(archive.bytes()?).labelled("unpack");
+    let unpacked = unpack(archive, &staged.path().join(directory), limits, &progress)?;
+    if let Some(expected) = wanted.digest
+        && expected != unpacked.digest
+    {
+        return Err(Error::Digest { archive: name, expected, found: unpacked.digest });
+    }
+    if unpacked.hidden > 0 {
+        console.warn(format!("`{name}`: {} hidden files were passed over", unpacked.hidden));
+    }
+    let (bytes, files) = (unpacked.bytes, unpacked.files);
+    let archive = wanted.file_name.clone();
+    Ok((Part { role: wanted.role, directory: directory.to_owned(), archive, bytes, files }, unpacked.digest))
+}
+
+fn provenance(options: &FetchOptions) -> Provenance {
+    let provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    match options.dataset.as_deref() {
+        Some(dataset) => provenance.with_argument("dataset", dataset),
+        None => provenance,
+    }
+}
+
+fn show(source: &Source, request: &Request, console: &Console) {
+    let mut table =
+        Table::new(&[("part", Align::Left), ("archive", Align::Left), ("bytes", Align::Right), ("files", Align::Right)]);
+    for part in &source.parts {
+        table.row([part.directory.clone(), part.archive.clone(), part.bytes.to_string(), part.files.to_string()]);
+    }
+    console.table(&table);
+    console.say(format!("wrote `{}` to `{}`", source.name, request.output.display()));
+}
+
+/// Lists the known data sets on stdout: a line a part, of name, role, archive, bytes, SHA-256 and mirrors, with tabs
+/// between them.
+pub fn list(console: &Console) {
+    for dataset in DATASETS {
+        console.say(format!("{}: {}", dataset.name, dataset.summary));
+    }
+    for dataset in DATASETS {
+        for part in dataset.parts {
+            let mirrors = match part.origin {
+                datasets::Origin::Mirrors(mirrors) => mirrors.join(" "),
+                datasets::Origin::Embedded(_) => "embedded".to_owned(),
+            };
+            let (name, role, archive) = (dataset.name, part.role.directory(), part.archive);
+            console.data(format!("{name}\t{role}\t{archive}\t{}\t{}\t{mirrors}", part.bytes, part.sha256.trim()));
+        }
+    }
+}

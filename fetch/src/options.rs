@@ -1,0 +1,71 @@
+use std::path::PathBuf;
+
+use artifacts::Digest;
+use clap::builder::PossibleValuesParser;
+
+use crate::datasets::DATASETS;
+
+/// What `fetch` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["dataset", "archive"])))]
+pub struct FetchOptions {
+    /// A known data set; `fetch list` describes them
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(DATASETS.iter().map(|known| known.name)))]
+    pub dataset: Option<String>,
+
+    /// An archive of your own: path, file: or http(s) URL of a .tar.gz, .tgz or .tar with class folders
+    #[arg(long, value_name = "PATH_OR_URL")]
+    pub archive: Option<String>,
+
+    /// Folder to write: train/CLASS/*, perhaps test/CLASS/*, and source.json [default: data/NAME/raw]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// An archive of your own to test on
+    #[arg(long, value_name = "PATH_OR_URL", requires = "archive")]
+    pub test_archive: Option<String>,
+
+    /// Name of the data set [default: the archive's name without its extension]
+    #[arg(long, requires = "archive")]
+    pub name: Option<String>,
+
+    /// SHA-256 that the archive must have
+    #[arg(long, value_name = "HEX", requires = "archive")]
+    pub sha256: Option<Digest>,
+
+    /// SHA-256 that the test archive must have
+    #[arg(long, value_name = "HEX", requires = "test_archive")]
+    pub test_sha256: Option<Digest>,
+
+    /// Look here first: a URL or folder that has the archive under its own name; may be repeated
+    #[arg(long, value_name = "URL", help_heading = "Download")]
+    pub mirror: Vec<String>,
+
+    /// Keep the archives that were downloaded, to be used again
+    #[arg(long, help_heading = "Download")]
+    pub keep_archive: bool,
+
+    /// Folder for downloads and kept archives [default: the folder `archives` beside the output]
+    #[arg(long, value_name = "DIR", help_heading = "Download")]
+    pub archives: Option<PathBuf>,
+
+    /// How often all mirrors are tried again, after 1, 2, 4, ... seconds
+    #[arg(long, value_name = "TIMES", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=16), help_heading = "Download")]
+    pub retries: u32,
+
+    /// Seconds without a byte after which a mirror is given up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Download")]
+    pub timeout: u64,
+
+    /// Fetch anew although it is there already
+    #[arg(long)]
+    pub force: bool,
+
+    /// Most files that an archive may hold
+    #[arg(long, value_name = "FILES", default_value_t = 5_000_000, help_heading = "Limits")]
+    pub max_files: u64,
+
+    /// Most bytes that an archive's files may have together
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30, help_heading = "Limits")]
+    pub max_bytes: u64,
+}

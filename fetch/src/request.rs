@@ -1,0 +1,110 @@
+//! What the arguments ask for: a name, and one archive a part.
+
+use std::path::{Path, PathBuf};
+
+use artifacts::{Digest, Role};
+
+use crate::datasets::{self, KnownPart, Origin};
+use crate::error::Error;
+use crate::location::Location;
+use crate::options::FetchOptions;
+use crate::unpack::archive_stem;
+
+/// What to fetch, and where to.
+#[derive(Debug)]
+pub struct Request {
+    /// The data set's name.
+    pub name: String,
+    /// Its archives.
+    pub parts: Vec<WantedArchive>,
+    /// The folder to write.
+    pub output: PathBuf,
+    /// The folder for downloads and kept archives.
+    pub archives: PathBuf,
+}
+
+/// An archive, and what is known of it.
+#[derive(Debug)]
+pub struct WantedArchive {
+    /// What its images are for.
+    pub role: Role,
+    /// Its file name.
+    pub file_name: String,
+    /// Its size in bytes, where it is known.
+    pub bytes: Option<u64>,
+    /// Its digest, where it is known.
+    pub digest: Option<Digest>,
+    /// Where it is to be had.
+    pub supply: Supply,
+}
+
+/// Where an archive is to be had.
+#[derive(Debug)]
+pub enum Supply {
+    /// From any of these, the first one first.
+    Mirrors(Vec<Location>),
+    /// From this program.
+    Embedded(&'static [u8]),
+}
+
+impl Request {
+    /// What `options` ask for.
+    pub fn of(options: &FetchOptions) -> Result<Self, Error> {
+        let mirrors = options.mirror.iter().map(|text| text.parse()).collect::<Result<Vec<Location>, _>>()?;
+        let mut name = String::new();
+        let mut parts = Vec::new();
+        if let Some(dataset) = options.dataset.as_deref() {
+            dataset.clone_into(&mut name);
+            let known = datasets::find(dataset).expect("the command line takes known names alone");
+            parts.extend(known.parts.iter().map(|part| WantedArchive::known(part, &mirrors)));
+        }
+        let own = [
+            (Role::Train, &options.archive, options.sha256),
+            (Role::Test, &options.test_archive, options.test_sha256),
+        ];
+        for (role, archive, digest) in own {
+            if let Some(text) = archive {
+                parts.push(WantedArchive::own(role, text, digest, &mirrors)?);
+            }
+        }
+        if let [train, test] = &parts[..]
+            && train.file_name == test.file_name
+        {
+            return Err(Error::SameName { name: train.file_name.clone() });
+        }
+        if options.archive.is_some() {
+            let file_name = &parts[0].file_name;
+            name = options.name.clone().unwrap_or_else(|| archive_stem(file_name).unwrap_or(file_name).to_owned());
+        }
+        let output = options.output.clone().unwrap_or_else(|| Path::new("data").join(&name).join("raw"));
+        let archives = options.archives.clone().unwrap_or_else(|| output.with_file_name("archives"));
+        Ok(Self { name, parts, output, archives })
+    }
+}
+
+impl WantedArchive {
+    /// Whether `url` is one of the places where it is to be had.
+    pub fn is_at(&self, url: &str) -> bool {
+        matches!(&self.supply, Supply::Mirrors(locations) if locations.iter().any(|location| location.to_string() == url))
+    }
+
+    fn known(part: &KnownPart, mirrors: &[Location]) -> Self {
+        let supply = match part.origin {
+            Origin::Embedded(bytes) => Supply::Embedded(bytes),
+            Origin::Mirrors(known) => {
+                let known = known.iter().map(|&url| Location::Url(url.to_owned()));
+                Supply::Mirrors(mirrors.iter().cloned().chain(known).map(|folder| folder.join(part.archive)).collect())
+            }
+        };
+        let digest = part.sha256.trim().parse().expect("a test parses all known digests");
+        let file_name = part.archive.to_owned();
+        Self { role: part.role, file_name, bytes: Some(part.bytes), digest: Some(digest), supply }
+    }
+
+    fn own(role: Role, text: &str, digest: Option<Digest>, mirrors: &[Location]) -> Result<Self, Error> {
+        let location: Location = text.parse()?;
+        let file_name = location.file_name()?;
+        let locations = mirrors.iter().map(|folder| folder.join(&file_name)).chain([location]).collect();
+        Ok(Self { role, file_name, bytes: None, digest, supply: Supply::Mirrors(locations) })
+    }
+}

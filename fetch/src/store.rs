@@ -1,0 +1,118 @@
+//! The folder of archives: where downloads grow and where they are kept.
+//!
+//! | file | what |
+//! |---|---|
+//! | `NAME.partial`, `NAME.partial.origin.json` | a download, complete or not |
+//! | `NAME`, `NAME.origin.json` | an archive that was kept |
+//!
+//! A kept archive is digested before it is used again. It is used if it has the digest that is expected; where none is,
+//! if it has the digest that it was kept with and came from the same URL.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use artifacts::{Digest, sha256_file, write_file};
+use terminal::Console;
+
+use crate::download::{Obtained, download};
+use crate::error::{Error, io_error};
+use crate::location::Location;
+use crate::options::FetchOptions;
+use crate::partial::{Origin, Partial, origin_path, remove_file};
+use crate::request::{Supply, WantedArchive};
+use crate::stream::Input;
+use std::io::Write as _;
+
+/// The archives that a run works with.
+#[derive(Debug)]
+pub struct Store<'a> {
+    folder: &'a Path,
+    downloaded: Vec<(String, Partial)>,
+}
+
+impl<'a> Store<'a> {
+    /// In `folder`, which need not be there.
+    pub fn new(folder: &'a Path) -> Self {
+        Self { folder, downloaded: Vec::new() }
+    }
+
+    /// The archive's bytes: whole, and with the digest that is expected, where one is.
+    pub fn obtain(&mut self, wanted: &WantedArchive, options: &FetchOptions, console: &Console) -> Result<Input, Error> {
+        let locations = match &wanted.supply {
+            Supply::Embedded(bytes) => {
+                if options.keep_archive {
+                    write_file(&self.folder.join(&wanted.file_name), |writer| writer.write_all(bytes))?;
+                }
+                return Ok(Input::Embedded(wanted.file_name.clone(), bytes));
+            }
+            Supply::Mirrors(locations) => locations,
+        };
+        if let [Location::File(path)] = &locations[..] {
+            return local(path, wanted);
+        }
+        if let Some(path) = self.kept(wanted, console)? {
+            return Ok(Input::File(path));
+        }
+        match download(wanted, locations, self.folder, options, console)? {
+            Obtained::InPlace(path) => Ok(Input::File(path)),
+            Obtained::Downloaded(partial) => {
+                let path = partial.path.clone();
+                self.downloaded.push((wanted.file_name.clone(), partial));
+                Ok(Input::File(path))
+            }
+        }
+    }
+
+    fn kept(&self, wanted: &WantedArchive, console: &Console) -> Result<Option<PathBuf>, Error> {
+        let path = self.folder.join(&wanted.file_name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let expected = wanted.digest.or_else(|| {
+            let origin: Origin = serde_json::from_slice(&fs::read(origin_path(&path)).ok()?).ok()?;
+            origin.sha256.filter(|_| wanted.is_at(&origin.url))
+        });
+        let found = sha256_file(&path)?;
+        if expected == Some(found) {
+            console.say(format!("using `{}`, which was kept and has the right digest", path.display()));
+            return Ok(Some(path));
+        }
+        console.warn(match expected {
+            Some(expected) => {
+                format!("`{}` was kept, but has SHA-256 {found}; {expected} is expected", path.display())
+            }
+            None => format!("`{}` was kept from another place; it is not used", path.display()),
+        });
+        Ok(None)
+    }
+
+    /// Keeps the downloads of this run under their names, or removes them.
+    pub fn finish(self, keep: bool, console: &Console) -> Result<(), Error> {
+        for (file_name, mut partial) in self.downloaded {
+            if keep {
+                let path = self.folder.join(file_name);
+                // The origin first: an archive without one is asked for its digest, one with another's would lie.
+                let (from, to) = (origin_path(&partial.path), origin_path(&path));
+                remove_file(&path)?;
+                fs::rename(&from, &to).map_err(io_error("rename to", &to))?;
+                fs::rename(&partial.path, &path).map_err(io_error("rename to", &path))?;
+                console.say(format!("kept `{}`", path.display()));
+            } else {
+                partial.discard()?;
+            }
+        }
+        let _others_may_be_there = fs::remove_dir(self.folder);
+        Ok(())
+    }
+}
+
+/// A single local archive, with errors of its own: there is no other mirror to turn to.
+fn local(path: &Path, wanted: &WantedArchive) -> Result<Input, Error> {
+    if let Some(expected) = wanted.digest {
+        let found: Digest = sha256_file(path)?;
+        if found != expected {
+            return Err(Error::Digest { archive: path.display().to_string(), expected, found });
+        }
+    }
+    Ok(Input::File(path.to_owned()))
+}

@@ -1,0 +1,200 @@
+//! An archive's bytes, inflated and digested in a thread of their own.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use artifacts::{Digest, HashingReader};
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, io_error};
+
+/// Where an archive's bytes are.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// In a file.
+    File(PathBuf),
+    /// In this program, under a name.
+    Embedded(String, &'static [u8]),
+}
+
+impl Input {
+    /// What to call it in a message.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Embedded(name, _) => name.clone(),
+        }
+    }
+
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(io_error("read", path))?.len()),
+            Self::Embedded(_, bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path).map_err(io_error("read", path))?),
+            Self::Embedded(_, bytes) => Box::new(*bytes),
+        })
+    }
+}
+
+/// Bytes of a piece that goes from one thread to the other, and how many may wait.
+const PIECE: usize = 1 << 18;
+const WAITING: usize = 16;
+
+/// The tar archive in an [`Input`], inflated where it is compressed.
+pub struct Stream {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    position: usize,
+    read: BytesRead,
+    worker: JoinHandle<(Digest, u64)>,
+}
+
+/// How many bytes of the input were read so far.
+#[derive(Debug, Clone, Default)]
+pub struct BytesRead(Arc<AtomicU64>);
+
+impl BytesRead {
+    /// In bytes.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("read", &self.read).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is plainly no archive: a web page, a zip file.
+    pub fn start(input: Input) -> Result<Self, Error> {
+        let read = BytesRead::default();
+        let counted = Counted { inner: input.open()?, read: read.clone() };
+        let mut reader = BufReader::with_capacity(PIECE, HashingReader::new(counted));
+        let start = reader.fill_buf().map_err(|source| match &input {
+            Input::File(path) => io_error("read", path)(source),
+            Input::Embedded(..) => unreachable!("memory can be read"),
+        })?;
+        if let Some(found) = foreign(start) {
+            return Err(Error::NotAnArchive { archive: input.name(), found });
+        }
+        let is_gzip = start.starts_with(&[0x1f, 0x8b]);
+        let (sender, pieces) = sync_channel(WAITING);
+        let worker = thread::spawn(move || {
+            if is_gzip {
+                send(MultiGzDecoder::new(&mut reader), &sender);
+            } else {
+                send(&mut reader, &sender);
+            }
+            // What was not needed belongs to the digest all the same.
+            let mut rest = reader.into_inner();
+            if let Err(error) = io::copy(&mut rest, &mut io::sink()) {
+                let _receiver_gone = sender.send(Err(error));
+            }
+            rest.finish()
+        });
+        Ok(Self { pieces, piece: Vec::new(), position: 0, read, worker })
+    }
+
+    /// The counter of bytes read, to show progress by.
+    #[must_use]
+    pub fn bytes_read(&self) -> BytesRead {
+        self.read.clone()
+    }
+
+    /// Reads to the end; returns the input's digest and size in bytes.
+    ///
+    /// # Errors
+    /// When the rest is damaged, or is longer than `most` bytes.
+    ///
+    /// # Panics
+    /// When the reading thread did.
+    pub fn finish(mut self, most: u64) -> io::Result<(Digest, u64)> {
+        if io::copy(&mut (&mut self).take(most + 1), &mut io::sink())? > most {
+            return Err(io::Error::other(format!("more than {most} bytes follow the end of the archive")));
+        }
+        Ok(self.worker.join().expect("the reading thread does not panic"))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.position == self.piece.len() {
+            match self.pieces.recv() {
+                Ok(piece) => (self.piece, self.position) = (piece?, 0),
+                Err(_the_end) => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.piece.len() - self.position);
+        buffer[..count].copy_from_slice(&self.piece[self.position..self.position + count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+/// Sends all of `reader`, until it fails or nobody listens.
+fn send(mut reader: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        let result = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+        let last = !matches!(result, Ok(PIECE));
+        if !piece.is_empty() && sender.send(Ok(piece)).is_err() {
+            return;
+        }
+        if let Err(error) = result {
+            let _receiver_gone = sender.send(Err(error));
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+struct Counted<R> {
+    inner: R,
+    read: BytesRead,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// What the start of a file tells it to be, where that is no archive of ours.
+pub fn foreign(start: &[u8]) -> Option<&'static str> {
+    let text = start.trim_ascii_start();
+    Some(match start {
+        [] => "it is empty",
+        [b'P', b'K', 3, 4, ..] => "it is a zip file",
+        [b'B', b'Z', b'h', ..] => "it is compressed with bzip2",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed with xz",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd",
+        [0x89, b'P', b'N', b'G', ..] => "it is an image",
+        _ if text.starts_with(b"<") => "it is a web page",
+        _ => return None,
+    })
+}

@@ -1,0 +1,205 @@
+//! One request to one server: from nothing, or from where a download was cut.
+
+use std::io::{Read, Write as _};
+use std::time::Duration;
+
+use terminal::Console;
+use ureq::config::Config;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
+use ureq::http::{HeaderMap, HeaderName, Response, StatusCode};
+use ureq::{Agent, Body, Proxy};
+
+use crate::download::{Attempt, MirrorFailure};
+use crate::error::{Error, io_error};
+use crate::partial::{Origin, Partial};
+use crate::request::WantedArchive;
+use crate::stream::foreign;
+
+/// Fetches `url` into `partial`, whose bytes are kept where they can be. No length contradicts the result,
+/// but nothing says yet that it is the wanted file. It tells whether the transfer went on from an earlier one.
+pub fn transfer(
+    url: &str,
+    wanted: &WantedArchive,
+    partial: &mut Partial,
+    timeout: Duration,
+    console: &Console,
+) -> Result<Attempt<bool>, Error> {
+    if let (Some(expected), Some(_)) = (wanted.bytes, wanted.digest) {
+        if partial.bytes == expected {
+            return Ok(Ok(true));
+        } else if partial.bytes > expected {
+            partial.discard()?;
+        }
+    }
+    let agent = agent_for(url, timeout)?;
+    let resumed_at = resumable(partial, url, wanted.digest.is_some());
+    let response = match ask(&agent, url, partial, resumed_at) {
+        Ok(response) => response,
+        Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
+    };
+    let total = match check_headers(&response, wanted, resumed_at) {
+        Ok(total) => total,
+        Err(MirrorFailure::Range) => {
+            partial.discard()?;
+            return Ok(Err(MirrorFailure::Range));
+        }
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
+    let mut file = if resumed {
+        console.say(format!("going on with `{}` at byte {} of `{url}`", wanted.file_name, partial.bytes));
+        partial.resume()?
+    } else {
+        let validator = header(response.headers(), ETAG)
+            .filter(|etag| !etag.starts_with("W/"))
+            .or_else(|| header(response.headers(), LAST_MODIFIED));
+        partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
+    };
+
+    let progress = console.progress_bytes(total.unwrap_or(0)).labelled("download");
+    let most = wanted.bytes.or(total);
+    let mut body = response.into_body();
+    let mut reader = body.with_config().limit(u64::MAX).reader();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) => {
+                return Ok(Err(MirrorFailure::Cut { at: partial.bytes, of: total, reason: error.to_string() }));
+            }
+        };
+        if partial.bytes == 0
+            && let Some(found) = foreign(&buffer[..count])
+        {
+            partial.discard()?;
+            return Ok(Err(MirrorFailure::Foreign(found)));
+        }
+        let found = partial.bytes + count as u64;
+        if let Some(expected) = most.filter(|&most| found > most) {
+            partial.discard()?;
+            return Ok(Err(MirrorFailure::TooLong { expected }));
+        }
+        file.write_all(&buffer[..count]).map_err(io_error("write", &partial.path))?;
+        partial.bytes = found;
+        progress.set_position(found);
+    }
+    file.sync_all().map_err(io_error("write", &partial.path))?;
+    match total {
+        Some(total) if partial.bytes < total => {
+            Ok(Err(MirrorFailure::Cut { at: partial.bytes, of: Some(total), reason: "the connection ended".into() }))
+        }
+        _ => Ok(Ok(resumed)),
+    }
+}
+
+/// How many bytes there are to go on from: all that a known digest will judge, else what the same URL gave while it can
+/// say whether it still has the same file.
+fn resumable(partial: &Partial, url: &str, digest_is_known: bool) -> u64 {
+    let same_file = partial.origin.url == url && partial.origin.validator.is_some();
+    if digest_is_known || same_file { partial.bytes } else { 0 }
+}
+
+fn ask(agent: &Agent, url: &str, partial: &Partial, resumed_at: u64) -> Result<Response<Body>, ureq::Error> {
+    let mut request = agent.get(url);
+    if resumed_at > 0 {
+        request = request.header(RANGE, format!("bytes={resumed_at}-"));
+        if let Some(validator) = partial.origin.validator.as_deref().filter(|_| partial.origin.url == url) {
+            request = request.header(IF_RANGE, validator);
+        }
+    }
+    request.call()
+}
+
+/// The size of the whole file, where the server says it.
+fn check_headers(
+    response: &Response<Body>,
+    wanted: &WantedArchive,
+    resumed_at: u64,
+) -> Result<Option<u64>, MirrorFailure> {
+    let headers = response.headers();
+    let total = match response.status() {
+        StatusCode::OK => header(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        StatusCode::PARTIAL_CONTENT => match header(headers, CONTENT_RANGE).and_then(content_range) {
+            Some((start, total)) if start == resumed_at && resumed_at > 0 => total,
+            _ => return Err(MirrorFailure::Range),
+        },
+        StatusCode::RANGE_NOT_SATISFIABLE if resumed_at > 0 => return Err(MirrorFailure::Range),
+        status => return Err(MirrorFailure::Status(status.as_u16())),
+    };
+    if header(headers, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
+        return Err(MirrorFailure::Foreign("it is a web page"));
+    }
+    match (wanted.bytes, total) {
+        (Some(expected), Some(found)) if expected != found => Err(MirrorFailure::Size { expected, found }),
+        (expected, total) => Ok(expected.or(total)),
+    }
+}
+
+/// The first byte and the size of the whole in `bytes 100-199/200` (RFC 9110, section 14.4); a `*` is no size.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-')?.0.trim().parse().ok()?;
+    Some((start, total.trim().parse().ok()))
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An agent that gives up after `timeout` without a byte, and never follows a redirect from https to http.
+fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
+    let is_https = url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+    let config = Config::builder()
+        .http_status_as_error(false)
+        .https_only(is_https)
+        .proxy(proxy_for(is_https)?)
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(timeout))
+        .timeout_connect(Some(timeout))
+        .timeout_per_read(Some(timeout))
+        .timeout_per_write(Some(timeout));
+    Ok(config.build().new_agent())
+}
+
+/// The proxy that the environment names, as curl reads it: `https_proxy` or `http_proxy` by the URL's scheme, else
+/// `all_proxy`; none for the hosts of `no_proxy`. Upper case will do too.
+fn proxy_for(is_https: bool) -> Result<Option<Proxy>, Error> {
+    let names = if is_https {
+        ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+    } else {
+        ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+    };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some((name, value)) = names.into_iter().find_map(|name| variable(name).map(|value| (name, value))) else {
+        return Ok(None);
+    };
+    let invalid = |error: ureq::Error| Error::Proxy { variable: name, reason: error.to_string() };
+    let parsed = Proxy::new(&value).map_err(invalid)?;
+    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
+    if let Some(username) = parsed.username() {
+        builder = builder.username(username);
+    }
+    if let Some(password) = parsed.password() {
+        builder = builder.password(password);
+    }
+    let exceptions = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
+    for host in exceptions.split(',') {
+        builder = builder.no_proxy(host.trim());
+    }
+    builder.build().map(Some).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_tells_the_start_and_perhaps_the_size() {
+        assert_eq!(content_range("bytes 100-199/200"), Some((100, Some(200))));
+        assert_eq!(content_range("bytes 0-0/*"), Some((0, None)));
+        for text in ["bytes */200", "100-199/200", "bytes 100/200", "bytes a-b/c", ""] {
+            assert_eq!(content_range(text), None, "{text}");
+        }
+    }
+}
