@@ -12,6 +12,9 @@ use walkdir::WalkDir;
 use super::glyph;
 use crate::error::{Error, io_error};
 
+/// Characters: some fonts carry the whole text of their licence, whose first words name it.
+const MOST_OF_A_LICENCE: usize = 100;
+
 /// A font whose letters were drawn.
 #[derive(Debug)]
 pub struct Font {
@@ -32,7 +35,7 @@ pub struct FontFile {
     pub digest: Digest,
     /// The family that it says it belongs to; its file name where it says none.
     pub family: String,
-    /// What it says about its licence.
+    /// The start of what it says about its licence.
     pub licence: String,
 }
 
@@ -58,7 +61,7 @@ pub enum Unfit {
     #[error("the same file as `{0}`")]
     SameFile(String),
     /// The name of a font that was taken.
-    #[error("another font of that file name was taken")]
+    #[error("a font of that name was taken")]
     SameName,
     /// The glyphs of a font that was taken.
     #[error("draws the same letters as `{0}`")]
@@ -80,12 +83,13 @@ pub enum Unfit {
 pub fn find(folders: &[PathBuf]) -> Result<Vec<(FontFile, Vec<u8>)>, Error> {
     let mut files = Vec::new();
     for folder in folders {
-        for entry in WalkDir::new(folder).follow_links(true) {
+        for entry in WalkDir::new(folder) {
             let entry = entry.map_err(|error| {
                 let path = error.path().unwrap_or(folder).to_owned();
                 Error::Io { action: "read the folder", path, source: error.into() }
             })?;
-            if entry.file_type().is_file() && has_font_extension(entry.path()) {
+            // Links to files are followed; links to folders are not, since they may run in circles.
+            if has_font_extension(entry.path()) && entry.path().is_file() {
                 files.push(read(entry.path())?);
             }
         }
@@ -116,7 +120,8 @@ pub fn draw(file: &mut FontFile, bytes: &[u8], letters: &[char], size: usize) ->
     if let Some(family) = text(&face, &[name_id::TYPOGRAPHIC_FAMILY, name_id::FAMILY]) {
         file.family = family;
     }
-    file.licence = text(&face, &[name_id::LICENSE, name_id::LICENSE_URL]).unwrap_or_default();
+    let licence = text(&face, &[name_id::LICENSE, name_id::LICENSE_URL]).unwrap_or_default();
+    file.licence = licence.chars().take(MOST_OF_A_LICENCE).collect();
 
     let mut subtables = face.tables().cmap.into_iter().flat_map(|cmap| cmap.subtables);
     if !subtables.any(|subtable| subtable.is_unicode()) {

@@ -65,7 +65,7 @@ pub fn show(
 fn heading(reason: &Unfit) -> &'static str {
     match reason {
         Unfit::Unreadable(_) => "not readable as a font",
-        Unfit::Name | Unfit::SameName => "file name not UTF-8 or taken",
+        Unfit::Name | Unfit::SameName => "file name not UTF-8, or taken",
         Unfit::NotUnicode | Unfit::Symbols { .. } => "symbols or another script",
         Unfit::Lacks(_) => "a letter missing",
         Unfit::SameLetters(..) => "letters that look the same",
