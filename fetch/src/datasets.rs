@@ -46,7 +46,7 @@ pub static DATASETS: &[KnownDataset] = &[
             role: Role::Train,
             archive: "notMNIST_sample.tar.gz",
             bytes: include_bytes!("../sample/notMNIST_sample.tar.gz").len() as u64,
-            sha256: include_str!("../sample/notMNIST_sample.sha256"),
+            sha256: include_str!("../sample/notMNIST_sample.sha256").trim_ascii(),
             origin: Origin::Embedded(include_bytes!("../sample/notMNIST_sample.tar.gz")),
         }],
     },
@@ -58,10 +58,8 @@ pub static DATASETS: &[KnownDataset] = &[
     KnownDataset { name: "notmnist-small", summary: "notMNIST_small alone", parts: &[SMALL] },
 ];
 
-const MIRRORS: Origin = Origin::Mirrors(&[
-    "https://commondatastorage.googleapis.com/books1000",
-    "http://yaroslavvb.com/upload/notMNIST",
-]);
+const MIRRORS: Origin =
+    Origin::Mirrors(&["https://commondatastorage.googleapis.com/books1000", "http://yaroslavvb.com/upload/notMNIST"]);
 
 const LARGE: KnownPart = KnownPart {
     role: Role::Train,

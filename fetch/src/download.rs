@@ -76,9 +76,14 @@ impl MirrorFailure {
     /// Whether the mirror may have the archive the next time.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Cut { .. } | Self::Range | Self::Digest { resumed: true, .. } => true,
+            Self::Connection(_) | Self::Cut { .. } => true,
             Self::Status(status) => matches!(status, 408 | 425 | 429 | 500..),
-            Self::Foreign(_) | Self::Size { .. } | Self::TooLong { .. } | Self::Digest { .. } | Self::File(_) => false,
+            Self::Foreign(_)
+            | Self::Size { .. }
+            | Self::TooLong { .. }
+            | Self::Digest { .. }
+            | Self::Range
+            | Self::File(_) => false,
         }
     }
 }
@@ -154,6 +159,23 @@ fn try_one(
         Location::Url(url) => url,
     };
     console.say(format!("downloading `{}` from `{url}`", wanted.file_name));
+    let failure = match fetch_whole(url, wanted, partial, options, console)? {
+        // The bytes that were there belong to another file, and are gone now: this mirror deserves a fresh start.
+        Err(failure @ (MirrorFailure::Range | MirrorFailure::Digest { resumed: true, .. })) => failure,
+        result => return Ok(result.map(|()| None)),
+    };
+    console.warn(format!("{location}: {failure}; starting from its first byte"));
+    Ok(fetch_whole(url, wanted, partial, options, console)?.map(|()| None))
+}
+
+/// Transfers the archive, or the rest of it, and digests it.
+fn fetch_whole(
+    url: &str,
+    wanted: &WantedArchive,
+    partial: &mut Partial,
+    options: &FetchOptions,
+    console: &Console,
+) -> Result<Attempt<()>, Error> {
     let resumed = match transfer(url, wanted, partial, Duration::from_secs(options.timeout), console)? {
         Ok(resumed) => resumed,
         Err(failure) => return Ok(Err(failure)),
@@ -167,7 +189,7 @@ fn try_one(
         _ => {
             let origin = Origin { sha256: Some(found), ..partial.origin.clone() };
             partial.record(origin)?;
-            Ok(Ok(None))
+            Ok(Ok(()))
         }
     }
 }

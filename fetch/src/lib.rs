@@ -51,8 +51,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
     }
 
     let staged = StagedDirectory::new(&request.output)?;
-    let mut source =
-        Source { provenance: provenance(options), name: request.name.clone(), parts: Vec::new() };
+    let mut source = Source { provenance: provenance(options), name: request.name.clone(), parts: Vec::new() };
     for (wanted, archive) in archives {
         let (part, digest) = unpack_part(wanted, archive, &staged, options, console)?;
         source.provenance = source.provenance.with_input(&part.archive, digest);
@@ -100,8 +99,12 @@ fn provenance(options: &FetchOptions) -> Provenance {
 }
 
 fn show(source: &Source, request: &Request, console: &Console) {
-    let mut table =
-        Table::new(&[("part", Align::Left), ("archive", Align::Left), ("bytes", Align::Right), ("files", Align::Right)]);
+    let mut table = Table::new(&[
+        ("part", Align::Left),
+        ("archive", Align::Left),
+        ("bytes", Align::Right),
+        ("files", Align::Right),
+    ]);
     for part in &source.parts {
         table.row([part.directory.clone(), part.archive.clone(), part.bytes.to_string(), part.files.to_string()]);
     }
@@ -122,7 +125,7 @@ pub fn list(console: &Console) {
                 datasets::Origin::Embedded(_) => "embedded".to_owned(),
             };
             let (name, role, archive) = (dataset.name, part.role.directory(), part.archive);
-            console.data(format!("{name}\t{role}\t{archive}\t{}\t{}\t{mirrors}", part.bytes, part.sha256.trim()));
+            console.data(format!("{name}\t{role}\t{archive}\t{}\t{}\t{mirrors}", part.bytes, part.sha256));
         }
     }
 }

@@ -58,10 +58,8 @@ impl Request {
             let known = datasets::find(dataset).expect("the command line takes known names alone");
             parts.extend(known.parts.iter().map(|part| WantedArchive::known(part, &mirrors)));
         }
-        let own = [
-            (Role::Train, &options.archive, options.sha256),
-            (Role::Test, &options.test_archive, options.test_sha256),
-        ];
+        let own =
+            [(Role::Train, &options.archive, options.sha256), (Role::Test, &options.test_archive, options.test_sha256)];
         for (role, archive, digest) in own {
             if let Some(text) = archive {
                 parts.push(WantedArchive::own(role, text, digest, &mirrors)?);
@@ -96,7 +94,7 @@ impl WantedArchive {
                 Supply::Mirrors(mirrors.iter().cloned().chain(known).map(|folder| folder.join(part.archive)).collect())
             }
         };
-        let digest = part.sha256.trim().parse().expect("a test parses all known digests");
+        let digest = part.sha256.parse().expect("a test parses all known digests");
         let file_name = part.archive.to_owned();
         Self { role: part.role, file_name, bytes: Some(part.bytes), digest: Some(digest), supply }
     }

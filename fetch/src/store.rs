@@ -37,7 +37,12 @@ impl<'a> Store<'a> {
     }
 
     /// The archive's bytes: whole, and with the digest that is expected, where one is.
-    pub fn obtain(&mut self, wanted: &WantedArchive, options: &FetchOptions, console: &Console) -> Result<Input, Error> {
+    pub fn obtain(
+        &mut self,
+        wanted: &WantedArchive,
+        options: &FetchOptions,
+        console: &Console,
+    ) -> Result<Input, Error> {
         let locations = match &wanted.supply {
             Supply::Embedded(bytes) => {
                 if options.keep_archive {

@@ -44,7 +44,10 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// The name without `.tar.gz`, `.tgz` or `.tar`.
 #[must_use]
 pub fn archive_stem(name: &str) -> Option<&str> {
-    [".tar.gz", ".tgz", ".tar"].iter().find_map(|extension| name.strip_suffix(extension)).filter(|stem| !stem.is_empty())
+    [".tar.gz", ".tgz", ".tar"]
+        .iter()
+        .find_map(|extension| name.strip_suffix(extension))
+        .filter(|stem| !stem.is_empty())
 }
 
 /// Unpacks `input` so that its class folders lie directly in `place`, which is made; leading folders are stripped.

@@ -145,7 +145,8 @@ fn send(stream: &mut TcpStream, request: &Request, bytes: &[u8], etag: &str, aft
     let start = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let (first, head) = match start {
         Some(start) if start >= bytes.len() => {
-            let head = format!("HTTP/1.1 416 No\r\nContent-Range: bytes */{}\r\nContent-Length: 0\r\n\r\n", bytes.len());
+            let head =
+                format!("HTTP/1.1 416 No\r\nContent-Range: bytes */{}\r\nContent-Length: 0\r\n\r\n", bytes.len());
             return stream.write_all(head.as_bytes());
         }
         Some(start) => {

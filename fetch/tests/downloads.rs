@@ -1,0 +1,269 @@
+//! Downloads from a server on 127.0.0.1 that plays the mirrors.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use support::server::{Answer, Server, dead};
+use support::{Workplace, letters, letters_of};
+
+/// Arguments for an archive of one's own at `server`, with the digest that sha256sum gives.
+fn own(workplace: &Workplace, server: &Server, bytes: &[u8]) -> Vec<String> {
+    let digest = support::sha256sum(&workplace.file("expected.tar.gz", bytes));
+    let url = format!("{}/files/letters.tar.gz?version=2", server.url);
+    ["--archive", &url, "--sha256", &digest, "--output", "out/raw"].map(str::to_owned).to_vec()
+}
+
+fn run_well(workplace: &Workplace, arguments: &[String]) -> String {
+    workplace.run_well(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn run_badly(workplace: &Workplace, arguments: &[String]) -> String {
+    workplace.run_badly(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), 1)
+}
+
+fn with(arguments: &[String], more: &[&str]) -> Vec<String> {
+    arguments.iter().cloned().chain(more.iter().map(|&text| text.to_owned())).collect()
+}
+
+/// The tree that the archive unpacked by path gives.
+fn assert_whole(workplace: &Workplace, bytes: &[u8]) {
+    workplace.file("reference/letters.tar.gz", bytes);
+    workplace.run_well(&["--archive", "reference/letters.tar.gz", "--output", "reference/raw", "--force"]);
+    assert_eq!(workplace.tree("out/raw"), workplace.tree("reference/raw"));
+    assert_eq!(
+        workplace.names("out"),
+        workplace.names("out/raw").iter().map(|n| format!("raw/{n}")).collect::<Vec<_>>()
+    );
+}
+
+fn file(bytes: &[u8]) -> Answer {
+    Answer::File { bytes: bytes.to_vec(), etag: "\"one\"" }
+}
+
+#[test]
+fn a_download_ends_as_the_archive_unpacked_by_path_does() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    run_well(&workplace, &own(&workplace, &server, &letters()));
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.requests()[0][0], "GET /files/letters.tar.gz?version=2 HTTP/1.1");
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_was_cut() {
+    let workplace = Workplace::new();
+    let cut = |after| Answer::Cut { bytes: letters(), etag: "\"one\"", after };
+    let server = Server::start(vec![cut(100_000), cut(50_000), file(&letters())]);
+    run_well(&workplace, &own(&workplace, &server, &letters()));
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.header("range"), ["", "bytes=100000-", "bytes=150000-"]);
+    assert_eq!(server.header("if-range"), ["", "\"one\"", "\"one\""]);
+}
+
+#[test]
+fn a_file_that_changed_in_the_meantime_is_fetched_from_its_start() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![
+        Answer::Cut { bytes: letters_of(40, 99), etag: "\"old\"", after: 100_000 },
+        Answer::File { bytes: letters(), etag: "\"new\"" },
+    ]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    workplace.run_well(&["--archive", &url, "--output", "out/raw"]);
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.header("if-range"), ["", "\"old\""]);
+}
+
+#[test]
+fn a_server_without_ranges_sends_the_whole_file_again() {
+    let workplace = Workplace::new();
+    let cut = Answer::Cut { bytes: letters(), etag: "\"one\"", after: 100_000 };
+    let server = Server::start(vec![cut, Answer::WithoutRanges(letters())]);
+    run_well(&workplace, &own(&workplace, &server, &letters()));
+    assert_whole(&workplace, &letters());
+}
+
+#[test]
+fn bytes_of_another_file_before_the_cut_are_found_by_the_digest_and_fetched_again() {
+    let workplace = Workplace::new();
+    let first = Server::start(vec![Answer::Cut { bytes: letters_of(40, 99), etag: "\"x\"", after: 100_000 }]);
+    let second = Server::start(vec![file(&letters())]);
+    let arguments = own(&workplace, &second, &letters());
+    let said = run_well(&workplace, &with(&arguments, &["--mirror", &first.url, "--retries", "1"]));
+    assert!(said.contains("has SHA-256"), "{said}");
+    assert_whole(&workplace, &letters());
+}
+
+#[test]
+fn a_mirror_that_is_dead_wrong_or_a_web_page_is_passed_over() {
+    let wrong = letters_of(40, 99);
+    let longer = [letters(), vec![0; 100]].concat();
+    for (answer, expected) in [
+        (None, "refused"),
+        (Some(Answer::Status(404)), "answered with HTTP status 404"),
+        (Some(Answer::Html { content_type: "text/html; charset=utf-8" }), "it is a web page"),
+        (Some(Answer::Html { content_type: "application/gzip" }), "it is a web page"),
+        (Some(file(&wrong)), "has SHA-256"),
+        (Some(Answer::WithoutRanges(longer)), "has SHA-256"),
+        (Some(Answer::Stall { bytes: letters(), etag: "\"one\"", after: 1000 }), "was cut at byte 1000"),
+        (Some(Answer::WrongLength { bytes: letters(), claimed: letters().len() + 1 }), "was cut at byte"),
+    ] {
+        let workplace = Workplace::new();
+        let first = answer.map(|answer| Server::start(vec![answer]));
+        let first = first.as_ref().map_or_else(dead, |server| server.url.clone());
+        let second = Server::start(vec![file(&letters())]);
+        let arguments = own(&workplace, &second, &letters());
+        let said = run_well(&workplace, &with(&arguments, &["--mirror", &first, "--timeout", "1", "--retries", "1"]));
+        assert!(said.contains(&format!("warning: {first}/letters.tar.gz: ")) && said.contains(expected), "{said}");
+        assert_whole(&workplace, &letters());
+    }
+}
+
+#[test]
+fn a_known_data_set_s_size_is_compared_before_anything_is_transferred() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let output = ["--dataset", "notmnist-small", "--output", "out/raw", "--retries", "0", "--timeout", "1"];
+    let said = workplace
+        .command(&[&output[..], &["--mirror", &server.url]].concat())
+        .env("https_proxy", dead())
+        .env("http_proxy", dead())
+        .env("no_proxy", "127.0.0.1")
+        .output()
+        .unwrap();
+    let said = support::stderr(&said);
+    assert!(said.contains(&format!("has {} bytes, 8458043 are expected", letters().len())), "{said}");
+    assert!(said.contains("error: no mirror gave `notMNIST_small.tar.gz`") && said.contains("hint: "), "{said}");
+    assert_eq!(workplace.names(""), Vec::<String>::new());
+}
+
+#[test]
+fn an_error_that_may_pass_is_tried_again() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Status(503), file(&letters())]);
+    let said = run_well(&workplace, &own(&workplace, &server, &letters()));
+    assert!(said.contains("HTTP status 503") && said.contains("trying again in 1 s"), "{said}");
+    assert_whole(&workplace, &letters());
+}
+
+#[test]
+fn an_error_that_stays_ends_the_run_with_every_mirror_s_reason() {
+    let workplace = Workplace::new();
+    let (first, second) = (Server::start(vec![Answer::Status(500)]), Server::start(vec![Answer::Status(403)]));
+    let arguments = own(&workplace, &second, &letters());
+    let said = run_badly(&workplace, &with(&arguments, &["--mirror", &first.url, "--retries", "1"]));
+    let reasons = said.split("error: no mirror gave `letters.tar.gz`").nth(1).unwrap();
+    assert!(reasons.contains("HTTP status 500") && reasons.contains("HTTP status 403"), "{said}");
+    assert!(reasons.contains("hint: ") && reasons.contains("--mirror"), "{said}");
+    assert_eq!((first.requests().len(), second.requests().len()), (2, 1));
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_a_redirect_followed() {
+    let workplace = Workplace::new();
+    let slow = Server::start(vec![Answer::Slow(letters())]);
+    let server = Server::start(vec![Answer::Redirect(format!("{}/elsewhere", slow.url))]);
+    run_well(&workplace, &own(&workplace, &server, &letters()));
+    assert_whole(&workplace, &letters());
+    assert_eq!(slow.requests()[0][0], "GET /elsewhere HTTP/1.1");
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_used_and_no_proxy_heeded() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let proxy = Server::start(vec![Answer::Proxy(Box::new(file(&letters())))]);
+    let arguments = own(&workplace, &server, &letters());
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let output = workplace.command(&arguments).env("http_proxy", &proxy.url).output().unwrap();
+    assert!(output.status.success(), "{}", support::stderr(&output));
+    assert!(proxy.requests()[0][0].starts_with("CONNECT 127.0.0.1:"), "{:?}", proxy.requests());
+    assert_eq!((proxy.requests().len(), server.requests().len()), (2, 0));
+
+    let again = [&arguments[..], &["--force"]].concat();
+    let output = workplace.command(&again).env("http_proxy", &proxy.url).env("NO_PROXY", "127.0.0.1").output().unwrap();
+    assert!(output.status.success(), "{}", support::stderr(&output));
+    assert_eq!((proxy.requests().len(), server.requests().len()), (2, 1));
+}
+
+#[test]
+fn a_url_that_is_done_is_not_asked_again() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let arguments = own(&workplace, &server, &letters());
+    run_well(&workplace, &arguments);
+    assert!(run_well(&workplace, &arguments).contains("is already in `out/raw`"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_kept_archive_is_used_again_while_its_digest_is_right() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    let arguments = ["--archive", &url, "--output", "out/raw", "--keep-archive", "--force"];
+    workplace.run_well(&arguments);
+    assert_eq!(fs::read(workplace.path("out/archives/letters.tar.gz")).unwrap(), letters());
+    assert!(workplace.run_well(&arguments).contains("was kept and has the right digest"));
+    assert_eq!(server.requests().len(), 1);
+
+    workplace.file("out/archives/letters.tar.gz", &letters_of(2, 5));
+    let said = workplace.run_well(&arguments);
+    assert!(said.contains("was kept, but has SHA-256"), "{said}");
+    assert_eq!(server.requests().len(), 2);
+    assert_eq!(fs::read(workplace.path("out/archives/letters.tar.gz")).unwrap(), letters());
+
+    let elsewhere = Server::start(vec![file(&letters_of(3, 6))]);
+    let url = format!("{}/letters.tar.gz", elsewhere.url);
+    let said = workplace.run_well(&["--archive", &url, "--output", "out/raw", "--force"]);
+    assert!(said.contains("was kept from another place"), "{said}");
+    assert_eq!(workplace.names("out/raw/train").len(), 6);
+}
+
+#[test]
+fn a_mirror_may_be_a_folder() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Status(404)]);
+    let arguments = own(&workplace, &server, &letters());
+    workplace.file("stick/letters.tar.gz", &letters());
+    let mirror = format!("file:{}", workplace.path("stick").display());
+    run_well(&workplace, &with(&arguments, &["--mirror", &mirror]));
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.requests().len(), 0);
+    assert!(workplace.path("stick/letters.tar.gz").exists());
+}
+
+#[test]
+fn a_run_killed_while_it_downloads_goes_on_when_it_is_run_again() {
+    let workplace = Workplace::new();
+    let stall = Answer::Stall { bytes: letters(), etag: "\"one\"", after: 100_000 };
+    let server = Server::start(vec![stall, file(&letters())]);
+    let arguments = own(&workplace, &server, &letters());
+    let mut child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+    let partial = workplace.path("out/archives/letters.tar.gz.partial");
+    while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < 100_000 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!workplace.path("out/raw").exists());
+    run_well(&workplace, &arguments);
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.header("range"), ["", "bytes=100000-"]);
+}
+
+#[test]
+fn a_download_that_was_complete_before_the_kill_is_not_fetched_again() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Status(404)]);
+    let arguments = own(&workplace, &server, &letters());
+    workplace.file("out/archives/letters.tar.gz.partial", &letters());
+    let origin = format!("{{\"url\": \"http://x/\", \"sha256\": \"{}\"}}", arguments[3]);
+    workplace.file("out/archives/letters.tar.gz.partial.origin.json", origin.as_bytes());
+    assert!(run_well(&workplace, &arguments).contains("was downloaded before"));
+    assert_eq!(server.requests().len(), 0);
+    assert_whole(&workplace, &letters());
+}
