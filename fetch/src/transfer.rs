@@ -1,5 +1,6 @@
 //! One request to one server: from nothing, or from where a download was cut.
 
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::time::Duration;
 
@@ -56,9 +57,21 @@ pub fn transfer(
         partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
     };
 
+    let received = receive(response.into_body(), &mut file, wanted.bytes, total, partial, console)?;
+    Ok(received.map(|()| resumed))
+}
+
+/// Appends the body to `file`, up to the `total` bytes of the whole file where it is known.
+fn receive(
+    mut body: Body,
+    file: &mut File,
+    expected: Option<u64>,
+    total: Option<u64>,
+    partial: &mut Partial,
+    console: &Console,
+) -> Result<Attempt<()>, Error> {
     let progress = console.progress_bytes(total.unwrap_or(0)).labelled("download");
-    let most = wanted.bytes.or(total);
-    let mut body = response.into_body();
+    let most = expected.or(total);
     let mut reader = body.with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; 1 << 17];
     loop {
@@ -89,7 +102,7 @@ pub fn transfer(
         Some(total) if partial.bytes < total => {
             Ok(Err(MirrorFailure::Cut { at: partial.bytes, of: Some(total), reason: "the connection ended".into() }))
         }
-        _ => Ok(Ok(resumed)),
+        _ => Ok(Ok(())),
     }
 }
 
@@ -163,7 +176,8 @@ fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
 }
 
 /// The proxy that the environment names, as curl reads it: `https_proxy` or `http_proxy` by the URL's scheme, else
-/// `all_proxy`; none for the hosts of `no_proxy`. Upper case will do too.
+/// `all_proxy`; none for the hosts of `no_proxy`. Upper case will do too. The proxy is asked for a tunnel (`CONNECT`) even
+/// for plain http, which is all that ureq can; a proxy that grants tunnels to port 443 alone fails the http mirrors.
 fn proxy_for(is_https: bool) -> Result<Option<Proxy>, Error> {
     let names = if is_https {
         ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]

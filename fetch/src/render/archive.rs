@@ -1,4 +1,7 @@
 //! The archive: `ROOT/CLASS/NAME.png`, the same bytes for the same glyphs.
+//!
+//! Both compressors are plain Rust (flate2's `miniz_oxide`), which gives the same bytes on every processor; flate2's faster
+//! `zlib-rs` and `zlib-ng` need not.
 
 use std::io::{self, Write};
 use std::path::Path;
