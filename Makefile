@@ -143,9 +143,9 @@ format: ## format the code
 	cargo fmt --all
 
 $(test_packages)/.installed: python/tests.txt
-	@echo "test: installing the packages that the tests compare with (once, about 150 MB)"
+	@echo "test: installing the packages that the tests compare with (once; 600 MB unpacked)"
 	rm -rf $(@D)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --require-hashes \
+	$(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check --no-warn-script-location --require-hashes \
 		--only-binary=:all: --target $(@D) --requirement $<
 	@touch $@
 

@@ -44,6 +44,14 @@ pub enum Error {
         /// What differs, each as `name: there, here`.
         differences: Vec<String>,
     },
+    /// A picture cannot be written.
+    #[error("cannot write the sheet `{}`", path.display())]
+    Sheet {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: image::ImageError,
+    },
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -63,7 +71,7 @@ impl Failure for Error {
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
-            Self::Io { .. } | Self::Threads { .. } => None,
+            Self::Io { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
         }
     }
 }

@@ -11,7 +11,9 @@ mod error;
 mod journal;
 pub mod model;
 mod options;
+mod preview;
 pub mod random;
+pub mod recipe;
 pub mod schedule;
 mod show;
 pub mod state;
@@ -44,6 +46,9 @@ use crate::state::Progress;
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
     let data = Data::open(&options.dataset, !options.no_verify)?;
+    if let Some(path) = &options.preview_augmentation {
+        return preview::write(path, &data, hyperparameters, console);
+    }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let description = data.describe_model(&hyperparameters.hidden);
     let model = Mlp::new(&description.sizes());
@@ -51,7 +56,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     show::configuration(options, &data, engine.as_ref(), console);
     show::summary(&model, console);
 
-    let run = RunDirectory::new(&options.run);
+    let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
     remove_mark_of_completion(&run)?;
     let mut journal = Journal::begin(&run, &progress.metrics)?;

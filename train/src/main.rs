@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use terminal::{Console, Verbosity};
-use train::Options;
+use train::{Options, recipe};
 
 /// Train a multilayer perceptron on the shards that `preprocess` writes
 ///
@@ -20,7 +20,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(recipe::expand(std::env::args_os()));
     let console = Console::new(arguments.verbosity);
     console.finish(train::run(&arguments.options, &console))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::augment::{Augmentation, Strength};
+use crate::recipe::Recipe;
 use crate::schedule::Schedule;
 
 /// What `train` is asked for.
@@ -18,8 +19,12 @@ pub struct Options {
     pub dataset: PathBuf,
 
     /// Folder to write the checkpoint and the metrics to
-    #[arg(long, value_name = "DIR")]
-    pub run: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "preview_augmentation")]
+    pub run: Option<PathBuf>,
+
+    /// Begin with the flags of a recipe; flags beside it win
+    #[arg(long, value_enum)]
+    pub recipe: Option<Recipe>,
 
     /// What is trained, and how.
     #[command(flatten)]
@@ -36,6 +41,10 @@ pub struct Options {
     /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+
+    /// Train nothing: write a sheet of training images beside what the first epochs would see of them
+    #[arg(long, value_name = "FILE.png")]
+    pub preview_augmentation: Option<PathBuf>,
 
     /// Do not compare the shards with the digests in dataset.json
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! What a training shows.
 
 use artifacts::{EpochMetrics, EpochTiming, RunDirectory, TrainingRecord, Weights};
+use clap::ValueEnum as _;
 use terminal::{Align, Console, Table};
 
 use crate::data::Data;
@@ -15,6 +16,9 @@ pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, consol
     table.row(["dataset", &data.dataset.name]);
     table.row(["images", &format!("{} to train on, {} to validate on", data.train.len(), data.valid.len())]);
     table.row(["classes", &data.dataset.classes.join(" ")]);
+    if let Some(recipe) = options.recipe.and_then(|recipe| recipe.to_possible_value()) {
+        table.row(["recipe", recipe.get_name()]);
+    }
     for (name, value) in options.hyperparameters.by_name() {
         let value = match (name.as_str(), &value) {
             ("hidden", _) => options.hyperparameters.hidden.to_string(),

@@ -10,9 +10,11 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use artifacts::{Checkpoint, Digest, RunDirectory, TrainingRecord, read_metrics, reference_logits};
+use artifacts::{Checkpoint, Digest, RunDirectory, TrainingRecord, Weights, read_metrics, reference_logits};
 use support::{Images, write_dataset};
 use tempfile::TempDir;
+use train::data::Data;
+use train::recipe::Recipe;
 
 /// A folder with a data set in `shards`.
 struct Workplace(TempDir);
@@ -120,9 +122,11 @@ fn a_training_killed_at_any_time_resumes_to_the_bytes_of_the_uninterrupted_one()
         let mut child = workplace.command(&name, &flags).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(duration.mul_f64(*share));
         child.kill().unwrap();
-        let finished = child.wait().unwrap().success();
+        child.wait().unwrap();
         let run = workplace.directory(&name);
-        assert_eq!(run.training_record().exists(), finished, "only a finished training leaves a record");
+        if run.training_record().exists() {
+            assert_eq!(contents(&run), whole, "only a finished training leaves a record");
+        }
         assert_eq!(contents(&workplace.run_well(&name, &[&flags[..], &["--resume"]].concat())), whole);
     }
 }
@@ -189,6 +193,87 @@ fn the_summary_counts_parameters_bytes_and_flops() {
     for expected in ["0 Linear ┆     [N, 256] ┆      9,472 ┆ 37,888 ┆         18,688", "1 ReLU", "4 Linear", "17,828"]
     {
         assert!(message.contains(expected), "{expected} in {message}");
+    }
+}
+
+#[test]
+fn a_recipe_is_a_set_of_flags_and_flags_beside_it_win() {
+    let workplace = Workplace::new();
+    let by_recipe = workplace.run_well("recipe", &["--recipe", "fast", "--hidden", "16", "--epochs", "2"]);
+    let flags = Recipe::Fast.flags();
+    let by_flags =
+        workplace.run_well("flags", &[flags, &["--batch-size", "64", "--hidden", "16", "--epochs", "2"]].concat());
+    assert_eq!(contents(&by_recipe), contents(&by_flags));
+}
+
+#[test]
+fn the_recipe_of_the_course_is_what_its_assignment_says() {
+    let workplace = Workplace::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.arg("--dataset").arg(workplace.0.path().join("shards")).arg("--run").arg(workplace.0.path().join("run"));
+    assert!(command.args(["--recipe", "course"]).status().unwrap().success());
+    let arguments = record(&workplace.directory("run")).provenance.arguments;
+    for (name, expected) in [
+        ("hidden", serde_json::json!([256])),
+        ("epochs", serde_json::json!(10)),
+        ("batch_size", serde_json::json!(256)),
+        ("learning_rate", serde_json::json!(0.001)),
+        ("schedule", serde_json::json!("constant")),
+        ("weight_decay", serde_json::json!(0.0)),
+        ("dropout", serde_json::json!(0.0)),
+        ("augment", serde_json::json!("none")),
+    ] {
+        assert_eq!(arguments[name], expected, "{name}");
+    }
+}
+
+#[test]
+fn an_average_of_the_weights_is_kept_where_it_is_better_on_validation() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--ema-decay", "0.99", "--learning-rate", "0.03", "--epochs", "8"]);
+    let (metrics, record) = (read_metrics(&run.metrics()).unwrap(), record(&run));
+    let last = metrics[7];
+    let (averaged, trained) = (last.averaged_valid_loss.unwrap(), last.valid_loss);
+    assert_eq!(record.kept_weights == Weights::Averaged, averaged < trained);
+    assert_eq!(record.valid_loss, averaged.min(trained));
+    let resumed = workplace.run_well("resumed", &["--ema-decay", "0.99", "--learning-rate", "0.03", "--epochs", "4"]);
+    workplace.run_well("resumed", &["--ema-decay", "0.99", "--learning-rate", "0.03", "--epochs", "8", "--resume"]);
+    assert_eq!(contents(&resumed), contents(&run));
+}
+
+#[test]
+fn planted_label_noise_is_the_share_that_was_asked_for() {
+    let images = Images::patterns(5000, 2, 2, 4, 1);
+    let folder = tempfile::tempdir().unwrap();
+    write_dataset(folder.path(), &images, &images, 0.4, 0.3);
+    let data = Data::open(folder.path(), true).unwrap();
+    let noisy = data.with_label_noise(0.2, 3);
+    let changed = noisy.train_labels.iter().zip(&images.labels).filter(|(noisy, label)| noisy != label).count();
+    // Five deviations of a binomial distribution.
+    assert!((changed as f64 - 1000.0).abs() < 5.0 * (5000.0 * 0.2 * 0.8_f64).sqrt(), "{changed}");
+    assert!(noisy.train_labels.iter().all(|&label| label < 4));
+}
+
+#[test]
+fn the_preview_shows_originals_beside_their_variants_and_trains_nothing() {
+    let workplace = Workplace::new();
+    let sheet = workplace.0.path().join("sheet.png");
+    let arguments = ["--augment", "strong", "--preview-augmentation", sheet.to_str().unwrap()];
+    workplace.run_well("run", &arguments);
+    assert!(!workplace.directory("run").path().exists());
+    let picture = image::open(&sheet).unwrap().into_luma8();
+    // Twelve rows and thirteen columns of 6x6 pixels, doubled, with gaps of 2 and one of 8 behind the originals.
+    assert_eq!(picture.dimensions(), (13 * 14 + 8, 12 * 14 + 2));
+    let images = Images::patterns(600, 6, 6, 4, 1);
+    for (pixel, value) in images.pixels[..36].iter().enumerate() {
+        let (x, y) = (2 + 2 * (pixel % 6) as u32, 2 + 2 * (pixel / 6) as u32);
+        assert_eq!(picture.get_pixel(x, y).0[0], *value);
+    }
+    workplace.run_well("run", &["--preview-augmentation", sheet.to_str().unwrap()]);
+    let still = image::open(&sheet).unwrap().into_luma8();
+    for column in 1..=12 {
+        let first = |x: u32, y: u32| *still.get_pixel(2 + x, 2 + y);
+        assert!((0..12).all(|x| (0..12).all(|y| *still.get_pixel(10 + 14 * column + x, 2 + y) == first(x, y))));
     }
 }
 
