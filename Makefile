@@ -16,6 +16,7 @@ RUNS ?= runs#              the folder of the runs
 VALID_FRACTION ?=#         preprocess: share to validate on
 TEST_FRACTION ?=#          preprocess: share to test on, where there is no test archive
 MAX_REJECTS ?=#            preprocess: share of files that may be broken
+RECIPE ?= fast#            train: the flags to begin with: course, fast, best
 HIDDEN ?=#                 train: sizes of the hidden layers, as 1024,256
 EPOCHS ?=#                 train: passes over the training split
 BATCH_SIZE ?=#             train: images in a step
@@ -56,7 +57,7 @@ fetch_arguments := $(if $(strip $(ARCHIVE)),--archive '$(strip $(ARCHIVE))' --na
 	$(if $(strip $(TEST_ARCHIVE)),--test-archive '$(strip $(TEST_ARCHIVE))') $(FETCH_FLAGS)
 preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,TEST_FRACTION,test-fraction) \
 	$(call flag,MAX_REJECTS,max-rejects) $(call flag,SEED,seed) $(PREPROCESS_FLAGS)
-train_arguments := $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
+train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
 	$(call flag,LEARNING_RATE,learning-rate) $(call flag,WEIGHT_DECAY,weight-decay) $(call flag,DROPOUT,dropout) \
 	$(call flag,LABEL_SMOOTHING,label-smoothing) $(call flag,SCHEDULE,schedule) $(call flag,WARMUP,warmup) \
 	$(call flag,PATIENCE,patience) $(call flag,ENGINE,engine) $(call flag,SEED,seed) $(TRAIN_FLAGS)

@@ -10,7 +10,7 @@ PROJECT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Chain:
-    """`make` with its data and runs in a folder."""
+    """`make` with its data and runs in a folder, and the course's recipe."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -18,7 +18,7 @@ class Chain:
     def make(self, *arguments, check=True, **variables):
         """Runs make; gives back what it printed on both streams, with `returncode`."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        variables = {"DATA": self.folder / "data", "RUNS": self.folder / "runs", **variables}
+        variables = {"DATA": self.folder / "data", "RUNS": self.folder / "runs", "RECIPE": "course", **variables}
         command = ["make", *arguments, *(f"{name}={value}" for name, value in variables.items())]
         done = subprocess.run(command, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
@@ -34,7 +34,7 @@ class Chain:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory):
-    """The finished chain on the embedded sample, with the course's recipe and few epochs."""
+    """The finished chain on the embedded sample, with few epochs."""
     chain = Chain(tmp_path_factory.mktemp("chain"))
     chain.make("all", EPOCHS=3)
     return chain

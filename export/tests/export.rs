@@ -40,6 +40,7 @@ fn finished_run(folder: &TempDir, checkpoint: &Checkpoint) -> RunDirectory {
         model: checkpoint.model.clone(),
         epochs: 1,
         kept_epoch: 1,
+        kept_weights: artifacts::Weights::Trained,
         valid_loss: 0.5,
         valid_accuracy: 0.75,
         checkpoint: digest,

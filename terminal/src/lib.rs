@@ -47,6 +47,12 @@ impl Console {
         Self { verbosity, bars: MultiProgress::with_draw_target(target) }
     }
 
+    /// A console that says nothing but warnings and errors.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::new(Verbosity { quiet: true, verbose: false })
+    }
+
     /// Whether `-v` was given.
     #[must_use]
     pub fn is_verbose(&self) -> bool {

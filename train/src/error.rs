@@ -44,6 +44,22 @@ pub enum Error {
         /// What differs, each as `name: there, here`.
         differences: Vec<String>,
     },
+    /// A file is no sweep.
+    #[error("`{}` is no sweep: {reason}", path.display())]
+    Sweep {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A sweep has flags that `train` refuses.
+    #[error("variant `{variant}`: {reason}")]
+    Flags {
+        /// The variant's name.
+        variant: String,
+        /// What `train` says of them.
+        reason: String,
+    },
     /// A picture cannot be written.
     #[error("cannot write the sheet `{}`", path.display())]
     Sheet {
@@ -71,7 +87,8 @@ impl Failure for Error {
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
-            Self::Io { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
+            Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),
+            Self::Io { .. } | Self::Flags { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
         }
     }
 }

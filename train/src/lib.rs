@@ -17,6 +17,7 @@ pub mod recipe;
 pub mod schedule;
 mod show;
 pub mod state;
+pub mod sweep;
 
 use std::fs;
 use std::io;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
 };
 use terminal::Console;
 
@@ -166,7 +167,7 @@ fn finish(
     };
     engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
     let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
-    let provenance = provenance(hyperparameters, data);
+    let provenance = provenance(hyperparameters, data.digest);
     let description = data.describe_model(&hyperparameters.hidden);
     let checkpoint = Checkpoint {
         model: description.clone(),
@@ -190,10 +191,10 @@ fn finish(
     Ok(())
 }
 
-fn provenance(hyperparameters: &Hyperparameters, data: &Data) -> Provenance {
+fn provenance(hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {
     let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_seed(hyperparameters.seed)
-        .with_input(artifacts::Dataset::FILE_NAME, data.digest);
+        .with_input(artifacts::Dataset::FILE_NAME, dataset);
     for (name, value) in hyperparameters.by_name() {
         if name != "seed" {
             provenance = provenance.with_argument(&name, value);

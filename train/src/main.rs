@@ -1,15 +1,20 @@
 //! `train`: fits a multilayer perceptron to the shards. See the library for what it does.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 use terminal::{Console, Verbosity};
+use train::sweep::SweepOptions;
 use train::{Options, recipe};
 
 /// Train a multilayer perceptron on the shards that `preprocess` writes
 ///
-/// Linear layers with ReLU between them, kaiming_normal weights, Adam or AdamW, cross entropy; the input is standardised
-/// with the training split's mean and deviation. The same seed gives the same bytes for any number of threads.
+/// Linear layers with ReLU between them, kaiming_normal weights, Adam or AdamW; the input is standardised with the training
+/// split's mean and deviation. The same seed gives the same bytes for any number of threads. Of a flag that is given twice,
+/// the last one counts.
+///
+/// `train sweep FILE.toml` trains variants with several seeds each: see `train sweep --help`.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, args_override_self = true)]
 struct Arguments {
@@ -19,8 +24,26 @@ struct Arguments {
     verbosity: Verbosity,
 }
 
+/// Train variants of a recipe, each with several seeds, and compare them on validation
+///
+/// The test split is never opened. A finished training is taken as it is, one that was cut short goes on.
+#[derive(Parser)]
+#[command(name = "train sweep", version, max_term_width = 100)]
+struct SweepArguments {
+    #[command(flatten)]
+    options: SweepOptions,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(recipe::expand(std::env::args_os()));
-    let console = Console::new(arguments.verbosity);
-    console.finish(train::run(&arguments.options, &console))
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "sweep") {
+        let SweepArguments { options, verbosity } = SweepArguments::parse_from(&arguments[1..]);
+        let console = Console::new(verbosity);
+        return console.finish(train::sweep::run(&options, &console));
+    }
+    let Arguments { options, verbosity } = Arguments::parse_from(recipe::expand(arguments));
+    let console = Console::new(verbosity);
+    console.finish(train::run(&options, &console))
 }

@@ -99,6 +99,7 @@ impl Example {
             model: self.description(),
             epochs: 1,
             kept_epoch: 1,
+            kept_weights: artifacts::Weights::Trained,
             valid_loss: 0.5,
             valid_accuracy: 0.5,
             checkpoint: Digest::of(b"checkpoint"),

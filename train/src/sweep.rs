@@ -1,0 +1,274 @@
+//! Trains variants of a recipe, each once a seed, and compares them on validation.
+//!
+//! The test split is never opened: what is chosen here may be judged on it afterwards, once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use artifacts::{Dataset, Digest, RunDirectory, TrainingRecord};
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use statrs::statistics::Statistics as _;
+use terminal::{Align, Console, Table};
+
+use crate::error::{Error, io_error};
+use crate::options::Options;
+use crate::{provenance, recipe};
+
+/// What `train sweep` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SweepOptions {
+    /// The sweep: dataset, runs, seeds, flags, and [[variant]] tables or a [grid]
+    #[arg(value_name = "FILE.toml")]
+    pub file: PathBuf,
+
+    /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// The file that says what is swept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sweep {
+    /// Folder of the shards.
+    dataset: PathBuf,
+    /// Folder of the runs: each goes to `VARIANT/seed-SEED`.
+    runs: PathBuf,
+    seeds: Vec<u64>,
+    /// The flags that all variants have.
+    #[serde(default)]
+    flags: Vec<String>,
+    #[serde(default, rename = "variant")]
+    variants: Vec<Variant>,
+    /// Every combination of these values of flags is a variant.
+    #[serde(default)]
+    grid: BTreeMap<String, Vec<serde_json::Value>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variant {
+    name: String,
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+/// What came of a variant: a line on stdout.
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    variant: &'a str,
+    seeds: &'a [u64],
+    valid_accuracy: Spread,
+    valid_loss: Spread,
+}
+
+/// A figure over the seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Spread {
+    mean: f64,
+    /// Of the sample; none of one seed.
+    standard_deviation: Option<f64>,
+    /// The 95 % interval of the mean by Student's t.
+    interval_95: Option<[f64; 2]>,
+}
+
+/// Trains what is not trained yet, in the order of the file, and shows the comparison.
+///
+/// A training that was cut short goes on; one that is finished with the same flags and data is taken as it is.
+///
+/// # Errors
+/// When the file is no sweep, a variant's flags are refused, or a training fails.
+pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
+    let sweep = Sweep::read(&options.file)?;
+    let (_, dataset) = Dataset::read(&sweep.dataset)?;
+    let variants = sweep.all_variants();
+    let trainings: Vec<_> = variants.iter().map(|variant| sweep.trainings(variant)).collect::<Result<_, _>>()?;
+
+    let mut outcomes = Vec::new();
+    for (variant, trainings) in variants.iter().zip(trainings) {
+        let mut records = Vec::new();
+        for mut training in trainings {
+            training.threads = options.threads;
+            records.push(finished_or_trained(&mut training, dataset, console)?);
+        }
+        let spread = |figure: fn(&TrainingRecord) -> f64| Spread::of(&records.iter().map(figure).collect::<Vec<_>>());
+        outcomes.push(Outcome {
+            variant: &variant.name,
+            seeds: &sweep.seeds,
+            valid_accuracy: spread(|record| record.valid_accuracy),
+            valid_loss: spread(|record| record.valid_loss),
+        });
+    }
+    show(&outcomes, console);
+    Ok(())
+}
+
+fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Console) -> Result<TrainingRecord, Error> {
+    let folder = training.run.clone().expect("a sweep gives each training a folder");
+    let run = RunDirectory::new(&folder);
+    let expected = provenance(&training.hyperparameters, dataset);
+    let finished = || artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
+    if let Some(record) = finished().filter(|record| record.provenance == expected) {
+        show_training(&folder, &record, "done before", console);
+        return Ok(record);
+    }
+    training.resume = true;
+    match crate::run(training, &Console::silent()) {
+        Err(Error::OtherTraining { .. }) => {
+            training.resume = false;
+            crate::run(training, &Console::silent())?;
+        }
+        result => result?,
+    }
+    let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
+    show_training(&folder, &record, "trained", console);
+    Ok(record)
+}
+
+impl Sweep {
+    fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(io_error("read", path))?;
+        let refused = |reason: String| Error::Sweep { path: path.to_owned(), reason };
+        let sweep: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        if sweep.seeds.is_empty() {
+            return Err(refused("it has no seed".to_owned()));
+        }
+        if sweep.variants.is_empty() == sweep.grid.is_empty() {
+            return Err(refused("it needs either [[variant]] tables or a [grid]".to_owned()));
+        }
+        Ok(sweep)
+    }
+
+    fn all_variants(&self) -> Vec<Variant> {
+        if !self.variants.is_empty() {
+            return self.variants.clone();
+        }
+        let mut variants = vec![Variant { name: String::new(), flags: Vec::new() }];
+        for (flag, values) in &self.grid {
+            variants = variants
+                .iter()
+                .flat_map(|variant| {
+                    values.iter().map(|value| {
+                        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                        let separator = if variant.name.is_empty() { "" } else { " " };
+                        let mut flags = variant.flags.clone();
+                        flags.push(format!("--{flag}={value}"));
+                        Variant { name: format!("{}{separator}{flag}={value}", variant.name), flags }
+                    })
+                })
+                .collect();
+        }
+        variants
+    }
+
+    /// The trainings of a variant, one a seed.
+    fn trainings(&self, variant: &Variant) -> Result<Vec<Options>, Error> {
+        #[derive(Parser)]
+        #[command(args_override_self = true)]
+        struct Arguments {
+            #[command(flatten)]
+            options: Options,
+        }
+        let training = |seed: &u64| {
+            let place = [
+                format!("--dataset={}", self.dataset.display()),
+                format!("--run={}", self.runs.join(&variant.name).join(format!("seed-{seed}")).display()),
+                format!("--seed={seed}"),
+            ];
+            let flags = self.flags.iter().chain(&variant.flags).chain(&place);
+            let arguments = ["train".into()].into_iter().chain(flags.map(Into::into));
+            match Arguments::try_parse_from(recipe::expand(arguments)) {
+                Ok(Arguments { options }) => Ok(options),
+                Err(error) => Err(Error::Flags { variant: variant.name.clone(), reason: error.to_string() }),
+            }
+        };
+        self.seeds.iter().map(training).collect()
+    }
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let mean = values.mean();
+        if values.len() < 2 {
+            return Self { mean, standard_deviation: None, interval_95: None };
+        }
+        let (count, deviation) = (values.len() as f64, values.std_dev());
+        let t = StudentsT::new(0.0, 1.0, count - 1.0).expect("a degree of freedom").inverse_cdf(0.975);
+        let reach = t * deviation / count.sqrt();
+        Self { mean, standard_deviation: Some(deviation), interval_95: Some([mean - reach, mean + reach]) }
+    }
+
+    fn cells(&self, scale: f64, digits: usize) -> [String; 3] {
+        let number = |value: f64| format!("{:.digits$}", value * scale);
+        [
+            number(self.mean),
+            self.standard_deviation.map_or_else(|| "–".to_owned(), number),
+            self.interval_95
+                .map_or_else(|| "–".to_owned(), |[low, high]| format!("{} to {}", number(low), number(high))),
+        ]
+    }
+}
+
+fn show_training(folder: &Path, record: &TrainingRecord, how: &str, console: &Console) {
+    let (accuracy, loss) = (record.valid_accuracy * 100.0, record.valid_loss);
+    console.say(format!("{how}: valid accuracy {accuracy:.2} %, valid loss {loss:.4}: `{}`", folder.display()));
+}
+
+fn show(outcomes: &[Outcome<'_>], console: &Console) {
+    let mut table = Table::new(&[
+        ("variant", Align::Left),
+        ("seeds", Align::Right),
+        ("valid accuracy, %", Align::Right),
+        ("deviation", Align::Right),
+        ("95 % interval", Align::Right),
+        ("valid loss", Align::Right),
+        ("deviation", Align::Right),
+        ("95 % interval", Align::Right),
+    ]);
+    for outcome in outcomes {
+        let figures = outcome.valid_accuracy.cells(100.0, 2).into_iter().chain(outcome.valid_loss.cells(1.0, 4));
+        table.row([outcome.variant.to_owned(), outcome.seeds.len().to_string()].into_iter().chain(figures));
+    }
+    console.table(&table);
+    for outcome in outcomes {
+        console.data(serde_json::to_string(outcome).expect("plain data serialises"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `scipy.stats.t.interval(0.95, 4, loc=mean, scale=scipy.stats.sem(values))` and `numpy.std(values, ddof=1)`.
+    #[test]
+    fn the_spread_over_seeds_is_scipy_s() {
+        let spread = Spread::of(&[0.91, 0.92, 0.9, 0.93, 0.915]);
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        close(spread.mean, 0.915);
+        close(spread.standard_deviation.unwrap(), 0.011_180_339_887_498_958);
+        close(spread.interval_95.unwrap()[0], 0.901_117_774_474_011_1);
+        close(spread.interval_95.unwrap()[1], 0.928_882_225_525_989);
+        assert_eq!(Spread::of(&[0.5]), Spread { mean: 0.5, standard_deviation: None, interval_95: None });
+    }
+
+    #[test]
+    fn a_grid_is_every_combination() {
+        let sweep: Sweep = toml::from_str(
+            "dataset = 'd'\nruns = 'r'\nseeds = [1]\n[grid]\ndropout = [0, 0.5]\nschedule = ['cosine', 'one-cycle']",
+        )
+        .unwrap();
+        let names: Vec<String> = sweep.all_variants().into_iter().map(|variant| variant.name).collect();
+        assert_eq!(
+            names,
+            [
+                "dropout=0 schedule=cosine",
+                "dropout=0 schedule=one-cycle",
+                "dropout=0.5 schedule=cosine",
+                "dropout=0.5 schedule=one-cycle"
+            ]
+        );
+    }
+}
