@@ -4,8 +4,9 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::parallel::prelude::*;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 
-/// The fewest rows or columns of a block: with fewer, packing the operand that all blocks share costs too much.
-const SMALLEST_BLOCK: usize = 128;
+/// The fewest rows or columns of a block that is not half of the product: with fewer, packing the operand that all blocks
+/// share costs too much.
+const SMALLEST_BLOCK: usize = 256;
 /// The most blocks of a product.
 const MOST_BLOCKS: usize = 16;
 
@@ -39,7 +40,7 @@ pub fn multiply(
 }
 
 fn block_size(length: usize) -> usize {
-    length.div_ceil(MOST_BLOCKS).max(SMALLEST_BLOCK).next_multiple_of(32)
+    length.div_ceil(MOST_BLOCKS).max(SMALLEST_BLOCK.min(length.div_ceil(2))).next_multiple_of(32)
 }
 
 #[cfg(test)]
