@@ -8,10 +8,11 @@ use terminal::Console;
 
 use crate::error::{Error, io_error};
 use crate::location::Location;
-use crate::request::{Request, Supply, WantedArchive};
+use crate::origin::Origins;
+use crate::request::{Request, WantedArchive};
 
 /// What is there, if it is what `request` asks for. A local archive is digested and compared, so a changed one is
-/// unpacked anew; a URL's file name alone is compared.
+/// unpacked anew; of a URL whose archive's digest is not known, where the recorded archive came from is compared.
 pub fn find(request: &Request, console: &Console) -> Result<Option<Source>, Error> {
     let path = request.output.join(Source::FILE_NAME);
     if !path.exists() {
@@ -27,24 +28,25 @@ pub fn find(request: &Request, console: &Console) -> Result<Option<Source>, Erro
     if source.name != request.name || source.parts.len() != request.parts.len() {
         return Ok(None);
     }
+    let origins = Origins::read(&request.output, console);
     for (part, wanted) in source.parts.iter().zip(&request.parts) {
-        if !request.output.join(&part.directory).is_dir() || !is_same(part, &source, wanted)? {
+        if !request.output.join(&part.directory).is_dir() || !is_same(part, &source, &origins, wanted)? {
             return Ok(None);
         }
     }
     Ok(Some(source))
 }
 
-fn is_same(part: &Part, source: &Source, wanted: &WantedArchive) -> Result<bool, Error> {
+fn is_same(part: &Part, source: &Source, origins: &Origins, wanted: &WantedArchive) -> Result<bool, Error> {
     let Some(&recorded) = source.provenance.inputs.get(&part.archive) else { return Ok(false) };
     let as_expected = part.role == wanted.role
         && part.archive == wanted.file_name
         && wanted.bytes.is_none_or(|bytes| bytes == part.bytes)
         && wanted.digest.is_none_or(|digest| digest == recorded);
-    match &wanted.supply {
-        Supply::Mirrors(locations) if as_expected && wanted.digest.is_none() => match &locations[..] {
-            [Location::File(archive)] => Ok(sha256_file(archive)? == recorded),
-            _ => Ok(true),
+    match &wanted.own {
+        Some(own) if as_expected && wanted.digest.is_none() => match own {
+            Location::File(archive) => Ok(archive.is_file() && sha256_file(archive)? == recorded),
+            Location::Url(_) => Ok(origins.urls.get(&part.archive) == wanted.url().as_ref()),
         },
         _ => Ok(as_expected),
     }

@@ -9,6 +9,7 @@ mod download;
 mod error;
 mod location;
 mod options;
+mod origin;
 mod partial;
 mod render;
 mod request;
@@ -25,6 +26,7 @@ pub use options::FetchOptions;
 pub use render::{Letters, RenderOptions, render};
 use terminal::{Align, Console, Table};
 
+use crate::origin::Origins;
 use crate::request::{Request, WantedArchive};
 use crate::store::Store;
 use crate::stream::Input;
@@ -50,7 +52,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         archives.push((wanted, store.obtain(wanted, options, console)?));
     }
 
-    let staged = StagedDirectory::new(&request.output)?;
+    let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME)?;
     let mut source = Source { provenance: provenance(options), name: request.name.clone(), parts: Vec::new() };
     for (wanted, archive) in archives {
         let (part, digest) = unpack_part(wanted, archive, &staged, options, console)?;
@@ -58,6 +60,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         source.parts.push(part);
     }
     artifacts::write_json(&staged.path().join(Source::FILE_NAME), &source)?;
+    Origins::wanted(&request).write(staged.path())?;
     staged.commit()?;
     store.finish(options.keep_archive, console)?;
     show(&source, &request, console);

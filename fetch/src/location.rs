@@ -37,6 +37,16 @@ impl Location {
         }
     }
 
+    /// The URL, if it is one, without the user and the password that it may hold.
+    #[must_use]
+    pub fn public_url(&self) -> Option<String> {
+        let Self::Url(url) = self else { return None };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+        Some(format!("{scheme}://{}", &rest[host..]))
+    }
+
     /// The file `name` in this folder.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
@@ -68,10 +78,8 @@ impl FromStr for Location {
             None => Ok(Self::File(PathBuf::from(text))),
             Some("http" | "https") => Ok(Self::Url(text.to_owned())),
             Some("file") => Ok(Self::File(path_of_file_url(&text["file:".len()..]))),
-            Some(scheme) if Path::new(text).exists() => {
-                let _a_file_with_a_colon = scheme;
-                Ok(Self::File(PathBuf::from(text)))
-            }
+            // A file whose name has a colon in it.
+            Some(_) if Path::new(text).exists() => Ok(Self::File(PathBuf::from(text))),
             Some(scheme) => Err(Error::Scheme { location: text.to_owned(), scheme: scheme.to_owned() }),
         }
     }
@@ -123,6 +131,18 @@ mod tests {
         let url = "HTTPS://host/a.tgz?x=1";
         assert_eq!(url.parse::<Location>().unwrap(), Location::Url(url.into()));
         assert!("ftp://host/a.tgz".parse::<Location>().unwrap_err().to_string().contains("scheme `ftp`"));
+    }
+
+    #[test]
+    fn a_url_is_recorded_without_user_and_password() {
+        for (text, expected) in [
+            ("https://host/a.tgz?x=1", Some("https://host/a.tgz?x=1")),
+            ("https://me:secret@host:8/a@b.tgz", Some("https://host:8/a@b.tgz")),
+            ("http://me@host", Some("http://host")),
+            ("/a/b.tgz", None),
+        ] {
+            assert_eq!(text.parse::<Location>().unwrap().public_url().as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -13,11 +13,12 @@ pub struct FetchOptions {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(DATASETS.iter().map(|known| known.name)))]
     pub dataset: Option<String>,
 
-    /// An archive of your own: path, file: or http(s) URL of a .tar.gz, .tgz or .tar with class folders
+    /// An archive of your own: path, file: or http(s) URL of a .tar.gz, .tgz or .tar with class folders. Another URL is
+    /// fetched anew, even with the same file name
     #[arg(long, value_name = "PATH_OR_URL")]
     pub archive: Option<String>,
 
-    /// Folder to write: train/CLASS/*, perhaps test/CLASS/*, and source.json [default: data/NAME/raw]
+    /// Folder to write: train/CLASS/*, perhaps test/CLASS/*, source.json and, after a URL, origin.json [default: data/NAME/raw]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 

@@ -36,6 +36,8 @@ pub struct WantedArchive {
     pub digest: Option<Digest>,
     /// Where it is to be had.
     pub supply: Supply,
+    /// Where the person who asks for it says that it is; none for an archive of a known data set.
+    pub own: Option<Location>,
 }
 
 /// Where an archive is to be had.
@@ -86,6 +88,11 @@ impl WantedArchive {
         matches!(&self.supply, Supply::Mirrors(locations) if locations.iter().any(|location| location.to_string() == url))
     }
 
+    /// The URL that a person gave for it.
+    pub fn url(&self) -> Option<String> {
+        self.own.as_ref().and_then(Location::public_url)
+    }
+
     fn known(part: &KnownPart, mirrors: &[Location]) -> Self {
         let supply = match part.origin {
             Origin::Embedded(bytes) => Supply::Embedded(bytes),
@@ -96,13 +103,14 @@ impl WantedArchive {
         };
         let digest = part.sha256.parse().expect("a test parses all known digests");
         let file_name = part.archive.to_owned();
-        Self { role: part.role, file_name, bytes: Some(part.bytes), digest: Some(digest), supply }
+        Self { role: part.role, file_name, bytes: Some(part.bytes), digest: Some(digest), supply, own: None }
     }
 
     fn own(role: Role, text: &str, digest: Option<Digest>, mirrors: &[Location]) -> Result<Self, Error> {
         let location: Location = text.parse()?;
         let file_name = location.file_name()?;
-        let locations = mirrors.iter().map(|folder| folder.join(&file_name)).chain([location]).collect();
-        Ok(Self { role, file_name, bytes: None, digest, supply: Supply::Mirrors(locations) })
+        let locations = mirrors.iter().map(|folder| folder.join(&file_name)).chain([location.clone()]).collect();
+        let supply = Supply::Mirrors(locations);
+        Ok(Self { role, file_name, bytes: None, digest, supply, own: Some(location) })
     }
 }

@@ -9,6 +9,7 @@
 //! if it has the digest that it was kept with and came from the same URL.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, sha256_file, write_file};
@@ -21,7 +22,6 @@ use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial, origin_path, remove_file};
 use crate::request::{Supply, WantedArchive};
 use crate::stream::Input;
-use std::io::Write as _;
 
 /// The archives that a run works with.
 #[derive(Debug)]

@@ -29,11 +29,13 @@ fn with(arguments: &[String], more: &[&str]) -> Vec<String> {
     arguments.iter().cloned().chain(more.iter().map(|&text| text.to_owned())).collect()
 }
 
-/// The tree that the archive unpacked by path gives.
+/// The tree that the archive unpacked by path gives; beside it the URL that it came from.
 fn assert_whole(workplace: &Workplace, bytes: &[u8]) {
     workplace.file("reference/letters.tar.gz", bytes);
     workplace.run_well(&["--archive", "reference/letters.tar.gz", "--output", "reference/raw", "--force"]);
-    assert_eq!(workplace.tree("out/raw"), workplace.tree("reference/raw"));
+    let mut tree = workplace.tree("out/raw");
+    assert!(tree.remove("origin.json").is_some());
+    assert_eq!(tree, workplace.tree("reference/raw"));
     assert_eq!(
         workplace.names("out"),
         workplace.names("out/raw").iter().map(|n| format!("raw/{n}")).collect::<Vec<_>>()
@@ -197,6 +199,57 @@ fn a_url_that_is_done_is_not_asked_again() {
     run_well(&workplace, &arguments);
     assert!(run_well(&workplace, &arguments).contains("is already in `out/raw`"));
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn another_url_with_the_same_file_name_is_fetched_anew() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters_of(1, 1)), file(&letters_of(2, 2)), file(&letters_of(3, 3))]);
+    let fetch = |path: &str| {
+        let url = format!("{}/{path}/letters.tar.gz", server.url.replace("://", "://me:secret@"));
+        workplace.run_well(&["--archive", &url, "--output", "out/raw"])
+    };
+    for (path, files) in [("one", 2), ("two", 4)] {
+        fetch(path);
+        assert_eq!(workplace.names("out/raw/train").len(), files);
+        assert!(fetch(path).contains("is already in `out/raw`"));
+    }
+    let origin = fs::read_to_string(workplace.path("out/raw/origin.json")).unwrap();
+    let expected = format!(
+        "{{\n  \"kind\": \"origin.json\",\n  \"schema_version\": 1,\n  \"urls\": {{\n    \"letters.tar.gz\": \
+         \"{}/two/letters.tar.gz\"\n  }}\n}}\n",
+        server.url
+    );
+    assert_eq!(origin, expected);
+    assert!(!fs::read_to_string(workplace.path("out/raw/source.json")).unwrap().contains("http"));
+
+    // Where nothing says where it came from, it may have come from anywhere.
+    fs::remove_file(workplace.path("out/raw/origin.json")).unwrap();
+    fetch("two");
+    assert_eq!(workplace.names("out/raw/train").len(), 6);
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn the_same_archive_from_two_urls_gives_the_same_source_json() {
+    let workplace = Workplace::new();
+    let (one, two) = (Server::start(vec![file(&letters())]), Server::start(vec![file(&letters())]));
+    for (server, output) in [(&one, "one"), (&two, "two")] {
+        let url = format!("{}/{output}/letters.tar.gz", server.url);
+        workplace.run_well(&["--archive", &url, "--output", output]);
+    }
+    let source = |folder| fs::read(workplace.path(folder).join("source.json")).unwrap();
+    assert_eq!(source("one"), source("two"));
+}
+
+#[test]
+fn a_known_digest_decides_whichever_url_the_archive_came_from() {
+    let workplace = Workplace::new();
+    let (first, second) = (Server::start(vec![file(&letters())]), Server::start(vec![Answer::Status(404)]));
+    run_well(&workplace, &own(&workplace, &first, &letters()));
+    let said = run_well(&workplace, &own(&workplace, &second, &letters()));
+    assert!(said.contains("is already in `out/raw`"), "{said}");
+    assert_eq!(second.requests().len(), 0);
 }
 
 #[test]
