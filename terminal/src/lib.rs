@@ -1,20 +1,24 @@
 //! What every binary of the pipeline says to a person, in one style.
 //!
-//! - What a program may parse goes to stdout ([`Console::data`]), everything else to stderr.
+//! - What a program may parse goes to stdout ([`Console::data`]), everything else to stderr. Where stdout does not take
+//!   it, as on a full disk, the process fails; a reader that has gone away is no failure.
 //! - `-q` leaves warnings and errors, `-v` adds details; colour only on a terminal and without `NO_COLOR`.
 //! - A progress bar is drawn on a terminal alone; elsewhere a stage's plain lines have to do.
 //! - An error is printed with its causes and, where there is something to do, a `hint:` line ([`Console::finish`]).
 
 mod failure;
+mod lost_data;
 mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 pub use failure::Failure;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lost_data::LostData;
 pub use table::{Align, Table};
 
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -37,6 +41,8 @@ pub struct Verbosity {
 pub struct Console {
     verbosity: Verbosity,
     bars: MultiProgress,
+    /// Why stdout did not take something, the first time.
+    lost_data: OnceLock<io::Error>,
 }
 
 impl Console {
@@ -44,19 +50,13 @@ impl Console {
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         let target = if verbosity.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { verbosity, bars: MultiProgress::with_draw_target(target) }
+        Self { verbosity, bars: MultiProgress::with_draw_target(target), lost_data: OnceLock::new() }
     }
 
     /// A console that says nothing but warnings and errors.
     #[must_use]
     pub fn silent() -> Self {
         Self::new(Verbosity { quiet: true, verbose: false })
-    }
-
-    /// Whether `-v` was given.
-    #[must_use]
-    pub fn is_verbose(&self) -> bool {
-        self.verbosity.verbose
     }
 
     /// A line on stderr; silent under `-q`.
@@ -83,12 +83,18 @@ impl Console {
         self.say(table.to_string());
     }
 
-    /// Text for programs on stdout, whatever the verbosity. A reader that has gone away is not an error.
+    /// Text for programs on stdout, whatever the verbosity. A reader that has gone away is not an error; any other is
+    /// reported by [`Console::finish`].
     pub fn data(&self, text: impl AsRef<str>) {
-        self.bars.suspend(|| {
+        let written = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
-            let _closed_pipe = writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush());
+            writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush())
         });
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let _first_one_counts = self.lost_data.set(error);
+        }
     }
 
     /// A bar that counts to `total` of `unit` (as in "images"). It is drawn on a terminal alone and
@@ -105,10 +111,18 @@ impl Console {
         self.bar(total, "{prefix:>12} {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
     }
 
-    /// Prints `result`'s error with its causes and its hint, and turns it into the process's exit code.
+    /// Prints `result`'s error with its causes and its hint, and turns it into the process's exit code. Without one, the
+    /// process has succeeded if stdout took all of [`Console::data`].
     #[must_use]
     pub fn finish<E: Failure>(&self, result: Result<(), E>) -> ExitCode {
-        let Err(error) = result else { return ExitCode::SUCCESS };
+        match (result, self.lost_data.get()) {
+            (Err(error), _) => self.fail(&error),
+            (Ok(()), Some(source)) => self.fail(&LostData { source }),
+            (Ok(()), None) => ExitCode::SUCCESS,
+        }
+    }
+
+    fn fail(&self, error: &dyn Failure) -> ExitCode {
         self.stderr(&format!("{ERROR}error:{ERROR:#} {error}"));
         let mut cause = error.source();
         while let Some(inner) = cause {
