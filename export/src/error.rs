@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use terminal::Failure;
 
 use crate::onnx::MOST_BYTES;
@@ -8,6 +10,12 @@ pub enum Error {
     /// The checkpoint cannot be read or is not its run's, or the model cannot be written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// The run's training did not end.
+    #[error("the run `{}` is not finished: it has no training.json", run.display())]
+    Unfinished {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// Protocol buffers end at 2 GiB.
     #[error("the model would have {bytes} bytes; an ONNX file holds at most {MOST_BYTES}")]
     TooLarge {
@@ -20,6 +28,11 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::Unfinished { .. } => Some(
+                "finish the training with `train --resume`, or export its checkpoint on its own with `export --checkpoint FILE \
+                 --output FILE`"
+                    .to_owned(),
+            ),
             Self::TooLarge { .. } => Some("train a network with smaller hidden layers".to_owned()),
         }
     }

@@ -27,11 +27,12 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let (input, output) = options.paths();
     let (checkpoint, digest) = Checkpoint::read(&input)?;
     if let Some(run) = &options.run {
-        check_against_training(&RunDirectory::new(run), digest, console)?;
+        check_against_training(&RunDirectory::new(run), digest)?;
     }
 
     let graph = Graph::of(&checkpoint);
-    let model = onnx::encode(&graph, &metadata(checkpoint, digest));
+    let metadata = metadata(checkpoint, digest);
+    let model = onnx::encode(&graph, &metadata);
     if model.len() > onnx::MOST_BYTES {
         return Err(Error::TooLarge { bytes: model.len() });
     }
@@ -39,16 +40,19 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 
     console.table(&summary::table(&graph));
     console.say(summary::line(&graph, model.len()));
+    for (key, value) in metadata.to_entries() {
+        console.detail(format!("export: metadata `{key}`: {value}"));
+    }
     console.data(format!("model {}", output.display()));
     Ok(())
 }
 
-/// The checkpoint of a finished run is the one that its `training.json` names.
-fn check_against_training(run: &RunDirectory, found: Digest, console: &Console) -> Result<(), Error> {
+/// A run's checkpoint is the one that its `training.json` names. Without that file, training was cut short, and the
+/// checkpoint is of some epoch on the way or of an older training.
+fn check_against_training(run: &RunDirectory, found: Digest) -> Result<(), Error> {
     let record_path = run.training_record();
     if !record_path.exists() {
-        console.warn(format!("`{}` is not finished: it has no training.json yet", run.path().display()));
-        return Ok(());
+        return Err(Error::Unfinished { run: run.path().to_owned() });
     }
     let (record, _) = artifacts::read_json::<TrainingRecord>(&record_path)?;
     if record.checkpoint != found {

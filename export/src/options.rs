@@ -5,11 +5,11 @@ use artifacts::RunDirectory;
 /// What `export` is asked for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Folder of a training run: its checkpoint.safetensors becomes its model.onnx
+    /// Folder of a finished training run: its checkpoint.safetensors becomes its model.onnx
     #[arg(long, value_name = "DIR", required_unless_present = "checkpoint", conflicts_with_all = ["checkpoint", "output"])]
     pub run: Option<PathBuf>,
 
-    /// Checkpoint to export, instead of a run's
+    /// Checkpoint to export on its own, of a finished training or not
     #[arg(long, value_name = "FILE", requires = "output")]
     pub checkpoint: Option<PathBuf>,
 

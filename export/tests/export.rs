@@ -1,7 +1,9 @@
 //! Drives the `export` binary on checkpoints that the tests write.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::process::{Command as Process, Output, Stdio};
 
 use artifacts::{
     Checkpoint, Digest, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
@@ -170,12 +172,54 @@ fn a_checkpoint_that_is_not_the_run_s_is_refused_and_the_old_model_stays() {
 }
 
 #[test]
-fn an_unfinished_run_is_exported_with_a_warning() {
+fn an_unfinished_run_is_refused_but_its_checkpoint_can_be_exported_on_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let run = finished_run(&folder, &checkpoint(&[5]));
     fs::remove_file(run.training_record()).unwrap();
-    let text = stderr(&export_run(&run).success());
-    assert!(text.contains("warning:") && text.contains("is not finished"), "{text}");
+    let text = stderr(&export_run(&run).failure().code(1).stdout(""));
+    for part in ["is not finished: it has no training.json", "hint:", "`train --resume`", "`export --checkpoint FILE"] {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+    assert!(!run.model().exists());
+
+    export().arg("--checkpoint").arg(run.checkpoint()).arg("--output").arg(run.model()).assert().success();
+    assert!(run.model().exists());
+}
+
+#[test]
+fn verbose_shows_the_metadata_in_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    assert!(!stderr(&export_run(&run).success()).contains("metadata"));
+    let text = stderr(&export().arg("-v").arg("--run").arg(run.path()).assert().success());
+    let digest = artifacts::sha256_file(&run.checkpoint()).unwrap();
+    assert!(text.contains(&format!("export: metadata `checkpoint`: \"{digest}\"")), "{text}");
+}
+
+/// An export with its stdout elsewhere.
+fn export_to(stdout: impl Into<Stdio>) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    let mut command = Process::new(env!("CARGO_BIN_EXE_export"));
+    command.arg("-q").arg("--run").arg(run.path()).stdout(stdout).stderr(Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stdout_on_a_full_disk_is_an_error() {
+    let output = export_to(File::options().write(true).open("/dev/full").unwrap());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("error: cannot write to stdout\n  caused by: No space left on device"), "{text}");
+}
+
+#[test]
+fn a_stdout_whose_reader_has_gone_away_is_none() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let output = export_to(writer);
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 #[test]
