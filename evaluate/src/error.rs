@@ -16,7 +16,13 @@ pub enum Error {
     /// Nobody said where ONNX Runtime is.
     #[error("no ONNX Runtime library is named: neither --onnxruntime nor ORT_DYLIB_PATH is set")]
     NoLibrary,
-    /// There is no such library, or the system does not load it.
+    /// There is no such file.
+    #[error("the ONNX Runtime library `{}` does not exist", path.display())]
+    MissingLibrary {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The system does not find the library by its name, or does not load it.
     #[error("cannot load the ONNX Runtime library `{}`", path.display())]
     Library {
         /// Where it was looked for.
@@ -146,7 +152,11 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Artifact(error) => return error.hint(),
-            Self::NoLibrary | Self::Library { .. } | Self::NotOnnxRuntime { .. } | Self::LibraryVersion { .. } => {
+            Self::NoLibrary
+            | Self::MissingLibrary { .. }
+            | Self::Library { .. }
+            | Self::NotOnnxRuntime { .. }
+            | Self::LibraryVersion { .. } => {
                 "run `make evaluate` with ORT_DYLIB_PATH unset: it unpacks the pinned library; or name one of your own \
                  with --onnxruntime"
                     .to_owned()

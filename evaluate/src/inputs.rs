@@ -4,7 +4,7 @@ use artifacts::{Dataset, Digest, ModelDescription, Provenance, RunDirectory, Spl
 
 use crate::error::Error;
 use crate::library::Runtime;
-use crate::model::Model;
+use crate::model::{self, Model};
 use crate::options::Options;
 
 /// The inputs of an evaluation.
@@ -73,7 +73,22 @@ impl<'a> Inputs<'a> {
         )
     }
 
-    /// How the report comes to be.
+    /// What was read, and how the model is run.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let dataset = self.options.dataset.join(Dataset::FILE_NAME);
+        let read = [
+            (dataset, self.dataset_digest),
+            (self.run.training_record(), self.training_digest),
+            (self.model.path.clone(), self.model.digest),
+        ];
+        let read = read.map(|(path, digest)| format!("evaluate: `{}` has SHA-256 {digest}", path.display()));
+        let library = format!("evaluate: ONNX Runtime is `{}`; {}", self.runtime.path.display(), Runtime::build());
+        let (provider, threads) = (self.model.provider, self.options.threads());
+        let session = format!("evaluate: session on {provider}, {threads} threads; {}", model::SESSION_OPTIONS);
+        read.into_iter().chain([library, session]).collect()
+    }
+
+    /// How the figures come to be, but for parity.
     pub(crate) fn provenance(&self) -> Provenance {
         Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
             .with_argument("split", self.split().as_str())

@@ -39,6 +39,9 @@ use crate::predict::Predictions;
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
+    for line in inputs.details() {
+        console.detail(line);
+    }
     let parity = check_parity(&mut inputs, console)?;
     let data = inputs.judged()?;
     let predictions = predict::classify(&mut inputs, &data, console)?;

@@ -20,13 +20,15 @@ pub(crate) struct Runtime {
     pub environment: Environment,
     /// Of the library, as "1.32.0".
     pub version: String,
+    /// Where it was found, or its name where the system searched for it.
+    pub path: PathBuf,
 }
 
 impl Runtime {
     /// Loads the library of the given name. Once a process.
     pub(crate) fn load(name: Option<&OsStr>) -> Result<Self, Error> {
         let name = name.filter(|name| !name.is_empty()).ok_or(Error::NoLibrary)?;
-        let path = place(Path::new(name));
+        let path = place(Path::new(name))?;
         let version = version(&path)?;
         let not_loaded = |error: ort::LoadDynamicError| {
             let reason = error.to_string();
@@ -36,17 +38,24 @@ impl Runtime {
         let environment =
             builder.with_telemetry(false).build().map_err(|source| Error::Runtime { action: "start", source })?;
         environment.set_log_level(LogLevel::Warning);
-        Ok(Self { environment, version })
+        Ok(Self { environment, version, path })
+    }
+
+    /// How the library was built, in its own words.
+    pub(crate) fn build() -> &'static str {
+        ort::info()
     }
 }
 
 /// A file is meant from the working folder, as everywhere (`ort` would begin at the binary's). A name alone that is no
 /// file here is left to the system's search.
-fn place(name: &Path) -> PathBuf {
-    if name.components().count() == 1 && !name.exists() {
-        return name.to_owned();
+fn place(name: &Path) -> Result<PathBuf, Error> {
+    let missing = matches!(name.try_exists(), Ok(false));
+    if missing && name.components().count() == 1 {
+        return Ok(name.to_owned());
     }
-    std::path::absolute(name).unwrap_or_else(|_| name.to_owned())
+    let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
+    if missing { Err(Error::MissingLibrary { path }) } else { Ok(path) }
 }
 
 /// The version of the library, if it is one that this build can use.

@@ -12,6 +12,9 @@ use crate::error::Error;
 use crate::library::Runtime;
 use crate::options::Provider;
 
+/// What `Runtime::session` asks for besides threads, for the person who watches.
+pub(crate) const SESSION_OPTIONS: &str = "all graph optimisations, deterministic, idle threads do not spin";
+
 /// `model.onnx`, ready to run.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -74,9 +77,8 @@ impl Model {
 impl Runtime {
     /// A session on what computes, and its name.
     ///
-    /// Idle threads do not spin. For a network 784-1024-1024-10 on two cores that nobody else used, spinning gained
-    /// nothing in batches of 256 (33,900 and 33,400 images/s) and 15 % for one image (0.12 and 0.14 ms); where another
-    /// process wanted a core, it cost half of the throughput and more (9,900 and 26,600 images/s).
+    /// Idle threads do not spin: another process on the machine would find the cores taken, and take them from threads
+    /// that compute.
     fn session(&self, provider: Provider, threads: usize) -> ort::Result<(SessionBuilder, &'static str)> {
         let builder = Session::builder(&self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?

@@ -60,12 +60,36 @@ fn no_library_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn a_missing_library_and_a_text_file_are_errors_with_a_hint() {
+fn a_missing_library_is_an_error_that_names_its_absolute_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("libonnxruntime.so");
-    assert_library_refused(&missing, &["cannot load the ONNX Runtime library", "caused by:"]);
-    fs::write(&missing, "not a library").unwrap();
-    assert_library_refused(&missing, &["cannot load the ONNX Runtime library", "caused by:"]);
+    assert_library_refused(&missing, &[&format!("library `{}` does not exist", missing.display())]);
+
+    let here = env::current_dir().unwrap().join("nowhere/libonnxruntime.so");
+    let expected = format!("library `{}` does not exist", here.display());
+    assert_library_refused(Path::new("nowhere/libonnxruntime.so"), &[&expected]);
+}
+
+#[test]
+fn a_text_file_as_a_library_is_an_error_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libonnxruntime.so");
+    fs::write(&library, "not a library").unwrap();
+    assert_library_refused(&library, &["cannot load the ONNX Runtime library", "caused by:"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_library_s_name_alone_is_left_to_the_system_s_search() {
+    let library = support::library();
+    let (folder, name) = (library.parent().unwrap(), library.file_name().unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let example = example().write();
+    let mut command = example.evaluate();
+    command.current_dir(&elsewhere).env("LD_LIBRARY_PATH", folder).arg("--onnxruntime").arg(name);
+    command.assert().success();
+
+    assert_library_refused(Path::new("libnowhere.so"), &["cannot load the ONNX Runtime library", "caused by:"]);
 }
 
 #[test]
