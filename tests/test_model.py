@@ -190,6 +190,7 @@ def test_the_report_names_the_digests_of_its_inputs_and_files(run_directory: Pat
         "dataset.json": sha256(shards / "dataset.json"),
         "training.json": sha256(run_directory / "training.json"),
         "model.onnx": sha256(run_directory / "model.onnx"),
+        "reference-logits.npy": sha256(run_directory / "reference-logits.npy"),
     }
     folder = run_directory / "report"
     assert report["files"] == {name: sha256(folder / name) for name in ("predictions.npy", "probabilities.npy")}
@@ -283,6 +284,8 @@ def test_parity_is_the_difference_from_the_trainer_s_logits(
 def test_times_are_not_in_the_report(run_directory: Path, report: dict) -> None:
     timings = json.loads((run_directory / "report" / "timings.json").read_text())
     assert timings["images"] == report["images"]
+    inputs = {name: digest for name, digest in report["provenance"]["inputs"].items() if name != "reference-logits.npy"}
+    assert timings["provenance"] == {**report["provenance"], "inputs": inputs}
     assert not any(key.endswith("seconds") for key in report)
     for latency in (timings["batch"], timings["one_image"]):
         assert 0 < latency["median_seconds"] <= latency["percentile_99_seconds"]

@@ -48,11 +48,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let timings = measure(&mut inputs, &data, &predictions)?;
 
     let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
-    let files = report::write_predictions(&folder, &predictions)?;
-    artifacts::write_json(&folder.join("timings.json"), &timings)?;
-    let report = report(&inputs, &data, &predictions, parity, files);
-    let place = folder.join("report.json");
-    artifacts::write_json(&place, &report)?; // Last, since it vouches for the files beside it.
+    let report = |files| report(&inputs, &data, &predictions, parity, files);
+    let (report, place) = report::write(&folder, &predictions, &timings, report)?;
 
     show(&report, &timings, console);
     console.data(format!("report {}", place.display()));
@@ -69,6 +66,8 @@ fn check_parity(inputs: &mut Inputs<'_>, console: &Console) -> Result<Option<Par
     }
     let parity = parity::check(inputs)?;
     let Parity { images, largest_relative_difference, limit, .. } = parity;
+    let (path, digest) = (inputs.run.reference_logits(), inputs.training.reference_logits);
+    console.detail(format!("evaluate: `{}` has SHA-256 {digest}", path.display()));
     console.say(format!(
         "evaluate: the logits of {images} validation images differ from the trainer's by at most \
          {largest_relative_difference:.1e} of the largest (limit {limit:e})"
@@ -80,6 +79,7 @@ fn measure(inputs: &mut Inputs<'_>, data: &SplitData, predictions: &Predictions)
     let (images, seconds) = (data.len(), predictions.elapsed.as_secs_f64());
     let (threads, batch_size) = (inputs.options.threads(), inputs.options.batch_size());
     Ok(Timings {
+        provenance: inputs.provenance(),
         provider: inputs.model.provider.to_owned(),
         threads,
         batch_size,
@@ -103,8 +103,12 @@ fn report(
     let pairs = labels.zip(predictions.classes.iter().copied());
     let confusion_matrix = ConfusionMatrix::count(model.classes.len(), pairs);
     let per_class = confusion_matrix.per_class(&model.classes);
+    let provenance = match parity {
+        Some(_) => inputs.provenance().with_input("reference-logits.npy", inputs.training.reference_logits),
+        None => inputs.provenance(),
+    };
     Report {
-        provenance: inputs.provenance(),
+        provenance,
         model: model.clone(),
         dataset: inputs.dataset.name.clone(),
         split: inputs.split(),

@@ -1,8 +1,8 @@
 //! The files of the report.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use artifacts::{Digest, Document, ModelDescription, Provenance, SplitName};
 use ndarray_npy::WriteNpyExt as _;
@@ -56,6 +56,8 @@ pub struct Report {
 /// `timings.json`: what the clock said, which no two evaluations share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
+    /// What was timed.
+    pub provenance: Provenance,
     /// What computed: "cpu".
     pub provider: String,
     /// How many threads.
@@ -84,8 +86,36 @@ impl Document for Timings {
     const SCHEMA_VERSION: u32 = 1;
 }
 
+/// Writes `predictions.npy`, `probabilities.npy`, `timings.json` and, from the digests of the first two, `report.json`;
+/// returns that report and its place.
+///
+/// `report.json` vouches for the files beside it: an older one goes before they do, and the new one comes last.
+pub(crate) fn write(
+    folder: &Path,
+    predictions: &Predictions,
+    timings: &Timings,
+    report: impl FnOnce(BTreeMap<String, Digest>) -> Report,
+) -> Result<(Report, PathBuf), Error> {
+    let place = folder.join("report.json");
+    remove(&place)?;
+    let report = report(write_predictions(folder, predictions)?);
+    artifacts::write_json(&folder.join("timings.json"), timings)?;
+    artifacts::write_json(&place, &report)?;
+    Ok((report, place))
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(artifacts::Error::Io { action: "remove", path: path.to_owned(), source }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes `predictions.npy` and `probabilities.npy`; returns their digests, by file name.
-pub(crate) fn write_predictions(folder: &Path, predictions: &Predictions) -> Result<BTreeMap<String, Digest>, Error> {
+fn write_predictions(folder: &Path, predictions: &Predictions) -> Result<BTreeMap<String, Digest>, Error> {
     let classes = artifacts::write_file(&folder.join(PREDICTIONS), |writer| {
         predictions.classes.write_npy(writer).map_err(io::Error::other)
     })?;

@@ -110,6 +110,13 @@ fn times_stand_in_a_file_of_their_own() {
     example.evaluate().args(["--batch-size", "8", "--threads", "1"]).assert().success();
     let timings = read_report(&example.run().report().join("timings.json"));
     assert_eq!((&timings["kind"], &timings["schema_version"]), (&json!("timings.json"), &json!(1)));
+    assert_eq!(
+        (&timings["provenance"]["tool"], &timings["provenance"]["version"]),
+        (&json!("evaluate"), &json!(env!("CARGO_PKG_VERSION")))
+    );
+    let inputs = &timings["provenance"]["inputs"];
+    assert_eq!(inputs["model.onnx"], artifacts::sha256_file(&example.run().model()).unwrap().to_string());
+    assert!(inputs["dataset.json"].is_string() && inputs["training.json"].is_string(), "{timings}");
     assert_eq!((&timings["threads"], &timings["batch_size"], &timings["images"]), (&json!(1), &json!(8), &json!(12)));
     assert_eq!((&timings["batch"]["images"], &timings["one_image"]["images"]), (&json!(8), &json!(1)));
     for latency in [&timings["batch"], &timings["one_image"]] {
@@ -137,9 +144,11 @@ fn provenance_names_the_inputs_and_the_runtime() {
         ("dataset.json", example.shards().join("dataset.json")),
         ("training.json", example.run().training_record()),
         ("model.onnx", example.run().model()),
+        ("reference-logits.npy", example.run().reference_logits()),
     ] {
         assert_eq!(provenance["inputs"][name], artifacts::sha256_file(&path).unwrap().to_string());
     }
+    assert_eq!(provenance["inputs"].as_object().unwrap().len(), 4);
     assert!(provenance["arguments"]["onnxruntime"].as_str().unwrap().starts_with("1."), "{provenance}");
 }
 
@@ -177,4 +186,50 @@ fn another_data_set_with_the_same_classes_is_judged_without_parity() {
     let report = read_report(&example.report());
     assert_eq!(report["parity"], Value::Null);
     assert!(report["parity_unchecked"].as_str().unwrap().contains("another data set"));
+    assert_eq!(report["provenance"]["inputs"].get("reference-logits.npy"), None);
+}
+
+#[test]
+fn an_evaluation_that_is_cut_short_leaves_no_older_report_to_vouch_for_its_files() {
+    let example = twelve();
+    example.evaluate().assert().success();
+    let folder = example.run().report();
+    fs::write(folder.join("notes.txt"), "a person's own").unwrap();
+    // It gets as far as the file before the report.
+    fs::remove_file(folder.join("timings.json")).unwrap();
+    fs::create_dir(folder.join("timings.json")).unwrap();
+    let text = stderr(&example.evaluate().args(["--split", "valid"]).assert().failure().code(1));
+    assert!(text.contains("timings.json"), "{text}");
+    assert_eq!(fs::read(folder.join("predictions.npy")).unwrap().len(), 128 + 40);
+    assert!(!example.report().exists());
+    assert!(folder.join("notes.txt").exists());
+}
+
+#[test]
+fn an_evaluation_that_is_refused_leaves_the_older_report_as_it_was() {
+    let example = twelve();
+    example.evaluate().assert().success();
+    let before = reproducible_files(&example.run().report());
+    fs::write(example.run().model(), "not a model").unwrap();
+    example.evaluate().assert().failure().code(1);
+    assert_eq!(reproducible_files(&example.run().report()), before);
+}
+
+#[test]
+fn verbose_names_what_was_read_and_how_the_model_is_run() {
+    let example = twelve();
+    assert!(!stderr(&example.evaluate().assert().success()).contains("SHA-256"));
+    let text = stderr(&example.evaluate().args(["-v", "--threads", "2"]).assert().success());
+    for path in [
+        example.shards().join("dataset.json"),
+        example.run().training_record(),
+        example.run().model(),
+        example.run().reference_logits(),
+    ] {
+        let digest = artifacts::sha256_file(&path).unwrap();
+        assert!(text.contains(&format!("evaluate: `{}` has SHA-256 {digest}", path.display())), "{text}");
+    }
+    let library = support::library();
+    assert!(text.contains(&format!("evaluate: ONNX Runtime is `{}`; ORT Build Info:", library.display())), "{text}");
+    assert!(text.contains("evaluate: session on cpu, 2 threads; all graph optimisations"), "{text}");
 }
