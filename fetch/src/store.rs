@@ -27,13 +27,15 @@ use crate::stream::Input;
 #[derive(Debug)]
 pub struct Store<'a> {
     folder: &'a Path,
+    /// Whether the folder was there before this run: then it stays, even empty.
+    was_there: bool,
     downloaded: Vec<(String, Partial)>,
 }
 
 impl<'a> Store<'a> {
     /// In `folder`, which need not be there.
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, downloaded: Vec::new() }
+        Self { folder, was_there: folder.exists(), downloaded: Vec::new() }
     }
 
     /// The archive's bytes: whole, and with the digest that is expected, where one is.
@@ -106,7 +108,9 @@ impl<'a> Store<'a> {
                 partial.discard()?;
             }
         }
-        let _others_may_be_there = fs::remove_dir(self.folder);
+        if !self.was_there {
+            let _others_may_be_there = fs::remove_dir(self.folder);
+        }
         Ok(())
     }
 }

@@ -277,6 +277,19 @@ fn a_kept_archive_is_used_again_while_its_digest_is_right() {
 }
 
 #[test]
+fn the_folder_for_archives_goes_again_only_if_it_was_made_for_this_run() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let arguments = with(&own(&workplace, &server, &letters()), &["--force", "--archives", "archives"]);
+    run_well(&workplace, &arguments);
+    assert!(!workplace.path("archives").exists());
+    fs::create_dir(workplace.path("archives")).unwrap();
+    run_well(&workplace, &arguments);
+    assert!(workplace.path("archives").is_dir());
+    assert_eq!(workplace.names("archives"), Vec::<String>::new());
+}
+
+#[test]
 fn a_mirror_may_be_a_folder() {
     let workplace = Workplace::new();
     let server = Server::start(vec![Answer::Status(404)]);
