@@ -5,6 +5,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::datasets::DATASETS;
 
+// `requires` alone does not do for the archive's arguments: with `--dataset` the group is content, and clap asks no further.
 /// What `fetch` is asked for.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["dataset", "archive"])))]
@@ -23,19 +24,19 @@ pub struct FetchOptions {
     pub output: Option<PathBuf>,
 
     /// An archive of your own to test on
-    #[arg(long, value_name = "PATH_OR_URL", requires = "archive")]
+    #[arg(long, value_name = "PATH_OR_URL", requires = "archive", conflicts_with = "dataset")]
     pub test_archive: Option<String>,
 
-    /// Name of the data set [default: the archive's name without its extension]
-    #[arg(long, requires = "archive")]
+    /// Name of the data set, which must do as a folder's [default: the archive's name without its extension]
+    #[arg(long, requires = "archive", conflicts_with = "dataset", value_parser = folder_name)]
     pub name: Option<String>,
 
     /// SHA-256 that the archive must have
-    #[arg(long, value_name = "HEX", requires = "archive")]
+    #[arg(long, value_name = "HEX", requires = "archive", conflicts_with = "dataset")]
     pub sha256: Option<Digest>,
 
     /// SHA-256 that the test archive must have
-    #[arg(long, value_name = "HEX", requires = "test_archive")]
+    #[arg(long, value_name = "HEX", requires = "test_archive", conflicts_with = "dataset")]
     pub test_sha256: Option<Digest>,
 
     /// Look here first: a URL or folder that has the archive under its own name; may be repeated
@@ -69,4 +70,19 @@ pub struct FetchOptions {
     /// Most bytes that an archive's files may have together
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 30, help_heading = "Limits")]
     pub max_bytes: u64,
+}
+
+/// A data set's name, which becomes one folder's: `data/NAME`.
+fn folder_name(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        Err("a data set's name is not empty")
+    } else if text.chars().any(|c| c == '/' || std::path::is_separator(c)) {
+        Err("a data set's name is one folder's, without separators")
+    } else if text.starts_with('.') {
+        Err("a data set's name does not start with a full stop")
+    } else if text.chars().any(char::is_control) {
+        Err("a data set's name holds no control characters")
+    } else {
+        Ok(text.to_owned())
+    }
 }

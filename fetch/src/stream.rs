@@ -55,6 +55,8 @@ impl Input {
 /// Bytes of a piece that goes from one thread to the other, and how many may wait.
 const PIECE: usize = 1 << 18;
 const WAITING: usize = 16;
+/// Bytes of a header in a tar archive.
+const HEADER: usize = 512;
 
 /// The tar archive in an [`Input`], inflated where it is compressed.
 pub struct Stream {
@@ -87,7 +89,7 @@ impl Stream {
     /// Starts to read.
     ///
     /// # Errors
-    /// When the file cannot be read or is plainly no archive: a web page, a zip file.
+    /// When the file cannot be read, is no archive (a web page, a zip file, a text), or is damaged at its very start.
     pub fn start(input: Input) -> Result<Self, Error> {
         let read = BytesRead::default();
         let counted = Counted { inner: input.open()?, read: read.clone() };
@@ -100,6 +102,7 @@ impl Stream {
             return Err(Error::NotAnArchive { archive: input.name(), found });
         }
         let is_gzip = start.starts_with(&[0x1f, 0x8b]);
+        let name = input.name();
         let (sender, pieces) = sync_channel(WAITING);
         let worker = thread::spawn(move || {
             if is_gzip {
@@ -114,7 +117,30 @@ impl Stream {
             }
             rest.finish()
         });
-        Ok(Self { pieces, piece: Vec::new(), position: 0, read, worker })
+        let mut stream = Self { pieces, piece: Vec::new(), position: 0, read, worker };
+        if let Err(source) = stream.fill(HEADER) {
+            return Err(Error::Damaged { archive: name, files: 0, source });
+        }
+        if !starts_a_tar(&stream.piece) {
+            let found = if is_gzip {
+                "what is compressed in it is no tar archive"
+            } else {
+                "it is neither compressed with gzip nor a tar archive"
+            };
+            return Err(Error::NotAnArchive { archive: name, found });
+        }
+        Ok(stream)
+    }
+
+    /// Receives the first piece, and more where it has less than `count` bytes.
+    fn fill(&mut self, count: usize) -> io::Result<()> {
+        while self.piece.len() < count {
+            match self.pieces.recv() {
+                Ok(piece) => self.piece.extend(piece?),
+                Err(_the_end) => break,
+            }
+        }
+        Ok(())
     }
 
     /// The counter of bytes read, to show progress by.
@@ -169,6 +195,16 @@ fn send(mut reader: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
             return;
         }
     }
+}
+
+/// Whether these bytes start with a tar archive's header, whose checksum tells it from anything else; or with the block of
+/// zeros that ends an archive, here an empty one. Nothing at all is an empty archive too.
+fn starts_a_tar(start: &[u8]) -> bool {
+    let Some(block) = start.first_chunk::<HEADER>() else { return start.is_empty() };
+    // The sum of the header's bytes, with the eight of the sum itself as spaces (POSIX.1-2024, pax, "ustar").
+    let own: u32 = block[148..156].iter().map(|&byte| u32::from(byte)).sum();
+    let sum = block.iter().map(|&byte| u32::from(byte)).sum::<u32>() - own + 8 * u32::from(b' ');
+    block == &[0; HEADER] || tar::Header::from_byte_slice(block).cksum().is_ok_and(|recorded| recorded == sum)
 }
 
 struct Counted<R> {

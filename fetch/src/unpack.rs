@@ -91,7 +91,7 @@ impl Unpacking<'_> {
         let mut tar = tar::Archive::new(stream);
         let mut contents = Vec::new();
         for entry in tar.entries().map_err(|source| damaged(self.archive, 0, source))? {
-            let mut entry = entry.map_err(|source| damaged(self.archive, self.files, source))?;
+            let mut entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
             let name = entry.path_bytes().into_owned();
             let refused = |reason| refused(self.archive, &name, reason);
             let kind = entry.header().entry_type();
@@ -229,6 +229,16 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, usize), Error> {
 
 fn refused(archive: &str, name: &[u8], reason: Refusal) -> Error {
     Error::Entry { archive: archive.to_owned(), entry: name.escape_ascii().to_string(), reason }
+}
+
+/// tar's messages about a header hold what stands in it, which may be anything.
+fn without_contents(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    if text.contains("when getting") || text.chars().any(char::is_control) {
+        io::Error::new(error.kind(), "the header of an entry is not valid")
+    } else {
+        error
+    }
 }
 
 fn damaged(archive: &str, files: u64, source: io::Error) -> Error {

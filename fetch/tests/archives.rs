@@ -174,6 +174,29 @@ fn what_is_no_archive_is_told_by_its_contents() {
         let said = workplace.run_badly(&["--archive", "set.tar.gz", "--output", "raw"], 1);
         assert!(said.contains(&format!("is no .tar.gz, .tgz or .tar: {expected}")), "{said}");
     }
+    let text = b"root:x:0:0:root:/root:/bin/bash\n".repeat(100);
+    let mut wrong_sum = tar(&TWO_CLASSES);
+    wrong_sum[0] ^= 1;
+    for (bytes, expected) in [
+        (text.clone(), "it is neither compressed with gzip nor a tar archive"),
+        (b"short".to_vec(), "it is neither compressed with gzip nor a tar archive"),
+        (wrong_sum, "it is neither compressed with gzip nor a tar archive"),
+        (gzip(&text), "what is compressed in it is no tar archive"),
+        (gzip(b"short"), "what is compressed in it is no tar archive"),
+    ] {
+        workplace.file("set.tar.gz", &bytes);
+        let said = workplace.run_badly(&["--archive", "set.tar.gz", "--output", "raw"], 1);
+        assert!(said.contains(&format!("is no .tar.gz, .tgz or .tar: {expected}")), "{said}");
+        assert!(!said.contains("root") && !said.contains("caused by"), "{said}");
+    }
+    // Text where the second entry should start.
+    let mut later = tar(&[("set/A/1.png", b"one")]);
+    later.truncate(1024);
+    later.extend(&text);
+    workplace.file("set.tar", &later);
+    let said = workplace.run_badly(&["--archive", "set.tar", "--output", "raw"], 1);
+    assert!(said.contains("is damaged after 1 files") && !said.contains("root"), "{said}");
+
     workplace.file("flat.tar", &tar(&[("1.png", b"one"), ("2.png", b"two")]));
     let said = workplace.run_badly(&["--archive", "flat.tar", "--output", "raw"], 1);
     assert!(said.contains("has no class folders"), "{said}");
@@ -198,6 +221,16 @@ fn a_folder_with_files_of_somebody_else_is_not_replaced() {
     let said = workplace.run_badly(&["--archive", "set.tar.gz", "--output", "home"], 1);
     assert!(said.contains("`home` holds files, but no source.json"), "{said}");
     assert_eq!(workplace.names("home"), ["thesis.txt"]);
+}
+
+#[test]
+fn a_folder_for_archives_that_was_there_before_stays() {
+    let workplace = Workplace::new();
+    workplace.file("set.tar.gz", &letters_of(1, 1));
+    fs::create_dir_all(workplace.path("mine/empty")).unwrap();
+    let arguments = ["--archive", "set.tar.gz", "--output", "raw", "--archives", "mine/empty"];
+    workplace.run_well(&arguments);
+    assert!(workplace.path("mine/empty").is_dir());
 }
 
 #[test]
@@ -253,6 +286,7 @@ fn the_sample_comes_with_the_program_and_has_a_thousand_glyphs_a_class() {
 
 #[test]
 fn arguments_that_make_no_sense_end_with_2_and_say_what_would() {
+    const DIGEST: &str = "1e8261b75484b520dc76027f5c22af50fe608e3bb16277caec086eb928f9b61c";
     let workplace = Workplace::new();
     for (arguments, expected) in [
         (&[][..], "--dataset <NAME>|--archive <PATH_OR_URL>"),
@@ -260,6 +294,19 @@ fn arguments_that_make_no_sense_end_with_2_and_say_what_would() {
         (&["--dataset", "notmist"], "notmnist"),
         (&["--dataset", "sample", "--archive", "a.tar"], "cannot be used with"),
         (&["--archive", "a.tar", "--sha256", "abc"], "64 hexadecimal digits"),
+        (&["--dataset", "sample", "--sha256", DIGEST], "'--dataset <NAME>' cannot be used with '--sha256 <HEX>'"),
+        (&["--dataset", "sample", "--test-archive", "a.tar", "--test-sha256", DIGEST], "cannot be used with"),
+        (&["--dataset", "sample", "--test-sha256", DIGEST], "'--dataset <NAME>' cannot be used with"),
+        (&["--dataset", "sample", "--test-archive", "a.tar"], "'--dataset <NAME>' cannot be used with"),
+        (&["--dataset", "sample", "--name", "mine"], "'--dataset <NAME>' cannot be used with"),
+        (&["--archive", "a.tar", "--test-sha256", DIGEST], "--test-archive <PATH_OR_URL>"),
+        (&["--archive", "a.tar", "--name", ""], "is not empty"),
+        (&["--archive", "a.tar", "--name", "a/b"], "one folder's, without separators"),
+        (&["--archive", "a.tar", "--name", "/"], "one folder's, without separators"),
+        (&["--archive", "a.tar", "--name", "."], "does not start with a full stop"),
+        (&["--archive", "a.tar", "--name", ".."], "does not start with a full stop"),
+        (&["--archive", "a.tar", "--name", ".hidden"], "does not start with a full stop"),
+        (&["--archive", "a.tar", "--name", "a\nb"], "holds no control characters"),
         (&["--archive", "ftp://host/a.tar"], "the scheme `ftp`"),
         (&["--archive", "https://host/"], "does not end in the name of a file"),
         (&["--archive", "x/a.tar", "--test-archive", "y/a.tar"], "both called `a.tar`"),
@@ -267,6 +314,7 @@ fn arguments_that_make_no_sense_end_with_2_and_say_what_would() {
         let said = workplace.run_badly(arguments, 2);
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+    assert_eq!(workplace.names(""), Vec::<String>::new());
     let said = workplace.run_badly(&["--archive", "absent.tar.gz"], 1);
     assert!(said.contains("cannot read `absent.tar.gz`"), "{said}");
 }
