@@ -36,6 +36,14 @@ pub enum Error {
         /// The version that this build writes and reads.
         expected: u32,
     },
+    /// There is something that this tool did not write where it would write.
+    #[error("`{}` is there and has no {mark}: it is not replaced", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// The file that every folder which may be replaced has.
+        mark: &'static str,
+    },
     /// The file has changed since another artifact recorded its digest.
     #[error("`{}` has SHA-256 {found}, but `{}` recorded {recorded}", path.display(), recorded_by.display())]
     Digest {
@@ -61,6 +69,7 @@ impl Error {
             Self::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
                 .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
             Self::Io { .. } => None,
+            Self::Foreign { .. } => Some("name a folder that is new, empty, or an earlier output".to_owned()),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
                 stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
             }
@@ -85,7 +94,11 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
 }
 
 /// Attaches the action and the path to an `io::Error`.
-pub(crate) trait IoContext<T> {
+pub trait IoContext<T> {
+    /// The error says that this action, as an infinitive ("read", "create"), failed on this path.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there was one.
     fn context(self, action: &'static str, path: &Path) -> Result<T>;
 }
 

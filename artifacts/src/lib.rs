@@ -39,7 +39,7 @@ pub use dataset::{
 };
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};
-pub use error::{Error, Result};
+pub use error::{Error, IoContext, Result};
 pub use model_metadata::ModelMetadata;
 pub use place::{StagedDirectory, write_file};
 pub use provenance::Provenance;

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Digest, HashingWriter};
-use crate::error::{IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Result};
 
 /// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
 ///
@@ -45,11 +45,16 @@ pub struct StagedDirectory {
 }
 
 impl StagedDirectory {
-    /// An empty staging folder for `place`. What a killed run left in it is removed first.
+    /// An empty staging folder for `place`, which must be absent, empty, or have a file named `mark`: the folder of an
+    /// earlier run. What a killed run left in staging is removed first.
     ///
     /// # Errors
-    /// When the folder cannot be made or emptied.
-    pub fn new(place: &Path) -> Result<Self> {
+    /// When `place` is something else, or the staging folder cannot be made or emptied.
+    pub fn replacing(place: &Path, mark: &'static str) -> Result<Self> {
+        let is_empty = || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+        if place.exists() && !place.join(mark).exists() && !is_empty() {
+            return Err(Error::Foreign { path: place.to_owned(), mark });
+        }
         let staging = beside(place, ".partial");
         remove_directory(&staging)?;
         fs::create_dir_all(&staging).context("create the folder", &staging)?;
@@ -123,15 +128,14 @@ mod tests {
     fn a_staged_folder_replaces_the_old_one_whole_or_not_at_all() {
         let parent = tempfile::tempdir().unwrap();
         let place = parent.path().join("shards");
-        for (name, commit) in [("first", true), ("dropped", false), ("second", true)] {
-            let staged = StagedDirectory::new(&place).unwrap();
-            fs::write(staged.path().join(name), name).unwrap();
+        for (content, commit) in [("first", true), ("dropped", false), ("second", true)] {
+            let staged = StagedDirectory::replacing(&place, "mark").unwrap();
+            fs::write(staged.path().join("mark"), content).unwrap();
             if commit {
                 staged.commit().unwrap();
             }
         }
-        let names: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["second"]);
+        assert_eq!(fs::read_to_string(place.join("mark")).unwrap(), "second");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 
@@ -141,7 +145,22 @@ mod tests {
         let place = parent.path().join("raw");
         fs::create_dir(parent.path().join(".raw.partial")).unwrap();
         fs::write(parent.path().join(".raw.partial/half"), "h").unwrap();
-        let staged = StagedDirectory::new(&place).unwrap();
+        let staged = StagedDirectory::replacing(&place, "mark").unwrap();
         assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_tool_did_not_write_is_not_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, file) = (parent.path().join("precious"), parent.path().join("file"));
+        fs::create_dir(&folder).unwrap();
+        assert!(StagedDirectory::replacing(&folder, "mark").is_ok(), "an empty folder may be");
+        fs::write(folder.join("thesis.txt"), "important").unwrap();
+        fs::write(&file, "important").unwrap();
+        for place in [&folder, &file] {
+            let message = StagedDirectory::replacing(place, "mark").unwrap_err().to_string();
+            assert!(message.ends_with("is there and has no mark: it is not replaced"), "{message}");
+        }
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
     }
 }

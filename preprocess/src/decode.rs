@@ -5,21 +5,19 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, HashingWriter, Rejected};
+use artifacts::{Digest, HashingWriter, IoContext as _, Rejected};
 use image::codecs::png::PngDecoder;
-use image::{ColorType, DynamicImage, ImageDecoder as _, Limits};
+use image::{DynamicImage, GrayImage, Luma, LumaA};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use terminal::Console;
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 use crate::folders::{Folders, ImageFile};
+use crate::header::{Header, Size};
 
 /// Files decoded between two writes to the scratch file.
 const CHUNK: usize = 4096;
-
-/// A larger image is refused before it is allocated.
-const MOST_PIXELS_A_SIDE: u32 = 2048;
 
 /// What the files hold.
 #[derive(Debug)]
@@ -54,27 +52,34 @@ impl Decoded {
         if self.images.is_empty() {
             return Ok(None);
         }
-        let file = File::open(&self.scratch).map_err(io_error("read", &self.scratch))?;
+        let file = File::open(&self.scratch).context("read", &self.scratch)?;
         // SAFETY: the file is this process's own, in its own staging folder, and nothing writes to it any more.
-        unsafe { Mmap::map(&file) }.map(Some).map_err(io_error("map", &self.scratch))
+        Ok(unsafe { Mmap::map(&file) }.map(Some).context("map", &self.scratch)?)
     }
 
     /// Deletes the scratch file.
     pub fn remove_scratch(&self) -> Result<(), Error> {
-        fs::remove_file(&self.scratch).map_err(io_error("remove", &self.scratch))
+        Ok(fs::remove_file(&self.scratch).context("remove", &self.scratch)?)
     }
 }
 
-/// Decodes all files, in parallel; the pixels go to a scratch file in `folder`.
-pub fn decode_all(folders: &Folders, folder: &Path, threads: Option<u16>, console: &Console) -> Result<Decoded, Error> {
+/// Decodes all files, in parallel; the pixels go to a scratch file in `folder`. An image of another size is rejected.
+pub fn decode_all(
+    folders: &Folders,
+    size: Size,
+    folder: &Path,
+    threads: Option<u16>,
+    console: &Console,
+) -> Result<Decoded, Error> {
     let threads = threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("the system starts threads");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|source| Error::Threads { threads, source })?;
     let scratch = folder.join("pixels.scratch");
-    let mut writer = BufWriter::new(File::create(&scratch).map_err(io_error("create", &scratch))?);
+    let mut writer = BufWriter::new(File::create(&scratch).context("create", &scratch)?);
     let mut list_of_files = HashingWriter::new(std::io::sink());
     let mut decoded = Decoded {
-        height: 0,
-        width: 0,
+        height: size.height,
+        width: size.width,
         images: Vec::new(),
         rejected: Vec::new(),
         converted: BTreeMap::new(),
@@ -83,22 +88,17 @@ pub fn decode_all(folders: &Folders, folder: &Path, threads: Option<u16>, consol
     };
     let progress = console.progress(folders.files.len() as u64, "files").labelled("decoding");
     for (chunk_index, chunk) in folders.files.chunks(CHUNK).enumerate() {
-        let results: Vec<_> = pool.install(|| chunk.par_iter().map(read_image).collect());
-        if decoded.images.is_empty() {
-            (decoded.height, decoded.width) = most_common_size(&results);
-        }
+        let results: Vec<_> = pool.install(|| chunk.par_iter().map(|file| read_image(file, size)).collect());
         for (index, (file, (digest, result))) in chunk.iter().zip(results).enumerate() {
             if let Some(digest) = digest {
                 writeln!(list_of_files, "{digest}  {}", file.name).expect("a sink takes everything");
             }
-            let result = result.and_then(|image| image.of_size(decoded.height, decoded.width));
             match result {
                 Err(reason) => decoded.rejected.push(Rejected { file: file.name.clone(), reason }),
                 Ok(image) => {
-                    writer.write_all(&image.pixels).map_err(io_error("write", &scratch))?;
-                    decoded
-                        .images
-                        .push(DecodedImage { file: chunk_index * CHUNK + index, pixels: Digest::of(&image.pixels) });
+                    writer.write_all(&image.pixels).context("write", &scratch)?;
+                    let file = chunk_index * CHUNK + index;
+                    decoded.images.push(DecodedImage { file, pixels: Digest::of(&image.pixels) });
                     if let Some(colour) = image.converted_from {
                         *decoded.converted.entry(colour).or_default() += 1;
                     }
@@ -107,7 +107,7 @@ pub fn decode_all(folders: &Folders, folder: &Path, threads: Option<u16>, consol
         }
         progress.advance(chunk.len() as u64);
     }
-    writer.flush().map_err(io_error("write", &scratch))?;
+    writer.flush().context("write", &scratch)?;
     decoded.digest_of_files = list_of_files.finish();
     if decoded.images.is_empty() {
         let folder = common_folder(&folders.files);
@@ -126,65 +126,41 @@ pub fn refuse_too_many_rejects(rejected: &[Rejected], files: usize, max_rejects:
 
 #[derive(Debug)]
 struct GreyImage {
-    height: usize,
-    width: usize,
     pixels: Vec<u8>,
     converted_from: Option<String>,
 }
 
-impl GreyImage {
-    fn of_size(self, height: usize, width: usize) -> Result<Self, String> {
-        if (self.height, self.width) == (height, width) {
-            return Ok(self);
-        }
-        Err(format!("it is {}x{} pixels, not {height}x{width}", self.height, self.width))
-    }
-}
-
 /// The digest of the file's bytes, where they can be read, and the image in them.
-fn read_image(file: &ImageFile) -> (Option<Digest>, Result<GreyImage, String>) {
-    if file.path.is_dir() {
-        return (None, Err("it is a folder".to_owned()));
+fn read_image(file: &ImageFile, size: Size) -> (Option<Digest>, Result<GreyImage, String>) {
+    if !file.path.is_file() {
+        return (None, Err("it is no regular file".to_owned()));
     }
     match fs::read(&file.path) {
-        Ok(bytes) => (Some(Digest::of(&bytes)), decode(&bytes)),
+        Ok(bytes) => (Some(Digest::of(&bytes)), decode(&bytes, size)),
         Err(error) => (None, Err(format!("it cannot be read: {error}"))),
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<GreyImage, String> {
-    const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-    if bytes.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    if !bytes.starts_with(SIGNATURE) {
-        return Err("it is no PNG file".to_owned());
-    }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MOST_PIXELS_A_SIDE);
-    limits.max_image_height = Some(MOST_PIXELS_A_SIDE);
+fn decode(bytes: &[u8], size: Size) -> Result<GreyImage, String> {
+    let header = Header::read(bytes)?;
     let broken = |error: image::ImageError| format!("it does not decode: {error}");
-    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(broken)?;
-    let original = decoder.original_color_type();
-    let is_grey = decoder.color_type() == ColorType::L8 && original == ColorType::L8.into();
-    let (width, height) = decoder.dimensions();
+    let decoder = PngDecoder::new(Cursor::new(bytes)).map_err(broken)?;
     let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    Ok(GreyImage {
-        height: height as usize,
-        width: width as usize,
-        converted_from: (!is_grey).then(|| format!("{original:?}").to_lowercase()),
-        pixels: image.into_luma8().into_raw(),
-    })
+    if header.size != size {
+        return Err(format!("it is {}, not {size}", header.size));
+    }
+    let pixels = if image.color().has_alpha() { over_white(&image) } else { image.into_luma8() };
+    Ok(GreyImage { pixels: pixels.into_raw(), converted_from: header.other_colour() })
 }
 
-/// The most common size of the decoded images; of several, the smallest.
-fn most_common_size(results: &[(Option<Digest>, Result<GreyImage, String>)]) -> (usize, usize) {
-    let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    for image in results.iter().filter_map(|(_, result)| result.as_ref().ok()) {
-        *counts.entry((image.height, image.width)).or_default() += 1;
-    }
-    let most = counts.values().copied().max().unwrap_or_default();
-    counts.into_iter().find(|&(_, count)| count == most).map_or((0, 0), |(size, _)| size)
+/// The image on white paper: what is transparent there is white.
+fn over_white(image: &DynamicImage) -> GrayImage {
+    let image = image.to_luma_alpha8();
+    GrayImage::from_fn(image.width(), image.height(), |x, y| {
+        let LumaA([grey, alpha]) = *image.get_pixel(x, y);
+        let (grey, alpha) = (u32::from(grey), u32::from(alpha));
+        Luma([u8::try_from((grey * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(u8::MAX)])
+    })
 }
 
 fn common_folder(files: &[ImageFile]) -> PathBuf {

@@ -24,6 +24,7 @@ pub fn remove(images: &mut [Assigned<'_>]) -> (Vec<RemovedImage>, RemovedCounts)
         *match reason {
             Removed::Duplicate => &mut counts.duplicates,
             Removed::Leak => &mut counts.leaks,
+            Removed::ConflictingLeak => &mut counts.conflicting_leaks,
             Removed::Conflict => &mut counts.conflicts,
             Removed::TestConflict => &mut counts.test_conflicts,
         } += 1;
@@ -52,8 +53,11 @@ fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<(usize, Rem
             }
         }
     }
-    if let Some(&test) = kept_in_test.first() {
-        findings.extend(seen_in_training().map(|index| (index, Removed::Leak, test)));
+    if let Some(&first) = kept_in_test.first() {
+        findings.extend(seen_in_training().map(|index| {
+            let agreeing = kept_in_test.iter().find(|&&test| label(test) == label(index));
+            agreeing.map_or((index, Removed::ConflictingLeak, first), |&test| (index, Removed::Leak, test))
+        }));
         return;
     }
     let other_label = |index: usize| seen_in_training().find(|&other| label(other) != label(index));
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn an_image_of_the_test_split_is_nowhere_else_whatever_its_label() {
         let found = judged(&[(Train, 0, 1), (Valid, 1, 1), (Test, 0, 1), (Train, 2, 1)]);
-        assert_eq!(found, ["0 Leak of 2", "1 Leak of 2", "3 Leak of 2"]);
+        assert_eq!(found, ["0 Leak of 2", "1 ConflictingLeak of 2", "3 ConflictingLeak of 2"]);
     }
 
     #[test]
@@ -167,7 +171,7 @@ mod tests {
                 prop_assert_eq!(kept.len(), expected);
             }
             let removed = images.iter().filter(|image| !image.kept).count() as u64;
-            prop_assert_eq!(removed, counts.duplicates + counts.leaks + counts.conflicts);
+            prop_assert_eq!(removed, counts.duplicates + counts.leaks + counts.conflicting_leaks + counts.conflicts);
         }
     }
 }

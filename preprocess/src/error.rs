@@ -1,5 +1,4 @@
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use artifacts::{Dataset, Rejected, SplitName};
 use terminal::Failure;
@@ -10,15 +9,13 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
-    /// The operating system refused.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
+    /// The system starts no threads.
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// How many were asked for; 0 is one a processor.
+        threads: usize,
         /// The system's reason.
-        source: io::Error,
+        source: rayon::ThreadPoolBuildError,
     },
     /// A label is a byte, and a classifier needs a choice.
     #[error("`{}` has {found} class folders; 2 to {} are possible", folder.display(), Dataset::MOST_CLASSES)]
@@ -101,7 +98,7 @@ impl Failure for Error {
                 Some("lower --valid-fraction or --test-fraction".to_owned())
             }
             Self::EmptySplit { split } => Some(format!("raise --{split}-fraction, or add images")),
-            Self::Io { .. }
+            Self::Threads { .. }
             | Self::TestClass { .. }
             | Self::ClassName { .. }
             | Self::Fractions { .. }
@@ -112,11 +109,6 @@ impl Failure for Error {
     fn exit_code(&self) -> u8 {
         if matches!(self, Self::Fractions { .. }) { 2 } else { 1 }
     }
-}
-
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { action, path, source }
 }
 
 fn examples(rejected: &[Rejected]) -> String {

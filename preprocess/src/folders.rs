@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Dataset, Digest, Role, Source};
+use artifacts::{Dataset, Digest, IoContext as _, Role, Source};
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 use crate::options::Options;
 
 /// The files to preprocess, in the order of their names.
@@ -99,8 +99,8 @@ fn prefixed(part: &str, class: &str) -> String {
 /// The visible folders in `folder`, by name.
 fn class_folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut folders = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(io_error("read the folder", folder))? {
-        let path = entry.map_err(io_error("read the folder", folder))?.path();
+    for entry in fs::read_dir(folder).context("read the folder", folder)? {
+        let path = entry.context("read the folder", folder)?.path();
         if !path.is_dir() {
             continue;
         }
@@ -116,8 +116,8 @@ fn class_folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
 /// Appends the visible entries of a class folder, by name. What is no image will not decode, and be said.
 fn list(folder: &Path, prefix: &str, label: u8, is_test: bool, files: &mut Vec<ImageFile>) -> Result<(), Error> {
     let mut of_class = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io_error("read the folder", folder))? {
-        let path = entry.map_err(io_error("read the folder", folder))?.path();
+    for entry in fs::read_dir(folder).context("read the folder", folder)? {
+        let path = entry.context("read the folder", folder)?.path();
         // A name that no line of text can hold is written with escapes; the file itself is found by its path.
         let name = text_name(&path)
             .unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string());

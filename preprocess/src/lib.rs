@@ -8,6 +8,7 @@ mod duplicates;
 mod error;
 mod folders;
 mod font;
+mod header;
 mod options;
 mod shards;
 mod split;
@@ -36,8 +37,9 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         options.input.display()
     ));
 
-    let staged = StagedDirectory::new(&options.output)?;
-    let decoded = decode::decode_all(&folders, staged.path(), options.threads, console)?;
+    let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
+    let size = header::most_common_size(&folders);
+    let decoded = decode::decode_all(&folders, size, staged.path(), options.threads, console)?;
     decode::refuse_too_many_rejects(&decoded.rejected, folders.files.len(), options.max_rejects)?;
 
     let mut images = split::assign(&folders, &decoded.images, options)?;
@@ -72,6 +74,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Provenance {
     let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_seed(options.seed)
+        .with_argument("name", folders.name.as_str())
         .with_argument("valid_fraction", options.valid_fraction)
         .with_argument("shard_size", options.shard_size)
         .with_input("files", decoded.digest_of_files);

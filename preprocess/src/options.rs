@@ -3,7 +3,8 @@ use std::path::PathBuf;
 /// What `preprocess` is asked for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Folder of class folders, or a folder with the source.json that `fetch` writes
+    /// Folder of class folders with PNG images of one size (at most 2048 pixels a side), or a folder with the source.json
+    /// that `fetch` writes
     #[arg(long, value_name = "DIR")]
     pub input: PathBuf,
 
@@ -19,7 +20,7 @@ pub struct Options {
     #[arg(long)]
     pub name: Option<String>,
 
-    /// Share of the training images of each class to validate on
+    /// Share of the images of each class to validate on, out of those that are not a test archive's
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     pub valid_fraction: f64,
 
@@ -40,7 +41,7 @@ pub struct Options {
     pub seed: u64,
 
     /// Threads that decode; the result does not depend on it [default: one a processor]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 

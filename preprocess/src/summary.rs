@@ -23,8 +23,16 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
     rejected.iter().for_each(|file| console.detail(format!("            {}: {}", file.file, file.reason)));
     console.say(format!(
         "removed     {} exact duplicates, {} leaks between splits, {} images under two labels",
-        removed.duplicates, removed.leaks, removed.conflicts
+        removed.duplicates,
+        removed.leaks + removed.conflicting_leaks,
+        removed.conflicts
     ));
+    if removed.conflicting_leaks > 0 {
+        console.say(format!(
+            "            {} of the leaks had another label than the same image of the test split",
+            removed.conflicting_leaks
+        ));
+    }
     if removed.test_conflicts > 0 {
         console.warn(format!(
             "{} images of the test split have the pixels of another one under a different label (see {})",

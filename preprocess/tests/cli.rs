@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use artifacts::{Dataset, Digest, Part, Provenance, Role, Source, SplitName};
-use image::{DynamicImage, GrayImage, Luma};
+use artifacts::{Dataset, Digest, Part, Provenance, RemovedCounts, Role, Source, SplitName};
+use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
 
 /// A folder `in` to preprocess and a place `out` to write to.
@@ -167,7 +167,7 @@ fn files_that_are_no_image_are_named_with_the_reason_and_stop_nothing() {
     assert_eq!(rejected[1], ("A/text.png", "it is no PNG file"));
     assert_eq!(rejected[2].0, "B/cut.png");
     assert!(rejected[2].1.starts_with("it does not decode: "), "{}", rejected[2].1);
-    assert_eq!(rejected[3], ("B/large.png", "it is 5x5 pixels, not 3x4"));
+    assert_eq!(rejected[3], ("B/large.png", "it is 5 pixels high and 5 wide, not 3 pixels high and 4 wide"));
     assert_eq!(rejected.len(), 4);
 }
 
@@ -193,13 +193,97 @@ fn other_colour_types_become_grey_and_are_counted() {
     let deep = DynamicImage::ImageLuma8(glyph("B", 999)).into_luma16();
     workplace.file("B/deep.png", &png(&DynamicImage::ImageLuma16(deep)));
     let dataset = workplace.run_well(&[]);
-    assert_eq!(dataset.converted, BTreeMap::from([("l16".to_owned(), 1), ("rgb8".to_owned(), 1)]));
+    assert_eq!(dataset.converted, BTreeMap::from([("grey, 16-bit".to_owned(), 1), ("rgb, 8-bit".to_owned(), 1)]));
     for split in SplitName::ALL {
         let data = dataset.open(&workplace.output(), split, true).unwrap();
         let names = data.names().unwrap();
         if let Some(row) = names.iter().position(|name| name == "A/colour.png") {
             assert_eq!(data.image(row), grey.as_raw().as_slice());
         }
+    }
+}
+
+#[test]
+fn one_bit_images_are_counted_and_what_is_transparent_is_white() {
+    let workplace = Workplace::with_letters(60);
+    // python3 -c "from PIL import Image; Image.new('1', (4, 3), 1).save('bit.png')"
+    workplace.file("A/bit.png", include_bytes!("bit.png"));
+    let half = RgbaImage::from_fn(4, 3, |x, _| Rgba([0, 0, 0, if x < 2 { 255 } else { 128 }]));
+    workplace.file("B/alpha.png", &png(&DynamicImage::ImageRgba8(half)));
+    let dataset = workplace.run_well(&[]);
+    let expected = [("grey, 1-bit".to_owned(), 1), ("rgb with alpha, 8-bit".to_owned(), 1)];
+    assert_eq!(dataset.converted, BTreeMap::from(expected));
+    let mut seen = 0;
+    for split in SplitName::ALL {
+        let data = dataset.open(&workplace.output(), split, true).unwrap();
+        for (row, name) in data.names().unwrap().iter().enumerate() {
+            // Black at alpha 128 of 255 over white: 255 - 128 = 127.
+            let expected: [u8; 12] = match name.as_str() {
+                "A/bit.png" => [255; 12],
+                "B/alpha.png" => [0, 0, 127, 127, 0, 0, 127, 127, 0, 0, 127, 127],
+                _ => continue,
+            };
+            assert_eq!(data.image(row), expected, "{name}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn the_size_is_that_of_most_images_wherever_they_stand() {
+    let workplace = Workplace::with_letters(50);
+    for index in 0..40 {
+        workplace.image(&format!("0-first/{index}.png"), &GrayImage::from_pixel(9, 9, Luma([index])));
+    }
+    let output = workplace.run(&[]);
+    assert!(stderr(&output).contains("40 of 140 files are rejected"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("it is 9 pixels high and 9 wide, not 3 pixels high and 4 wide"));
+}
+
+#[test]
+fn an_image_of_the_test_archive_under_another_label_in_training_is_said() {
+    let workplace = Workplace::with_letters(60);
+    let test = workplace.0.path().join("test");
+    for class in ["A", "B"] {
+        fs::create_dir_all(test.join(class)).unwrap();
+        let image = DynamicImage::ImageLuma8(glyph("A", 7));
+        fs::write(test.join(class).join("other.png"), png(&DynamicImage::ImageLuma8(glyph(class, 1007)))).unwrap();
+        if class == "B" {
+            fs::write(test.join("B/mislabelled.png"), png(&image)).unwrap();
+        }
+    }
+    let dataset = workplace.run_well(&["--test-input", test.to_str().unwrap()]);
+    assert_eq!((dataset.removed.conflicting_leaks, dataset.removed.leaks), (1, 0));
+    let list = fs::read_to_string(workplace.output().join("removed.jsonl")).unwrap();
+    assert!(list.contains(r#""reason":"conflicting-leak","same_as":"test/B/mislabelled.png""#), "{list}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_named_and_does_not_hang() {
+    let workplace = Workplace::with_letters(120);
+    fs::create_dir(workplace.input().join("A/folder.png")).unwrap();
+    assert!(Command::new("mkfifo").arg(workplace.input().join("B/pipe.png")).status().unwrap().success());
+    let dataset = workplace.run_well(&[]);
+    let rejected: Vec<_> = dataset.rejected.iter().map(|file| (file.file.as_str(), file.reason.as_str())).collect();
+    assert_eq!(rejected, [("A/folder.png", "it is no regular file"), ("B/pipe.png", "it is no regular file")]);
+}
+
+#[test]
+fn a_folder_that_is_no_data_set_is_not_replaced() {
+    let workplace = Workplace::with_letters(40);
+    fs::create_dir(workplace.output()).unwrap();
+    fs::write(workplace.output().join("thesis.txt"), "important").unwrap();
+    for output in [workplace.output(), workplace.input(), workplace.0.path().to_owned()] {
+        let before = contents(workplace.0.path());
+        let refused = workplace.command(&["--output", output.to_str().unwrap()]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            stderr(&refused).contains("is there and has no dataset.json: it is not replaced"),
+            "{}",
+            stderr(&refused)
+        );
+        assert_eq!(contents(workplace.0.path()), before);
     }
 }
 
@@ -223,7 +307,8 @@ fn duplicates_and_conflicts_are_removed_and_listed() {
     );
     assert!(pairs.iter().any(|(file, _)| file == "A/0008.png" || file == "B/mislabelled.png"));
     let kept: usize = SplitName::ALL.map(|split| dataset.split(split).images).iter().sum();
-    let removed = dataset.removed.duplicates + dataset.removed.leaks + dataset.removed.conflicts;
+    let RemovedCounts { duplicates, leaks, conflicting_leaks, conflicts, .. } = dataset.removed;
+    let removed = duplicates + leaks + conflicting_leaks + conflicts;
     assert_eq!(kept as u64 + removed, 202);
 }
 

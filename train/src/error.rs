@@ -1,8 +1,9 @@
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use artifacts::SplitName;
 use terminal::Failure;
+
+use crate::model::Mlp;
 
 /// Why a training fails.
 #[derive(Debug, thiserror::Error)]
@@ -10,15 +11,11 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
-    /// The operating system refused.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
+    /// The network does not fit in the memory of any machine that it is meant for.
+    #[error("the network has {parameters} parameters; at most {} are possible", Mlp::MOST_PARAMETERS)]
+    TooLarge {
+        /// Weights and biases.
+        parameters: usize,
     },
     /// There is nothing to train or to validate on.
     #[error("the {split} split of `{}` has no image", folder.display())]
@@ -83,19 +80,19 @@ impl Failure for Error {
         match self {
             Self::Artifact(error) => error.hint(),
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
+            Self::TooLarge { .. } => Some("lower --hidden".to_owned()),
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
             Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),
-            Self::Io { .. } | Self::Flags { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
+            Self::Flags { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
         }
     }
-}
 
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { action, path, source }
+    fn exit_code(&self) -> u8 {
+        if matches!(self, Self::TooLarge { .. }) { 2 } else { 1 }
+    }
 }
 
 fn listed(differences: &[String]) -> String {

@@ -4,10 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use artifacts::{EpochMetrics, EpochTiming, RunDirectory};
+use artifacts::{EpochMetrics, EpochTiming, IoContext as _, RunDirectory};
 use serde::Serialize;
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 
 /// The two files, open for the next epoch.
 #[derive(Debug)]
@@ -41,12 +41,12 @@ impl Journal {
 impl Lines {
     fn begin(path: &Path, lines: &[String]) -> Result<Self, Error> {
         artifacts::write_file(path, |writer| writer.write_all(lines.concat().as_bytes()))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(io_error("open", path))?;
+        let file = OpenOptions::new().append(true).open(path).context("open", path)?;
         Ok(Self { file, path: path.to_owned() })
     }
 
     fn add(&mut self, line: &str) -> Result<(), Error> {
-        self.file.write_all(line.as_bytes()).map_err(io_error("write", &self.path))
+        Ok(self.file.write_all(line.as_bytes()).context("write", &self.path)?)
     }
 }
 

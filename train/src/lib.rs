@@ -25,14 +25,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, IoContext as _, Provenance, RunDirectory, TrainingRecord, Weights,
+    reference_logits,
 };
 use terminal::Console;
 
 use crate::data::Data;
 use crate::engine::{Engine, State, Step, Validation};
 pub use crate::error::Error;
-use crate::error::io_error;
 use crate::journal::Journal;
 use crate::model::Mlp;
 pub use crate::options::{EngineName, HiddenSizes, Hyperparameters, LossName, Options};
@@ -53,13 +53,19 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let description = data.describe_model(&hyperparameters.hidden);
     let model = Mlp::new(&description.sizes());
+    if model.parameters() > Mlp::MOST_PARAMETERS {
+        return Err(Error::TooLarge { parameters: model.parameters() });
+    }
     let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
     show::configuration(options, &data, engine.as_ref(), console);
     show::summary(&model, console);
 
+    console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
+    let steps = data.train.len().div_ceil(hyperparameters.batch_size);
+    console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
-    remove_mark_of_completion(&run)?;
+    remove_results(&run)?;
     let mut journal = Journal::begin(&run, &progress.metrics)?;
     while !progress.is_over(hyperparameters) {
         let (metrics, timing) = train_epoch(progress.epochs() + 1, &data, engine.as_mut(), hyperparameters, console)?;
@@ -94,13 +100,16 @@ fn begin(
     Ok(Progress::default())
 }
 
-/// From here on, what an earlier training left in the folder is replaced.
-fn remove_mark_of_completion(run: &RunDirectory) -> Result<(), Error> {
-    let path = run.training_record();
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
-        _ => Ok(()),
+/// Removes what an earlier training left as its result, the mark of completion first: until this one is over, nothing in
+/// the folder looks finished.
+fn remove_results(run: &RunDirectory) -> Result<(), Error> {
+    for path in [run.training_record(), run.checkpoint(), run.reference_logits()] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", &path)?,
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Trains an epoch, counted from 1, and validates.

@@ -31,6 +31,9 @@ pub struct Layer {
 }
 
 impl Mlp {
+    /// The most parameters that a training takes: 4 GiB of weights, and as much for each of the gradients and moments.
+    pub const MOST_PARAMETERS: usize = 1 << 30;
+
     /// A perceptron of the given widths: input, hidden layers, output.
     ///
     /// # Panics

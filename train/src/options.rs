@@ -39,7 +39,7 @@ pub struct Options {
     pub engine: EngineName,
 
     /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
     /// Train nothing: write a sheet of training images beside what the first epochs would see of them
@@ -204,11 +204,10 @@ impl FromStr for HiddenSizes {
         if text == "none" {
             return Ok(Self(Vec::new()));
         }
-        let sizes = text.split(',').map(|size| positive(size.trim()));
-        sizes
-            .collect::<Result<_, _>>()
-            .map(Self)
-            .map_err(|_| "expected sizes of at least 1 with commas between them, as `1024,256`, or `none`".to_owned())
+        let sizes = text.split(',').map(|size| positive(size.trim()).ok().filter(|&size| size <= 65_536));
+        sizes.collect::<Option<_>>().map(Self).ok_or_else(|| {
+            "expected whole numbers from 1 to 65536 with commas between them, as `1024,256`, or `none`".to_owned()
+        })
     }
 }
 
@@ -224,7 +223,7 @@ impl fmt::Display for HiddenSizes {
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<u32>() {
         Ok(number) if number > 0 => Ok(number as usize),
-        _ => Err("expected a whole number of at least 1".to_owned()),
+        _ => Err(format!("expected a whole number from 1 to {}", u32::MAX)),
     }
 }
 
@@ -261,7 +260,7 @@ mod tests {
             let hidden: HiddenSizes = text.parse().unwrap();
             assert_eq!((hidden.0.clone(), hidden.to_string().as_str()), (sizes, text));
         }
-        for text in ["", "0", "256,", "a", "-1", "256,0"] {
+        for text in ["", "0", "256,", "a", "-1", "256,0", "65537"] {
             assert!(text.parse::<HiddenSizes>().is_err(), "{text}");
         }
     }

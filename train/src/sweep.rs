@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Dataset, Digest, RunDirectory, TrainingRecord};
+use artifacts::{Dataset, Digest, IoContext as _, RunDirectory, TrainingRecord};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::statistics::Statistics as _;
 use terminal::{Align, Console, Table};
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 use crate::options::Options;
 use crate::{provenance, recipe};
 
@@ -25,7 +25,7 @@ pub struct SweepOptions {
     pub file: PathBuf,
 
     /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 
@@ -130,7 +130,7 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
 
 impl Sweep {
     fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(io_error("read", path))?;
+        let text = fs::read_to_string(path).context("read", path)?;
         let refused = |reason: String| Error::Sweep { path: path.to_owned(), reason };
         let sweep: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
         if sweep.seeds.is_empty() {

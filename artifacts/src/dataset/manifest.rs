@@ -114,8 +114,10 @@ pub struct Fonts {
 pub struct RemovedCounts {
     /// Same pixels and label as an image that was kept in the same split.
     pub duplicates: u64,
-    /// Same pixels as an image of the test split (or, in training, of the validation split).
+    /// Same pixels and label as an image of the test split (or, in training, of the validation split).
     pub leaks: u64,
+    /// Same pixels as an image of the test split under another label.
+    pub conflicting_leaks: u64,
     /// Same pixels under two labels, in training and validation.
     pub conflicts: u64,
     /// Same pixels under two labels in the test split: reported, but kept.
@@ -130,6 +132,8 @@ pub enum Removed {
     Duplicate,
     /// See [`RemovedCounts::leaks`].
     Leak,
+    /// See [`RemovedCounts::conflicting_leaks`].
+    ConflictingLeak,
     /// See [`RemovedCounts::conflicts`].
     Conflict,
     /// See [`RemovedCounts::test_conflicts`]: the image was not left out, only reported.

@@ -4,6 +4,7 @@
 //! and every sum has one order: the result is the same for any number of threads.
 
 mod adam;
+mod dropout;
 mod product;
 mod softmax;
 
@@ -21,8 +22,8 @@ use crate::engine::{Engine, State, Step, Validation};
 use crate::error::Error;
 use crate::model::{Layer, Mlp};
 use crate::options::Hyperparameters;
-use crate::random::philox;
 use adam::Adam;
+use dropout::Dropout;
 use softmax::Loss;
 
 /// Trains on the processor, in `f32`.
@@ -349,50 +350,6 @@ fn finish_layer(
         }
         if let Some(dropout) = dropout {
             dropout.apply(values, first_row + row, first_column);
-        }
-    }
-}
-
-/// Which activations of a layer a step drops.
-///
-/// Srivastava et al., "Dropout", 2014, in the inverted form: what is kept is scaled by `1 / (1 - p)`.
-#[derive(Debug, Clone, Copy)]
-struct Dropout {
-    /// A random word below it drops.
-    threshold: u32,
-    scale: f32,
-    seed: u64,
-    step: u64,
-    /// Whose output is dropped, counted from 1; 0 is the input.
-    layer: u32,
-    /// Of its output.
-    width: usize,
-}
-
-impl Dropout {
-    fn new(share: f64, seed: u64, step: u64) -> Self {
-        let threshold = (share * 2.0_f64.powi(32)).round() as u32;
-        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, step, layer: 0, width: 0 }
-    }
-
-    fn of_layer(self, layer: usize, width: usize) -> Self {
-        Self { layer: u32::try_from(layer).expect("fewer than 2³² layers"), width, ..self }
-    }
-
-    /// Drops from the values of a row, the first of which is in column `first_column`.
-    fn apply(self, values: &mut [f32], row: usize, first_column: usize) {
-        let first = row * self.width + first_column;
-        let mut words = [0; 4];
-        let mut known = None;
-        for (value, element) in values.iter_mut().zip(first as u64..) {
-            let group = element / 4;
-            if known != Some(group) {
-                // 26 bits for the layer and the high part of the group: a batch of 2⁴⁰ activations.
-                let high = self.layer << 6 | (group >> 32) as u32;
-                words = philox([group as u32, high, self.step as u32, (self.step >> 32) as u32], self.seed);
-                known = Some(group);
-            }
-            *value *= if words[(element % 4) as usize] < self.threshold { 0.0 } else { self.scale };
         }
     }
 }

@@ -1,0 +1,102 @@
+//! What the first bytes of a PNG file say (PNG specification, third edition, section 11.2.2, IHDR).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::folders::Folders;
+
+/// A larger image is refused before it is allocated.
+pub const MOST_PIXELS_A_SIDE: usize = 2048;
+
+/// Files whose headers decide the size of the images.
+const FILES_ASKED: usize = 4096;
+
+/// The signature, the length and name of the first chunk, width, height, bit depth and colour type.
+const LENGTH: usize = 26;
+
+/// Height and width of images, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// A PNG file's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Of the image.
+    pub size: Size,
+    bit_depth: u8,
+    colour_type: u8,
+}
+
+impl Header {
+    /// Reads the first bytes of a file.
+    ///
+    /// # Errors
+    /// Says why they are no PNG file's.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+        if bytes.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if !bytes.starts_with(SIGNATURE) {
+            return Err("it is no PNG file".to_owned());
+        }
+        let Some((start, _)) = bytes.split_first_chunk::<LENGTH>() else {
+            return Err("it ends within its header".to_owned());
+        };
+        let number = |at: usize| u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]) as usize;
+        let size = Size { height: number(20), width: number(16) };
+        if size.height > MOST_PIXELS_A_SIDE || size.width > MOST_PIXELS_A_SIDE {
+            return Err(format!("it is {size}; at most {MOST_PIXELS_A_SIDE} a side are read"));
+        }
+        Ok(Self { size, bit_depth: start[24], colour_type: start[25] })
+    }
+
+    /// What the image has to be converted from, if it is not 8-bit grey.
+    pub fn other_colour(&self) -> Option<String> {
+        let colour = match self.colour_type {
+            0 if self.bit_depth == 8 => return None,
+            0 => "grey",
+            2 => "rgb",
+            3 => "palette",
+            4 => "grey with alpha",
+            6 => "rgb with alpha",
+            _ => "unknown",
+        };
+        Some(format!("{colour}, {}-bit", self.bit_depth))
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} pixels high and {} wide", self.height, self.width)
+    }
+}
+
+/// The most common size by the headers of files spread over all of them; of several, the smallest.
+pub fn most_common_size(folders: &Folders) -> Size {
+    let mut counts: BTreeMap<Size, usize> = BTreeMap::new();
+    for file in folders.files.iter().step_by(folders.files.len().div_ceil(FILES_ASKED).max(1)) {
+        if let Some(header) = read_header(&file.path) {
+            *counts.entry(header.size).or_default() += 1;
+        }
+    }
+    let most = counts.values().copied().max().unwrap_or_default();
+    let size = counts.into_iter().find(|&(_, count)| count == most).map(|(size, _)| size);
+    size.unwrap_or(Size { height: 0, width: 0 })
+}
+
+fn read_header(path: &Path) -> Option<Header> {
+    if !path.is_file() {
+        return None;
+    }
+    let mut bytes = [0; LENGTH];
+    File::open(path).ok()?.read_exact(&mut bytes).ok()?;
+    Header::read(&bytes).ok()
+}
