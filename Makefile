@@ -8,7 +8,7 @@ SHELL := /bin/sh
 DATASET ?= sample#         the data set: sample, notmnist, notmnist-small
 ARCHIVE ?=#                or an archive of your own, by path or URL
 TEST_ARCHIVE ?=#           and a second one to test on; otherwise a part of the first
-RUN ?= $(dataset)#         the run's name
+RUN ?=#                    the run's name; the data set's unless you say otherwise
 DATA ?= data#              the folder of the data sets
 RUNS ?= runs#              the folder of the runs
 
@@ -30,7 +30,7 @@ PATIENCE ?=#               train: epochs without progress before stopping
 ENGINE ?=#                 train: auto, cpu
 PROVIDER ?=#               evaluate: auto, cpu
 SEED ?=#                   preprocess, train: decides everything random
-THREADS ?=#                all stages: threads; no result depends on it
+THREADS ?=#                preprocess, train, evaluate: threads; no result depends on it
 RESUME ?=#                 train: 1 continues a training that was cut short
 FETCH_FLAGS ?=#            further flags of fetch, see `target/release/fetch --help`; likewise ...
 PREPROCESS_FLAGS ?=#       of preprocess
@@ -41,10 +41,19 @@ PYTHON ?= python3#         a Python 3 with pip
 
 flag = $(if $(strip $($(1))),--$(2) $(strip $($(1))))
 
-archive_name = $(firstword $(foreach suffix,.tar.gz .tgz .tar,$(patsubst %$(suffix),%,$(filter %$(suffix),$(notdir $(strip $(ARCHIVE)))))) $(notdir $(strip $(ARCHIVE))))
+# What make cannot work with is said here, before anything is done in its name.
+awkward = $(findstring ',$(1))$(findstring ",$(1))$(findstring $$,$(1))$(findstring `,$(1))$(word 2,$(1))
+refuse_awkward = $(if $(call awkward,$($(1))),$(error $(1) is [$($(1))]: it may hold no blanks, quotes, dollar signs or backticks))
+$(foreach variable,DATASET ARCHIVE TEST_ARCHIVE RUN DATA RUNS,$(call refuse_awkward,$(variable)))
+$(if $(and $(strip $(TEST_ARCHIVE)),$(if $(strip $(ARCHIVE)),,none)),$(error TEST_ARCHIVE goes with ARCHIVE))
+
+# The archive's file name without its ending; of a URL, without its query.
+archive_file := $(notdir $(firstword $(subst ?, ,$(subst \#, ,$(strip $(ARCHIVE))))))
+archive_name := $(firstword $(foreach ending,.tar.gz .tgz .tar,$(patsubst %$(ending),%,$(filter %$(ending),$(archive_file)))) $(archive_file))
 dataset := $(strip $(if $(strip $(ARCHIVE)),$(archive_name),$(DATASET)))
+local_archives := $(wildcard $(patsubst file:%,%,$(patsubst file://%,%,$(strip $(ARCHIVE)) $(strip $(TEST_ARCHIVE)))))
 data := $(strip $(DATA))/$(dataset)
-run := $(strip $(RUNS))/$(strip $(RUN))
+run := $(strip $(RUNS))/$(or $(strip $(RUN)),$(dataset))
 
 source := $(data)/raw/source.json
 shards := $(data)/shards/dataset.json
@@ -90,7 +99,7 @@ export: $(model) ## write the network as ONNX
 evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
-$(source): $(bin)/fetch $(data)/.fetch.arguments $(wildcard $(strip $(ARCHIVE)) $(strip $(TEST_ARCHIVE)))
+$(source): $(bin)/fetch $(data)/.fetch.arguments $(local_archives)
 	$< $(strip $(fetch_arguments) --output $(@D))
 	@touch $@
 
@@ -109,7 +118,7 @@ $(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxr
 # A stage's arguments are an input like any other: their file changes when they do.
 define remember
 	@mkdir -p $(@D)
-	@printf '%s\n' "$(subst ",\",$(strip $($*_arguments) $(if $(filter $(run)/%,$@),on $(data))))" > $@.new
+	@printf '%s\n' '$(subst ','\'',$(strip $($*_arguments) $(if $(filter $(run)/%,$@),on $(data))))' > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 endef
 .PHONY: FORCE
@@ -151,10 +160,10 @@ $(test_packages)/.installed: python/tests.txt
 	@touch $@
 
 clean: ## remove this run and this data set's shards
-	rm -rf $(run) $(data)/shards $(data)/.preprocess.arguments
+	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.preprocess.arguments
 
-distclean: ## remove everything that was downloaded, built or computed
-	rm -rf $(strip $(DATA)) $(strip $(RUNS)) .cache
+distclean: ## remove everything that was downloaded, built or computed here
+	rm -rf data runs .cache
 	cargo clean
 
 help: ## this list

@@ -140,6 +140,31 @@ def test_clean_removes_the_run_and_leaves_the_archive_unpacked(small):
     assert ran(chain.make("all", **variables)) == STAGES[1:]
 
 
+@pytest.mark.parametrize("variables", [
+    {"RUN": "my run"}, {"DATA": "/tmp/a b"}, {"ARCHIVE": "it's.tar.gz"}, {"RUN": "`id`"}, {"TEST_ARCHIVE": "x.tar.gz"},
+])
+def test_values_that_make_cannot_work_with_are_refused_before_anything_is_done(tmp_path, variables):
+    done = Chain(tmp_path).make("all", check=False, **variables)
+    assert done.returncode != 0 and ran(done) == []
+    assert "it may hold no blanks" in done.stdout or "TEST_ARCHIVE goes with ARCHIVE" in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_url_that_changes_runs_everything(small):
+    chain, variables = small
+    variables["ARCHIVE"] = f"file://{variables['ARCHIVE']}"
+    chain.make("all", **variables)
+    write_archive(chain.folder / "letters.tar.gz", seed=1)
+    assert ran(chain.make("all", **variables)) == STAGES
+
+
+def test_an_empty_run_name_is_the_data_set_s(small):
+    chain, variables = small
+    chain.make("all", **variables)
+    chain.make("clean", **variables, RUN="")
+    assert not chain.run("letters").exists() and chain.run("letters").parent.exists()
+
+
 def test_help_lists_every_target_and_variable():
     text = subprocess.run(["make", "help"], cwd=PROJECT, text=True, capture_output=True, check=True).stdout
     makefile = (PROJECT / "Makefile").read_text()
