@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use fetch::{FetchOptions, RenderOptions};
 use terminal::{Console, Verbosity};
 
@@ -12,7 +14,7 @@ use terminal::{Console, Verbosity};
 /// on where they were cut, mirrors that are dead or wrong are passed over, the digest is checked before anything is
 /// unpacked. The proxies of https_proxy, http_proxy, all_proxy and no_proxy are used.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[command(version, max_term_width = 100, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -31,30 +33,47 @@ enum Action {
     Render {
         #[command(flatten)]
         options: RenderOptions,
-        #[command(flatten)]
-        verbosity: Verbosity,
     },
     /// List the known data sets: name, role, archive, bytes, SHA-256, mirrors
-    List {
-        #[command(flatten)]
-        verbosity: Verbosity,
-    },
+    List,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = parse();
+    let console = Console::new(arguments.verbosity);
     match &arguments.action {
-        None => {
-            let console = Console::new(arguments.verbosity);
-            console.finish(fetch::run(&arguments.options, &console))
-        }
-        Some(Action::Render { options, verbosity }) => {
-            let console = Console::new(*verbosity);
-            console.finish(fetch::render(options, &console))
-        }
-        Some(Action::List { verbosity }) => {
-            fetch::list(&Console::new(*verbosity));
+        None => console.finish(fetch::run(&arguments.options, &console)),
+        Some(Action::Render { options }) => console.finish(fetch::render(options, &console)),
+        Some(Action::List) => {
+            fetch::list(&console);
             ExitCode::SUCCESS
         }
     }
+}
+
+/// The arguments; the verbosity may stand before a command or behind it, the others may not.
+fn parse() -> Arguments {
+    const GLOBAL: [&str; 2] = ["quiet", "verbose"];
+    let mut command = Arguments::command();
+    for name in GLOBAL {
+        command = command.mut_arg(name, |argument| argument.global(true));
+    }
+    let matches = command.get_matches_mut();
+    // Clap looks for conflicts before a command and behind it, not across.
+    if matches.get_flag("quiet") && matches.get_flag("verbose") {
+        let message = "the argument '--quiet' cannot be used with '--verbose'";
+        command.error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    if let Some(action) = matches.subcommand_name() {
+        let is_foreign = |argument: &&Arg| {
+            let id = argument.get_id().as_str();
+            !GLOBAL.contains(&id) && matches.value_source(id) == Some(ValueSource::CommandLine)
+        };
+        let foreign = command.get_arguments().find(is_foreign).map(ToString::to_string);
+        if let Some(argument) = foreign {
+            let message = format!("the argument '{argument}' cannot be used with the subcommand '{action}'");
+            command.error(ErrorKind::ArgumentConflict, message).exit();
+        }
+    }
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
