@@ -110,8 +110,14 @@ pub enum Error {
         /// How many files there are.
         files: u64,
     },
+    /// There is no font to look at.
+    #[error("there is no .ttf or .otf file under {}", quoted(folders))]
+    NoFontFile {
+        /// Where fonts were looked for.
+        folders: Vec<PathBuf>,
+    },
     /// There is nothing to render.
-    #[error("none of {files} font files draws all letters, under {}", folders.iter().map(|f| format!("`{}`", f.display())).collect::<Vec<_>>().join(", "))]
+    #[error("none of {files} font files draws all letters, under {}", quoted(folders))]
     NoFont {
         /// Where fonts were looked for.
         folders: Vec<PathBuf>,
@@ -182,6 +188,7 @@ impl Failure for Error {
             | Self::Proxy { .. }
             | Self::NotAnArchive { .. }
             | Self::Entry { .. }
+            | Self::NoFontFile { .. }
             | Self::ArchiveName { .. } => None,
         }
     }
@@ -197,6 +204,10 @@ impl Failure for Error {
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { action, path, source }
+}
+
+fn quoted(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| format!("`{}`", folder.display())).collect::<Vec<_>>().join(", ")
 }
 
 fn list(failures: &[(String, MirrorFailure)]) -> String {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use artifacts::Digest;
@@ -10,7 +11,7 @@ use ttf_parser::{Face, name_id};
 use walkdir::WalkDir;
 
 use super::glyph;
-use crate::error::{Error, io_error};
+use crate::error::Error;
 
 /// Characters: some fonts carry the whole text of their licence, whose first words name it.
 const MOST_OF_A_LICENCE: usize = 100;
@@ -31,17 +32,23 @@ pub struct FontFile {
     pub path: PathBuf,
     /// Its file name, which becomes the glyphs'.
     pub name: String,
-    /// Of its bytes.
-    pub digest: Digest,
+    /// Of its bytes; none where they cannot be read.
+    pub digest: Option<Digest>,
     /// The family that it says it belongs to; its file name where it says none.
     pub family: String,
     /// The start of what it says about its licence.
     pub licence: String,
 }
 
+/// A font that was left out, and why.
+pub type LeftOut = (FontFile, Unfit);
+
 /// Why a font is left out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Unfit {
+    /// The operating system refused.
+    #[error("cannot be read: {0}")]
+    Refused(String),
     /// Not a font, or a broken one.
     #[error("cannot be read as a font: {0}")]
     Unreadable(String),
@@ -79,18 +86,25 @@ pub enum Unfit {
     Family(usize),
 }
 
-/// The font files under `folders`, sorted by file name and then by digest: where they lie does not matter.
-pub fn find(folders: &[PathBuf]) -> Result<Vec<(FontFile, Vec<u8>)>, Error> {
+/// The font files under `folders` with their digests, sorted by file name and then by digest: where they lie does not
+/// matter. Those that cannot be read are left out.
+pub fn find(folders: &[PathBuf], left_out: &mut Vec<LeftOut>) -> Result<Vec<(FontFile, Digest)>, Error> {
     let mut files = Vec::new();
     for folder in folders {
         for entry in WalkDir::new(folder) {
-            let entry = entry.map_err(|error| {
-                let path = error.path().unwrap_or(folder).to_owned();
-                Error::Io { action: "read the folder", path, source: error.into() }
-            })?;
+            let entry = entry.map_err(|error| unreadable_folder(error, folder))?;
             // Links to files are followed; links to folders are not, since they may run in circles.
-            if has_font_extension(entry.path()) && entry.path().is_file() {
-                files.push(read(entry.path())?);
+            if !has_font_extension(entry.path()) || entry.path().is_dir() {
+                continue;
+            }
+            let mut file = FontFile::at(entry.path());
+            match read(&file.path) {
+                Ok(bytes) => {
+                    let digest = Digest::of(&bytes);
+                    file.digest = Some(digest);
+                    files.push((file, digest));
+                }
+                Err(reason) => left_out.push((file, reason)),
             }
         }
     }
@@ -98,25 +112,42 @@ pub fn find(folders: &[PathBuf]) -> Result<Vec<(FontFile, Vec<u8>)>, Error> {
     Ok(files)
 }
 
+/// walkdir's error names the path and the cause, and so does ours: the system's own error alone goes into it.
+fn unreadable_folder(error: walkdir::Error, folder: &Path) -> Error {
+    let path = error.path().unwrap_or(folder).to_owned();
+    let source = error.into_io_error().unwrap_or_else(|| io::Error::other("its links run in circles"));
+    Error::Io { action: "read the folder", path, source }
+}
+
 fn has_font_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     ["ttf", "otf"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn read(path: &Path) -> Result<(FontFile, Vec<u8>), Error> {
-    let bytes = fs::read(path).map_err(io_error("read", path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let (family, licence) = (name.clone(), String::new());
-    let file = FontFile { path: path.to_owned(), name, digest: Digest::of(&bytes), family, licence };
-    Ok((file, bytes))
+/// A regular file's bytes: a pipe would be waited for.
+fn read(path: &Path) -> Result<Vec<u8>, Unfit> {
+    let refused = |error: io::Error| Unfit::Refused(error.to_string());
+    if !fs::metadata(path).map_err(refused)?.is_file() {
+        return Err(Unfit::Refused("it is no regular file".to_owned()));
+    }
+    fs::read(path).map_err(refused)
+}
+
+impl FontFile {
+    fn at(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: path.to_owned(), family: name.clone(), name, digest: None, licence: String::new() }
+    }
 }
 
 /// Draws a font's letters, and fills in what the font says about itself.
-pub fn draw(file: &mut FontFile, bytes: &[u8], letters: &[char], size: usize) -> Result<Vec<Vec<u8>>, Unfit> {
+pub fn draw(file: &mut FontFile, letters: &[char], size: usize) -> Result<Vec<Vec<u8>>, Unfit> {
     if file.path.file_name().and_then(OsStr::to_str).is_none() {
         return Err(Unfit::Name);
     }
-    let face = Face::parse(bytes, 0).map_err(|error| Unfit::Unreadable(error.to_string()))?;
+    // Read anew, so that the fonts are not all in memory at once.
+    let bytes = read(&file.path)?;
+    let face = Face::parse(&bytes, 0).map_err(|error| Unfit::Unreadable(error.to_string()))?;
     if let Some(family) = text(&face, &[name_id::TYPOGRAPHIC_FAMILY, name_id::FAMILY]) {
         file.family = family;
     }

@@ -18,6 +18,7 @@ mod font;
 mod glyph;
 mod options;
 mod raster;
+mod reference;
 mod report;
 mod selection;
 
@@ -27,14 +28,14 @@ use artifacts::Digest;
 pub use options::{Letters, RenderOptions};
 use terminal::Console;
 
-use self::font::{Font, Unfit};
-use self::selection::LeftOut;
+use self::font::{Font, LeftOut, Unfit};
 use crate::error::Error;
 
 /// Renders `options.fonts` to the archive `options.output`, with a list of the fonts beside it.
 ///
 /// # Errors
-/// When a folder or font file cannot be read, no font is left, or the archive cannot be written.
+/// When a folder cannot be read, no font is left, or the archive cannot be written. A font file that cannot be read is
+/// left out with a warning.
 pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
     let root = options.archive_root()?;
     let mut left_out = Vec::new();
@@ -42,10 +43,17 @@ pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
     let files = drawn.len() + left_out.len();
 
     let distinct = selection::without_repetitions(drawn, &mut left_out);
-    let letters = selection::without_symbols(distinct, &mut left_out);
+    let letters = selection::without_symbols(distinct, options, &mut left_out, console);
     let fonts = selection::thin_out_families(letters, options.max_per_family, &mut left_out);
     for (file, reason) in &left_out {
-        console.detail(format!("left out `{}`: {reason}", file.path.display()));
+        let line = format!("left out `{}`: {reason}", file.path.display());
+        match reason {
+            Unfit::Refused(_) => console.warn(line),
+            _ => console.detail(line),
+        }
+    }
+    if files == 0 {
+        return Err(Error::NoFontFile { folders: options.fonts.clone() });
     }
     if fonts.is_empty() {
         return Err(Error::NoFont { folders: options.fonts.clone(), files });
@@ -59,19 +67,19 @@ pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
 
 /// Draws all letters of every font that has them; files of the same bytes once.
 fn draw_all(options: &RenderOptions, left_out: &mut Vec<LeftOut>, console: &Console) -> Result<Vec<Font>, Error> {
-    let files = font::find(&options.fonts)?;
+    let files = font::find(&options.fonts, left_out)?;
     console.say(format!("render: {} font files", files.len()));
     let progress = console.progress(files.len() as u64, "fonts").labelled("render");
     let mut first_with: BTreeMap<Digest, String> = BTreeMap::new();
     let mut fonts = Vec::new();
-    for (mut file, bytes) in files {
+    for (mut file, digest) in files {
         progress.advance(1);
-        if let Some(first) = first_with.get(&file.digest) {
+        if let Some(first) = first_with.get(&digest) {
             left_out.push((file, Unfit::SameFile(first.clone())));
             continue;
         }
-        first_with.insert(file.digest, file.name.clone());
-        match font::draw(&mut file, &bytes, &options.classes.0, usize::from(options.size)) {
+        first_with.insert(digest, file.name.clone());
+        match font::draw(&mut file, &options.classes.0, usize::from(options.size)) {
             Ok(glyphs) => fonts.push(Font { file, glyphs }),
             Err(reason) => left_out.push((file, reason)),
         }

@@ -26,6 +26,11 @@ pub struct RenderOptions {
     /// Most fonts of one family, so that none dominates [default: all]
     #[arg(long, value_name = "FONTS")]
     pub max_per_family: Option<usize>,
+
+    /// Keep fonts whose letters look like symbols or another script: unlike the other fonts' or, with fewer than 20 fonts,
+    /// unlike the sample's
+    #[arg(long)]
+    pub keep_symbols: bool,
 }
 
 impl RenderOptions {

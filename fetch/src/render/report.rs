@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use artifacts::{Digest, write_file};
 use terminal::{Align, Console, Table};
 
-use super::font::{Font, Unfit};
+use super::font::{Font, LeftOut, Unfit};
 use super::options::RenderOptions;
-use super::selection::LeftOut;
 use crate::error::Error;
 
 /// Writes `ARCHIVE.fonts.tsv`; returns its path.
@@ -26,7 +25,8 @@ pub fn write(archive: &Path, fonts: &[Font], left_out: &[LeftOut]) -> Result<Pat
         writeln!(writer, "font\tsha256\tverdict\tfamily\tlicence as the font states it")?;
         rows.iter().try_for_each(|(file, verdict)| {
             let [name, family] = [&file.name, &file.family].map(|text| text.replace(char::is_control, " "));
-            writeln!(writer, "{name}\t{}\t{verdict}\t{family}\t{}", file.digest, file.licence)
+            let digest = file.digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+            writeln!(writer, "{name}\t{digest}\t{verdict}\t{family}\t{}", file.licence)
         })
     })?;
     Ok(path)
@@ -64,6 +64,7 @@ pub fn show(
 
 fn heading(reason: &Unfit) -> &'static str {
     match reason {
+        Unfit::Refused(_) => "not readable",
         Unfit::Unreadable(_) => "not readable as a font",
         Unfit::Name | Unfit::SameName => "file name not UTF-8, or taken",
         Unfit::NotUnicode | Unfit::Symbols { .. } => "symbols or another script",
