@@ -51,14 +51,23 @@ impl StagedDirectory {
     /// # Errors
     /// When `place` is something else, or the staging folder cannot be made or emptied.
     pub fn replacing(place: &Path, mark: &'static str) -> Result<Self> {
-        let is_empty = || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-        if place.exists() && !place.join(mark).exists() && !is_empty() {
-            return Err(Error::Foreign { path: place.to_owned(), mark });
-        }
+        Self::check(place, mark)?;
         let staging = beside(place, ".partial");
         remove_directory(&staging)?;
         fs::create_dir_all(&staging).context("create the folder", &staging)?;
         Ok(Self { staging, place: place.to_owned(), committed: false })
+    }
+
+    /// Whether `place` may be replaced, for a stage that has much to do before it stages anything.
+    ///
+    /// # Errors
+    /// When `place` is there, not empty, and has no file named `mark`.
+    pub fn check(place: &Path, mark: &'static str) -> Result<()> {
+        let is_empty = || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+        if place.exists() && !place.join(mark).exists() && !is_empty() {
+            return Err(Error::Foreign { path: place.to_owned(), mark });
+        }
+        Ok(())
     }
 
     /// Where to write for now.

@@ -1,12 +1,9 @@
 //! Whether the data set is there already.
 
-use std::fs;
-use std::path::Path;
-
 use artifacts::{Part, Source, read_json, sha256_file};
 use terminal::Console;
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 use crate::location::Location;
 use crate::origin::Origins;
 use crate::request::{Request, WantedArchive};
@@ -49,16 +46,5 @@ fn is_same(part: &Part, source: &Source, origins: &Origins, wanted: &WantedArchi
             Location::Url(_) => Ok(origins.urls.get(&part.archive) == wanted.url().as_ref()),
         },
         _ => Ok(as_expected),
-    }
-}
-
-/// Refuses to replace a folder that this tool did not write.
-pub fn refuse_foreign(output: &Path) -> Result<(), Error> {
-    let is_ours = output.join(Source::FILE_NAME).exists();
-    let is_empty = || fs::read_dir(output).map(|mut entries| entries.next().is_none());
-    if !output.exists() || is_ours || is_empty().map_err(io_error("read the folder", output))? {
-        Ok(())
-    } else {
-        Err(Error::NotFetched { path: output.to_owned() })
     }
 }

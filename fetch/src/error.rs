@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, Source};
+use artifacts::Digest;
 use terminal::Failure;
 
 use crate::download::MirrorFailure;
@@ -41,12 +41,6 @@ pub enum Error {
     SameName {
         /// The name.
         name: String,
-    },
-    /// Replacing the output folder would remove files that are not this tool's.
-    #[error("`{}` holds files, but no {} that says that they were fetched", path.display(), Source::FILE_NAME)]
-    NotFetched {
-        /// The output folder.
-        path: PathBuf,
     },
     /// A proxy's address is not one.
     #[error("the environment variable {variable} is no proxy's address: {reason}")]
@@ -167,7 +161,6 @@ impl Failure for Error {
             Self::Artifact(error) => error.hint(),
             Self::NoFileName { .. } => Some("give the location of the archive itself, as `.../letters.tar.gz`".into()),
             Self::SameName { .. } => Some("rename one of them".into()),
-            Self::NotFetched { .. } => Some("choose another folder for --output, or empty this one".into()),
             Self::NoMirror { archive, .. } => Some(format!(
                 "behind a proxy set `https_proxy` and `http_proxy`; with another place that has the file add `--mirror \
                  URL`; with the file itself put its folder in: `--mirror file:/FOLDER/OF/IT`, which reads \

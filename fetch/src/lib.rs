@@ -47,7 +47,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         console.say(format!("`{}` is already in `{}`", source.name, request.output.display()));
         return Ok(());
     }
-    done::refuse_foreign(&request.output)?;
+    StagedDirectory::check(&request.output, Source::FILE_NAME)?;
 
     let mut store = Store::new(&request.archives);
     let mut archives = Vec::new();

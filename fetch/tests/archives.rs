@@ -219,7 +219,7 @@ fn a_folder_with_files_of_somebody_else_is_not_replaced() {
     workplace.file("set.tar.gz", &letters());
     workplace.file("home/thesis.txt", b"ten years");
     let said = workplace.run_badly(&["--archive", "set.tar.gz", "--output", "home"], 1);
-    assert!(said.contains("`home` holds files, but no source.json"), "{said}");
+    assert!(said.contains("`home` is there and has no source.json: it is not replaced"), "{said}");
     assert_eq!(workplace.names("home"), ["thesis.txt"]);
 }
 
