@@ -105,51 +105,66 @@ impl Variation {
         scratch.padded.resize(stride * (height + 2 * BORDER), 0.0);
         self.stroke_into(image, height, width, &mut scratch.padded);
 
-        let (middle_x, middle_y) = ((width as f32 - 1.0) / 2.0, (height as f32 - 1.0) / 2.0);
-        let [a, b, x0, c, d, y0] = self.from;
-        let shift = BORDER as f32;
+        // Places are whole numbers of a 65,536th of a pixel, so that every engine finds the same ones.
+        const ONE: i64 = 1 << 16;
+        let fixed = |pixels: f64| (pixels * ONE as f64).round() as i64;
+        let [a, b, x0, c, d, y0] = self.from.map(f64::from);
+        let (middle_x, middle_y) = ((width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0);
+        let (step_x, step_y) = (fixed(a), fixed(c));
+        // In the border, pixels are black: what is farther away may as well come from there.
+        let farthest = |pixels: usize| (pixels + BORDER) as i64 * ONE + ONE / 2;
+        let (farthest_x, farthest_y) = (farthest(width), farthest(height));
         for (row, output) in output.chunks_exact_mut(width).enumerate() {
-            let y = row as f32 - middle_y;
-            let (row_x, row_y) = (b * y + x0 + middle_x + shift, d * y + y0 + middle_y + shift);
-            for (column, output) in output.iter_mut().enumerate() {
-                let x = column as f32 - middle_x;
-                // In the border, pixels are black: what is farther away may as well come from there.
-                let from_x = (a * x + row_x).clamp(0.5, (width + BORDER) as f32 + 0.5);
-                let from_y = (c * x + row_y).clamp(0.5, (height + BORDER) as f32 + 0.5);
-                let (left, top) = (from_x as usize, from_y as usize);
-                let (right_share, lower_share) = (from_x - left as f32, from_y - top as f32);
-                let corner = top * stride + left;
-                let upper = &scratch.padded[corner..corner + 2];
-                let lower = &scratch.padded[corner + stride..corner + stride + 2];
-                let upper = upper[0] + right_share * (upper[1] - upper[0]);
-                let lower = lower[0] + right_share * (lower[1] - lower[0]);
-                *output = upper + lower_share * (lower - upper);
+            let (x, y) = (-middle_x, row as f64 - middle_y);
+            let mut from_x = fixed(a * x + b * y + x0 + middle_x + BORDER as f64);
+            let mut from_y = fixed(c * x + d * y + y0 + middle_y + BORDER as f64);
+            for output in output {
+                let (near_x, near_y) = (from_x.clamp(ONE / 2, farthest_x), from_y.clamp(ONE / 2, farthest_y));
+                let corner = (near_y >> 16) as usize * stride + (near_x >> 16) as usize;
+                let share = |place: i64| (place & (ONE - 1)) as f32 / ONE as f32;
+                let four = &scratch.padded[corner..corner + stride + 2];
+                let upper = four[0] + share(near_x) * (four[1] - four[0]);
+                let lower = four[stride] + share(near_x) * (four[stride + 1] - four[stride]);
+                *output = upper + share(near_y) * (lower - upper);
+                from_x += step_x;
+                from_y += step_y;
             }
         }
     }
 
     /// Puts the image with its strokes changed into the middle of `padded`.
     fn stroke_into(&self, image: &[u8], height: usize, width: usize, padded: &mut [f32]) {
-        let stride = width + 2 * BORDER;
-        for (row, pixels) in image.chunks_exact(width).enumerate() {
-            let place = &mut padded[(row + BORDER) * stride + BORDER..][..width];
-            place.iter_mut().zip(pixels).for_each(|(value, &pixel)| *value = f32::from(pixel));
-        }
-        if self.stroke == 0.0 {
-            return;
-        }
         // The largest (or smallest) of each pixel and its four neighbours, and so far towards it as the stroke says.
-        let extreme: fn(u8, u8) -> u8 = if self.stroke > 0.0 { u8::max } else { u8::min };
+        if self.stroke >= 0.0 {
+            self.blend(image, height, width, padded, u8::max);
+        } else {
+            self.blend(image, height, width, padded, u8::min);
+        }
+    }
+
+    fn blend(
+        &self,
+        image: &[u8],
+        height: usize,
+        width: usize,
+        padded: &mut [f32],
+        extreme: impl Fn(u8, u8) -> u8 + Copy,
+    ) {
+        let stride = width + 2 * BORDER;
         let share = self.stroke.abs();
-        let at = |row: usize, column: usize| image[row * width + column];
+        let row_at = |row: usize| &image[row * width..][..width];
         for row in 0..height {
-            let (above, below) = (row.saturating_sub(1), (row + 1).min(height - 1));
-            for column in 0..width {
-                let (left, right) = (column.saturating_sub(1), (column + 1).min(width - 1));
-                let beside = extreme(at(row, left), at(row, right));
-                let found = extreme(extreme(at(row, column), beside), extreme(at(above, column), at(below, column)));
-                let value = &mut padded[(row + BORDER) * stride + column + BORDER];
-                *value += share * (f32::from(found) - *value);
+            let (above, here, below) = (row_at(row.saturating_sub(1)), row_at(row), row_at((row + 1).min(height - 1)));
+            let place = &mut padded[(row + BORDER) * stride + BORDER..][..width];
+            let vertical =
+                above.iter().zip(here).zip(below).map(|((&above, &here), &below)| extreme(above, extreme(here, below)));
+            let left = here[..1].iter().chain(here);
+            let right = here[1..].iter().chain(&here[width - 1..]);
+            for ((((value, &pixel), vertical), &left), &right) in
+                place.iter_mut().zip(here).zip(vertical).zip(left).zip(right)
+            {
+                let (pixel, found) = (f32::from(pixel), f32::from(extreme(vertical, extreme(left, right))));
+                *value = pixel + share * (found - pixel);
             }
         }
     }
