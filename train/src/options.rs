@@ -31,23 +31,23 @@ pub struct Options {
     pub hyperparameters: Hyperparameters,
 
     /// Continue from the state that an earlier run left in RUN
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     pub resume: bool,
 
     /// What computes
-    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    #[arg(long, help_heading = "Run", value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
 
     /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, help_heading = "Run", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
     /// Train nothing: write a sheet of training images beside what the first epochs would see of them
-    #[arg(long, value_name = "FILE.png")]
+    #[arg(long, help_heading = "Run", value_name = "FILE.png")]
     pub preview_augmentation: Option<PathBuf>,
 
     /// Do not compare the shards with the digests in dataset.json
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     pub no_verify: bool,
 }
 
