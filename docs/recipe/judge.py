@@ -31,7 +31,7 @@ def judge(run, dataset):
 def spread(values):
     mean = statistics.mean(values)
     if len(values) < 2:
-        return f"{mean:.2%}"
+        return f"{100 * mean:.2f}"
     reach = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
     return f"{100 * mean:.2f} ± {100 * reach:.2f}"
 
