@@ -71,7 +71,7 @@ pub enum Error {
         /// How many were asked for.
         threads: usize,
         /// The system's reason.
-        source: rayon::ThreadPoolBuildError,
+        source: std::io::Error,
     },
 }
 

@@ -36,19 +36,27 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
 /// Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #[must_use]
 pub fn philox(counter: [u32; 4], key: u64) -> [u32; 4] {
+    philox_of_many(counter.map(|word| [word]), key).map(|[word]| word)
+}
+
+/// [`philox`] of `N` counters at once, given and returned word by word: all first ones, all second ones, and so on.
+#[must_use]
+#[inline(always)]
+pub fn philox_of_many<const N: usize>(counters: [[u32; N]; 4], key: u64) -> [[u32; N]; 4] {
     const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
     let mut key = [key as u32, (key >> 32) as u32];
-    let mut words = counter;
+    let mut words = counters;
     for _ in 0..10 {
-        let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
-        let (first, second) = (product(MULTIPLIERS[0], words[0]), product(MULTIPLIERS[1], words[2]));
-        words = [
-            (second >> 32) as u32 ^ words[1] ^ key[0],
-            second as u32,
-            (first >> 32) as u32 ^ words[3] ^ key[1],
-            first as u32,
-        ];
+        for index in 0..N {
+            let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
+            let first = product(MULTIPLIERS[0], words[0][index]);
+            let second = product(MULTIPLIERS[1], words[2][index]);
+            words[0][index] = (second >> 32) as u32 ^ words[1][index] ^ key[0];
+            words[1][index] = second as u32;
+            words[2][index] = (first >> 32) as u32 ^ words[3][index] ^ key[1];
+            words[3][index] = first as u32;
+        }
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     words

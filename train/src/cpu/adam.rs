@@ -1,15 +1,12 @@
-//! AdamW in one pass over the parameters.
+//! AdamW, wherever a gradient has just been computed.
 
-use rayon::prelude::*;
-
-use crate::engine::{State, Step};
+use super::kernel::{Family, Phase};
+use super::panels::{Line, Shared};
+use crate::engine::Step;
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f32 = 1e-8;
-
-/// Parameters that one thread updates at a time.
-const CHUNK: usize = 1 << 14;
 
 /// A step of AdamW, with the factors that do not depend on the parameter.
 ///
@@ -29,6 +26,26 @@ pub struct Adam {
     average_share: f32,
 }
 
+/// The parameters with all that goes along with them.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    pub values: Shared<'a, Line>,
+    pub exp_avg: Shared<'a, Line>,
+    pub exp_avg_sq: Shared<'a, Line>,
+    pub averaged: Option<Shared<'a, Line>>,
+}
+
+impl Parameters<'_> {
+    /// Asks for the lines that an update will read soon.
+    #[inline(always)]
+    pub fn prefetch<F: Family>(&self, start: usize, lines: usize) {
+        let buffers = [&self.values, &self.exp_avg, &self.exp_avg_sq].into_iter().chain(&self.averaged);
+        for buffer in buffers {
+            (start..start + lines).for_each(|line| F::prefetch(buffer.place(line)));
+        }
+    }
+}
+
 impl Adam {
     /// The factors of a step.
     ///
@@ -45,45 +62,106 @@ impl Adam {
         }
     }
 
-    /// Moves the parameters, the moments, and the average where there is one.
-    pub fn update(self, state: &mut State, gradients: &[f32]) {
-        let State { parameters, exp_avg, exp_avg_sq, averaged } = state;
-        let chunks = (
-            parameters.par_chunks_mut(CHUNK),
-            exp_avg.par_chunks_mut(CHUNK),
-            exp_avg_sq.par_chunks_mut(CHUNK),
-            gradients.par_chunks(CHUNK),
-        );
-        match averaged {
-            None => chunks.into_par_iter().for_each(|(parameters, exp_avg, exp_avg_sq, gradients)| {
-                self.step(parameters, exp_avg, exp_avg_sq, gradients);
-            }),
-            Some(averaged) => chunks.into_par_iter().zip(averaged.par_chunks_mut(CHUNK)).for_each(
-                |((parameters, exp_avg, exp_avg_sq, gradients), averaged)| {
-                    self.step(parameters, exp_avg, exp_avg_sq, gradients);
-                    for (average, parameter) in averaged.iter_mut().zip(parameters) {
-                        *average += self.average_share * (*parameter - *average);
-                    }
-                },
-            ),
+    /// Moves so many lines of the parameters, their moments, and their average where there is one.
+    ///
+    /// # Safety
+    /// Nobody else uses these lines of the parameters.
+    #[inline(always)]
+    pub unsafe fn update<const N: usize>(self, parameters: &Parameters<'_>, start: usize, gradients: &[Line; N]) {
+        // SAFETY: the caller's.
+        let (values, exp_avg, exp_avg_sq) = unsafe {
+            (
+                parameters.values.part::<N>(start),
+                parameters.exp_avg.part::<N>(start),
+                parameters.exp_avg_sq.part::<N>(start),
+            )
+        };
+        for index in 0..N {
+            self.step(&mut values[index], &mut exp_avg[index], &mut exp_avg_sq[index], &gradients[index]);
+        }
+        if let Some(averaged) = &parameters.averaged {
+            // SAFETY: the caller's.
+            let averaged = unsafe { averaged.part::<N>(start) };
+            for (averaged, values) in averaged.iter_mut().zip(values) {
+                for (average, value) in averaged.0.iter_mut().zip(values.0) {
+                    *average += self.average_share * (value - *average);
+                }
+            }
         }
     }
 
-    fn step(self, parameters: &mut [f32], exp_avg: &mut [f32], exp_avg_sq: &mut [f32], gradients: &[f32]) {
-        let moments = exp_avg.iter_mut().zip(exp_avg_sq);
-        for ((parameter, (mean, square)), &gradient) in parameters.iter_mut().zip(moments).zip(gradients) {
+    #[inline(always)]
+    fn step(self, values: &mut Line, exp_avg: &mut Line, exp_avg_sq: &mut Line, gradients: &Line) {
+        // What is left of a moment whose gradients have stopped would end among the subnormal numbers, with which
+        // processors are slow.
+        let flushed = |value: f32| if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value };
+        let moments = exp_avg.0.iter_mut().zip(&mut exp_avg_sq.0);
+        for ((value, (mean, square)), &gradient) in values.0.iter_mut().zip(moments).zip(&gradients.0) {
             let gradient = gradient * self.gradient_scale;
-            *mean += (1.0 - BETA_1) as f32 * (gradient - *mean);
-            *square = BETA_2 as f32 * *square + (1.0 - BETA_2) as f32 * gradient * gradient;
+            *mean = flushed(*mean + (1.0 - BETA_1) as f32 * (gradient - *mean));
+            *square = flushed(BETA_2 as f32 * *square + (1.0 - BETA_2) as f32 * gradient * gradient);
             let deviation = square.sqrt() * self.deviation_scale + EPSILON;
-            *parameter = *parameter * self.keep - self.step_size * *mean / deviation;
+            *value = *value * self.keep - self.step_size * *mean / deviation;
         }
     }
 }
 
-/// The Euclidean norm of the gradients, summed in one order.
-pub fn norm(gradients: &[f32], partial_sums: &mut Vec<f64>) -> f64 {
-    let chunks = gradients.par_chunks(CHUNK);
-    chunks.map(|chunk| chunk.iter().map(|&value| f64::from(value).powi(2)).sum()).collect_into_vec(partial_sums);
-    partial_sums.iter().sum::<f64>().sqrt()
+/// Lines that a task sums up or updates where gradients are kept before they are used.
+const LINES: usize = 64;
+
+/// The sums of the gradients' squares, one for every [`LINES`] lines.
+#[derive(Debug)]
+pub struct SquareSums<'a> {
+    pub gradients: &'a [Line],
+    pub sums: Shared<'a, f64>,
+}
+
+impl SquareSums<'_> {
+    /// How many sums there are of so many lines.
+    pub const fn count(lines: usize) -> usize {
+        lines.div_ceil(LINES)
+    }
+}
+
+impl Phase for SquareSums<'_> {
+    fn tasks(&self) -> usize {
+        Self::count(self.gradients.len())
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let lines = &self.gradients[task * LINES..];
+        let lines = &lines[..lines.len().min(LINES)];
+        let mut sums = [0.0; 16];
+        for line in lines {
+            for (sum, &value) in sums.iter_mut().zip(&line.0) {
+                *sum += f64::from(value) * f64::from(value);
+            }
+        }
+        // SAFETY: each task has its own sum.
+        unsafe { *self.sums.part(task) = [sums.iter().sum::<f64>()] };
+    }
+}
+
+/// The update of all parameters from gradients that were kept.
+#[derive(Debug)]
+pub struct Update<'a> {
+    pub adam: Adam,
+    pub parameters: Parameters<'a>,
+    pub gradients: &'a [Line],
+}
+
+impl Phase for Update<'_> {
+    fn tasks(&self) -> usize {
+        self.gradients.len().div_ceil(LINES)
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let start = task * LINES;
+        for (index, line) in self.gradients[start..].iter().take(LINES).enumerate() {
+            // SAFETY: each line is in one task.
+            unsafe { self.adam.update(&self.parameters, start + index, std::array::from_ref(line)) };
+        }
+    }
 }

@@ -1,49 +1,52 @@
 //! Dropout from a counter: any thread drops the same.
 
-use crate::random::philox;
+use super::panels::{Block, LANES, Line};
+use crate::random::philox_of_many;
 
 /// Which activations of a layer a step drops.
 ///
 /// Srivastava et al., "Dropout", 2014, in the inverted form: what is kept is scaled by `1 / (1 - p)`.
 #[derive(Debug, Clone, Copy)]
 pub struct Dropout {
-    /// A random word below it drops.
+    /// Sixteen random bits below it drop.
     threshold: u32,
     scale: f32,
     seed: u64,
-    step: u64,
-    /// Whose output is dropped, counted from 1; 0 is the input.
-    layer: u32,
-    /// Of its output.
-    width: usize,
+    /// The low half of the step's number, then 16 bits of its high half and 16 for the layer.
+    words: [u32; 2],
 }
 
+/// Activations of an image that one counter decides.
+const DECIDED: u32 = 8;
+
 impl Dropout {
-    /// Drops this share in a step; of the input, unless [`Dropout::of_layer`] says otherwise.
-    pub fn new(share: f64, seed: u64, step: u64) -> Self {
-        let threshold = (share * 2.0_f64.powi(32)).round() as u32;
-        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, step, layer: 0, width: 0 }
+    /// Drops this share, to a 65,536th, in a step of what a layer puts out; layers are counted from 1, and 0 is the input.
+    pub fn new(share: f64, seed: u64, step: u64, layer: usize) -> Self {
+        let threshold = ((share * 65_536.0).round() as u32).min(65_535);
+        let layer = u32::try_from(layer).ok().filter(|&layer| layer < 1 << 16).expect("fewer than 2¹⁶ layers");
+        let words = [step as u32, (step >> 32 << 16) as u32 | layer];
+        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, words }
     }
 
-    /// Of the output of a layer, counted from 1, that is so wide.
-    pub fn of_layer(self, layer: usize, width: usize) -> Self {
-        Self { layer: u32::try_from(layer).expect("fewer than 2³² layers"), width, ..self }
-    }
-
-    /// Drops from the values of a row, the first of which is in column `first_column`.
-    pub fn apply(self, values: &mut [f32], row: usize, first_column: usize) {
-        let first = row * self.width + first_column;
-        let mut words = [0; 4];
-        let mut known = None;
-        for (value, element) in values.iter_mut().zip(first as u64..) {
-            let group = element / 4;
-            if known != Some(group) {
-                // 26 bits for the layer and the high part of the group: a batch of 2⁴⁰ activations.
-                let high = self.layer << 6 | (group >> 32) as u32;
-                words = philox([group as u32, high, self.step as u32, (self.step >> 32) as u32], self.seed);
-                known = Some(group);
+    /// Drops from the activations of a panel of images of the batch; the block is counted within the panel.
+    #[inline(always)]
+    pub fn apply(self, activations: &mut Block, panel: usize, block: usize) {
+        let images = std::array::from_fn(|lane| (panel * LANES + lane) as u32);
+        let mut lines = activations.chunks_exact_mut(DECIDED as usize);
+        for (lines, group) in lines.by_ref().zip(block as u32 * (LANES as u32 / DECIDED)..) {
+            let counters = [images, [group; LANES], [self.words[0]; LANES], [self.words[1]; LANES]];
+            let words = philox_of_many(counters, self.seed);
+            for (two, words) in lines.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+                self.keep(&mut two[0], words.map(|word| word & 0xffff));
+                self.keep(&mut two[1], words.map(|word| word >> 16));
             }
-            *value *= if words[(element % 4) as usize] < self.threshold { 0.0 } else { self.scale };
+        }
+    }
+
+    #[inline(always)]
+    fn keep(self, line: &mut Line, bits: [u32; LANES]) {
+        for (value, bits) in line.0.iter_mut().zip(bits) {
+            *value = if bits < self.threshold { 0.0 } else { *value * self.scale };
         }
     }
 }

@@ -1,68 +1,231 @@
-//! Matrix products over all threads.
+//! Matrix products on panels.
+//!
+//! `out[l, r] = Σ_t a[l, t] · b[r, t]`, where the lanes of `a` are the lanes of the product. The sum runs along the depth
+//! of `a`, whose lines are read whole, and along the depth or the lanes of `b`, whose elements are read one by one. With
+//! activations `x` and gradients `δ` in panels of images, and weights `w` in panels of outputs, a layer has:
+//!
+//! - forward, panels of images: `a = x`, `b = w` along its depth, the inputs;
+//! - the gradient by the input, panels of images: `a = δ`, `b = w` along its lanes, the outputs;
+//! - the gradient by the weight, panels of outputs: `a = δ` transposed, `b = x` along its lanes, the images.
+//!
+//! Nothing is packed: the transposed `δ` is written beside `δ` by what computes it.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::parallel::prelude::*;
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use std::ops::Range;
 
-/// The fewest rows or columns of a block that is not half of the product: with fewer, packing the operand that all blocks
-/// share costs too much.
-const SMALLEST_BLOCK: usize = 256;
-/// The most blocks of a product.
-const MOST_BLOCKS: usize = 16;
+use super::kernel::{Along, Family, Rows};
+use super::panels::{Block, LANES, Layout, Line};
 
-/// `c = a · b`, then `finish(block, row, column)` on every block of `c`, given with the place of its first element, while
-/// it is in the cache.
-///
-/// `c` is divided along its longer side into blocks that depend on its shape alone, and one thread computes a block: the
-/// result does not depend on the number of threads.
-pub fn multiply(
-    a: ArrayView2<'_, f32>,
-    b: ArrayView2<'_, f32>,
-    mut c: ArrayViewMut2<'_, f32>,
-    finish: impl Fn(ArrayViewMut2<'_, f32>, usize, usize) + Sync,
-) {
-    let (rows, columns) = c.dim();
-    if rows >= columns {
-        let size = block_size(rows);
-        c.axis_chunks_iter_mut(Axis(0), size).into_par_iter().enumerate().for_each(|(index, mut block)| {
-            let start = index * size;
-            general_mat_mul(1.0, &a.slice(s![start..start + block.nrows(), ..]), &b, 0.0, &mut block);
-            finish(block, start, 0);
-        });
-    } else {
-        let size = block_size(columns);
-        c.axis_chunks_iter_mut(Axis(1), size).into_par_iter().enumerate().for_each(|(index, mut block)| {
-            let start = index * size;
-            general_mat_mul(1.0, &a, &b.slice(s![.., start..start + block.ncols()]), 0.0, &mut block);
-            finish(block, 0, start);
-        });
+/// Terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a block, fit the
+/// first cache together.
+const TERMS: usize = 192;
+
+/// A matrix in panels.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// Its lines.
+    pub lines: &'a [Line],
+    /// Where they lie.
+    pub layout: Layout,
+}
+
+/// The operands of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Product<'a> {
+    /// Whose lanes are the product's.
+    pub a: Matrix<'a>,
+    /// Whose other direction than that of the sum is the product's depth.
+    pub b: Matrix<'a>,
+    /// The direction of the sum in `b`.
+    pub along: Along,
+    /// Terms of the sum: a multiple of [`LANES`], those past the end being zero in `a` and finite in `b`, or the reverse.
+    pub terms: usize,
+}
+
+impl<'a> Product<'a> {
+    /// Computes blocks of the product: `place` gives the place of each, and `finish` gets it once it is complete.
+    #[inline(always)]
+    pub fn multiply<'b, F: Family>(
+        &self,
+        panels: Range<usize>,
+        blocks: Range<usize>,
+        mut place: impl FnMut(usize, usize) -> &'b mut Block,
+        mut prepare: impl FnMut(usize, usize),
+        mut finish: impl FnMut(&mut Block, usize, usize),
+    ) {
+        for start in (0..self.terms).step_by(TERMS) {
+            let end = self.terms.min(start + TERMS);
+            for panel in panels.clone() {
+                let lines = &self.a.lines[panel * self.a.layout.stride()..][start..end];
+                for block in blocks.clone() {
+                    if end == self.terms {
+                        prepare(panel, block);
+                    }
+                    let sums = place(panel, block);
+                    // SAFETY: a phase runs with the family of the processor that it is on, and `terms` are whole blocks.
+                    unsafe { F::multiply(lines, self.rows(block, start), sums, start > 0) };
+                    if end == self.terms {
+                        finish(sums, panel, block);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The elements of `b` for a block, from a term on.
+    #[inline(always)]
+    fn rows(&self, block: usize, term: usize) -> Rows<'a> {
+        let stride = self.b.layout.stride();
+        let (first, stride) = match self.along {
+            Along::Depth => (block * stride + term, LANES),
+            Along::Lanes => (term / LANES * stride + block * LANES, stride),
+        };
+        Rows { lines: &self.b.lines[first..], stride, along: self.along }
     }
 }
 
-fn block_size(length: usize) -> usize {
-    length.div_ceil(MOST_BLOCKS).max(SMALLEST_BLOCK.min(length.div_ceil(2))).next_multiple_of(32)
+/// How the blocks of a product are divided into tasks. The result does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    panels: usize,
+    blocks: usize,
+    panels_a_task: usize,
+    blocks_a_task: usize,
+}
+
+impl Grid {
+    /// Tasks of at most so many panels and blocks, and of fewer where there would be less than eight for a thread, so that
+    /// the last ones do not keep the others waiting.
+    pub fn new(panels: usize, blocks: usize, most_panels: usize, most_blocks: usize, threads: usize) -> Self {
+        let mut grid = Self {
+            panels,
+            blocks,
+            panels_a_task: most_panels.min(panels).max(1),
+            blocks_a_task: most_blocks.min(blocks).max(1),
+        };
+        while grid.tasks() < 8 * threads && grid.panels_a_task * grid.blocks_a_task > 1 {
+            if grid.panels_a_task >= grid.blocks_a_task {
+                grid.panels_a_task = grid.panels_a_task.div_ceil(2);
+            } else {
+                grid.blocks_a_task = grid.blocks_a_task.div_ceil(2);
+            }
+        }
+        grid
+    }
+
+    /// How many tasks there are.
+    pub fn tasks(self) -> usize {
+        self.panels.div_ceil(self.panels_a_task) * self.blocks.div_ceil(self.blocks_a_task)
+    }
+
+    /// The panels and blocks of a task.
+    #[inline(always)]
+    pub fn task(self, task: usize) -> (Range<usize>, Range<usize>) {
+        let rows = self.panels.div_ceil(self.panels_a_task);
+        let (panel, block) = (task % rows * self.panels_a_task, task / rows * self.blocks_a_task);
+        (panel..self.panels.min(panel + self.panels_a_task), block..self.blocks.min(block + self.blocks_a_task))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
-
+    use super::super::kernel::{Phase, Processor};
+    use super::super::panels::Shared;
+    use super::super::pool::Pool;
     use super::*;
 
+    struct Multiply<'a> {
+        product: Product<'a>,
+        grid: Grid,
+        out: Shared<'a, Line>,
+        layout: Layout,
+    }
+
+    impl Phase for Multiply<'_> {
+        fn tasks(&self) -> usize {
+            self.grid.tasks()
+        }
+
+        #[inline(always)]
+        fn run<F: Family>(&self, task: usize) {
+            let (panels, blocks) = self.grid.task(task);
+            let place = |panel, block| {
+                // SAFETY: every block is in one task.
+                unsafe { self.out.part(self.layout.block(panel, block).start) }
+            };
+            self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
+        }
+    }
+
+    /// The product row by row: lanes of `a`, rows of `b`.
+    fn multiply(processor: Processor, sizes: [usize; 3], along: Along, threads: usize) -> (Vec<f32>, Vec<f32>) {
+        let [lanes, terms, rows] = sizes;
+        let value = |index: usize| ((index * 7919) % 1013) as f32 / 1013.0 - 0.5;
+        let a: Vec<f32> = (0..lanes * terms).map(value).collect();
+        let b: Vec<f32> = (0..rows * terms).map(|index| value(index + 5)).collect();
+        let (a_layout, b_layout) = (
+            Layout { lanes, depth: terms },
+            match along {
+                Along::Depth => Layout { lanes: rows, depth: terms },
+                Along::Lanes => Layout { lanes: terms, depth: rows },
+            },
+        );
+        let of_b = |row: usize, term: usize| match along {
+            Along::Depth => b[row * terms + term],
+            Along::Lanes => b[term * rows + row],
+        };
+        let mut lines = [vec![Line::ZERO; a_layout.lines()], vec![Line::ZERO; b_layout.lines()]];
+        a_layout.fill(&a, &mut lines[0]);
+        b_layout.fill(&b, &mut lines[1]);
+        let layout = Layout { lanes, depth: rows };
+        let mut out = vec![Line([f32::NAN; LANES]); layout.lines()];
+        let phase = Multiply {
+            product: Product {
+                a: Matrix { lines: &lines[0], layout: a_layout },
+                b: Matrix { lines: &lines[1], layout: b_layout },
+                along,
+                terms: terms.next_multiple_of(LANES),
+            },
+            grid: Grid::new(layout.panels(), layout.blocks(), 3, 2, threads),
+            out: Shared::new(&mut out),
+            layout,
+        };
+        processor.run(&mut Pool::new(threads).unwrap(), &phase);
+        let mut found = vec![0.0; lanes * rows];
+        layout.extract(&out, &mut found);
+        let expected = (0..lanes * rows).map(|index| {
+            let (lane, row) = (index / rows, index % rows);
+            (0..terms).fold(0.0_f32, |sum, term| of_b(row, term).mul_add(a[lane * terms + term], sum))
+        });
+        (found, expected.collect())
+    }
+
     #[test]
-    fn blocks_make_up_the_product_and_each_is_finished_once_with_its_place() {
-        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (300, 7, 20), (20, 64, 1000), (257, 33, 129), (0, 4, 9)] {
-            let a = Array2::from_shape_fn((rows, inner), |(i, j)| (i % 7) as f32 - (j % 5) as f32);
-            let b = Array2::from_shape_fn((inner, columns), |(i, j)| (i % 3) as f32 + (j % 4) as f32);
-            let mut c = Array2::from_elem((rows, columns), f32::NAN);
-            multiply(a.view(), b.view(), c.view_mut(), |mut block, row, column| {
-                block
-                    .indexed_iter_mut()
-                    .for_each(|((i, j), value)| *value += 1000.0 * (row + i) as f32 + (column + j) as f32);
-            });
-            for ((i, j), &value) in c.indexed_iter() {
-                let product: f32 = (0..inner).map(|k| a[(i, k)] * b[(k, j)]).sum();
-                assert_eq!(value, product + 1000.0 * i as f32 + j as f32, "at {i}, {j} of {rows}x{inner}x{columns}");
+    fn every_processor_s_product_is_the_chain_of_multiply_adds_to_the_bit() {
+        for processor in Processor::available() {
+            for sizes in [[1, 1, 1], [16, 16, 16], [17, 3, 33], [40, 300, 50], [5, 784, 10]] {
+                for along in [Along::Depth, Along::Lanes] {
+                    for threads in [1, 3] {
+                        let (found, expected) = multiply(processor, sizes, along, threads);
+                        assert_eq!(found, expected, "{sizes:?} {along:?} on {}", processor.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_grid_s_tasks_are_all_blocks_each_once() {
+        for (panels, blocks) in [(1, 1), (8, 64), (5, 7), (64, 1)] {
+            for threads in [1, 2, 16] {
+                let grid = Grid::new(panels, blocks, 32, 4, threads);
+                let mut counts = vec![0; panels * blocks];
+                for task in 0..grid.tasks() {
+                    let (some_panels, some_blocks) = grid.task(task);
+                    for panel in some_panels {
+                        some_blocks.clone().for_each(|block| counts[panel * blocks + block] += 1);
+                    }
+                }
+                assert!(counts.iter().all(|&count| count == 1));
             }
         }
     }

@@ -1,0 +1,117 @@
+//! What depends on the family of processors: the innermost loop of the products, and with which instructions everything
+//! around it is compiled.
+//!
+//! All families compute the same bytes: every element of a product is one chain of fused multiply-adds in the order of its
+//! terms, and nothing else depends on the order of anything.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use super::panels::{Block, LANES, Line};
+use super::pool::Pool;
+
+/// Which of an operand's directions the sum runs along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// Its depth; the rows of the product are its lanes.
+    Depth,
+    /// Its lanes; the rows of the product are its depths.
+    Lanes,
+}
+
+/// The operand whose elements are multiplied with whole lines, seen from the first element of a block of [`LANES`] rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// From the block's first line on.
+    pub lines: &'a [Line],
+    /// Lines from [`LANES`] terms of the sum to the next.
+    pub stride: usize,
+    /// Where the terms lie.
+    pub along: Along,
+}
+
+/// A family of processors.
+pub trait Family: Copy {
+    /// Adds to `block`, or overwrites it with, the products of rows and lines: with `t` over the lines,
+    /// `block[r].0[l] = fma(rows[r, t], lines[t].0[l], block[r].0[l])`.
+    ///
+    /// # Safety
+    /// The processor is of the family; `lines` are a multiple of [`LANES`]; `rows` has as many terms.
+    unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool);
+
+    /// Asks for a line that will be read soon.
+    fn prefetch(line: *const Line);
+}
+
+/// A phase of a step: tasks that any thread may do in any order.
+pub trait Phase: Sync {
+    /// How many there are.
+    fn tasks(&self) -> usize;
+
+    /// Does one. Always inlined, so that it is compiled with the family's instructions.
+    fn run<F: Family>(&self, task: usize);
+}
+
+/// The families that this program has code for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    /// x86-64 with AVX-512F
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// x86-64 with AVX2 and FMA
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Any; the compiler makes of it what the processor that it compiles for has
+    Portable,
+}
+
+impl Processor {
+    /// All that run on this machine, fastest first.
+    pub fn available() -> Vec<Self> {
+        let mut available = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+                available.push(Self::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                available.push(Self::Avx2);
+            }
+        }
+        available.push(Self::Portable);
+        available
+    }
+
+    /// For the person.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Does all tasks of a phase on the pool's threads.
+    pub fn run(self, pool: &mut Pool, phase: &impl Phase) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor is of the family, or `available` would not have named it.
+            Self::Avx512 => pool.run(phase.tasks(), &|task| unsafe { avx512::run(phase, task) }),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2 => pool.run(phase.tasks(), &|task| unsafe { avx2::run(phase, task) }),
+            Self::Portable => pool.run(phase.tasks(), &|task| phase.run::<portable::Portable>(task)),
+        }
+    }
+}
+
+/// Whether `rows` has the terms that `count` lines ask for.
+#[inline(always)]
+fn has_terms(rows: Rows<'_>, count: usize) -> bool {
+    count.is_multiple_of(LANES) && (count == 0 || (count / LANES - 1) * rows.stride + LANES <= rows.lines.len())
+}

@@ -1,0 +1,360 @@
+//! The network with its buffers: what the phases of a step read and write.
+
+use std::sync::Arc;
+
+use artifacts::Weights as WeightsKind;
+
+use super::adam::{Adam, Parameters, SquareSums, Update};
+use super::dropout::Dropout;
+use super::kernel::Processor;
+use super::panels::{LANES, Layout, Line, Shared};
+use super::phases::{
+    Backward, Delta, Forward, Gather, Images, Judge, Learn, LearnLayer, Learning, Weights,
+};
+use super::pool::Pool;
+use super::product::{Grid, Matrix};
+use super::softmax::{self, Loss};
+use crate::augment::Augmentation;
+use crate::data::Data;
+use crate::engine::{State, Step, Validation};
+use crate::model::Mlp;
+use crate::options::Hyperparameters;
+
+/// A network in training. All buffers are allocated once.
+#[derive(Debug)]
+pub struct Network {
+    pool: Pool,
+    processor: Processor,
+    data: Arc<Data>,
+    model: Mlp,
+    hyperparameters: Hyperparameters,
+    augmentation: Augmentation,
+    places: Vec<Place>,
+    /// Each of these buffers is laid out as `places` say.
+    parameters: Vec<Line>,
+    exp_avg: Vec<Line>,
+    exp_avg_sq: Vec<Line>,
+    averaged: Option<Vec<Line>>,
+    /// Of the last step, where clipping needs all of them before the first is used.
+    gradients: Vec<Line>,
+    square_sums: Vec<f64>,
+    /// The input and the output of every layer, in panels of images. The last one holds the logits.
+    activations: Vec<Buffer>,
+    /// The loss's gradient by the output of every layer before its activation, in panels of images.
+    deltas: Vec<Buffer>,
+    /// The same in panels of outputs.
+    transposed_deltas: Vec<Buffer>,
+    /// Of each image of the batch.
+    losses: Vec<f32>,
+    labels: Vec<u8>,
+}
+
+/// Where a layer's parameters lie.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The weight's panels are of outputs.
+    layout: Layout,
+    weight: usize,
+    /// The first line of the biases, one for each panel of the weight.
+    bias: usize,
+    end: usize,
+}
+
+/// A matrix of its own.
+#[derive(Debug)]
+struct Buffer {
+    lines: Vec<Line>,
+    layout: Layout,
+}
+
+impl Buffer {
+    fn new(lanes: usize, depth: usize) -> Self {
+        let layout = Layout { lanes, depth };
+        Self { lines: vec![Line::ZERO; layout.lines()], layout }
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix { lines: &self.lines, layout: self.layout }
+    }
+}
+
+/// The largest tasks of a product: the elements of so many blocks stay in the second cache while all panels pass by.
+const BLOCKS_A_TASK: usize = 4;
+const PANELS_A_TASK: usize = 64;
+/// Of the gradient by the weights.
+const GRADIENT_BLOCKS_A_TASK: usize = 8;
+const GRADIENT_PANELS_A_TASK: usize = 4;
+
+impl Network {
+    /// A network with the first weights of the seed.
+    pub fn new(
+        data: Arc<Data>,
+        model: Mlp,
+        hyperparameters: &Hyperparameters,
+        processor: Processor,
+        pool: Pool,
+    ) -> Self {
+        let mut end = 0;
+        let places = model.layers().iter().map(|layer| {
+            let layout = Layout { lanes: layer.outputs, depth: layer.inputs };
+            let (weight, bias) = (end, end + layout.lines());
+            end = bias + layout.panels();
+            Place { layout, weight, bias, end }
+        });
+        let places: Vec<Place> = places.collect();
+        let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
+        let widths = || model.layers().iter().map(|layer| layer.outputs);
+        let lines = vec![Line::ZERO; end];
+        let gradients = if hyperparameters.clip_norm.is_some() { lines.clone() } else { Vec::new() };
+        let mut network = Self {
+            pool,
+            processor,
+            augmentation: hyperparameters.augmentation(),
+            hyperparameters: hyperparameters.clone(),
+            exp_avg: lines.clone(),
+            exp_avg_sq: lines.clone(),
+            averaged: None,
+            parameters: lines,
+            square_sums: vec![0.0; SquareSums::count(gradients.len())],
+            gradients,
+            activations: [model.inputs()].into_iter().chain(widths()).map(|width| Buffer::new(batch, width)).collect(),
+            deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
+            transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
+            losses: vec![0.0; batch.next_multiple_of(LANES)],
+            labels: vec![0; batch.next_multiple_of(LANES)],
+            places,
+            data,
+            model,
+        };
+        let first = network.model.kaiming_normal(hyperparameters.seed);
+        network.set_state(&State::first(first, hyperparameters.ema_decay.is_some()));
+        network
+    }
+
+    /// The processor and the number of threads.
+    pub fn machine(&self) -> (Processor, usize) {
+        (self.processor, self.pool.threads())
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.model.outputs()
+    }
+
+    /// The most images that a batch may have.
+    pub fn batch_size(&self) -> usize {
+        self.hyperparameters.batch_size
+    }
+
+    /// A copy of what a training consists of.
+    pub fn state(&self) -> State {
+        State {
+            parameters: self.extract(&self.parameters),
+            exp_avg: self.extract(&self.exp_avg),
+            exp_avg_sq: self.extract(&self.exp_avg_sq),
+            averaged: self.averaged.as_ref().map(|averaged| self.extract(averaged)),
+        }
+    }
+
+    /// Continues from there.
+    pub fn set_state(&mut self, state: &State) {
+        self.parameters = self.fill(&state.parameters);
+        self.exp_avg = self.fill(&state.exp_avg);
+        self.exp_avg_sq = self.fill(&state.exp_avg_sq);
+        self.averaged = state.averaged.as_ref().map(|averaged| self.fill(averaged));
+    }
+
+    fn fill(&self, parameters: &[f32]) -> Vec<Line> {
+        let mut lines = vec![Line::ZERO; self.parameters.len()];
+        for (place, layer) in self.places.iter().zip(self.model.layers()) {
+            place.layout.fill(&parameters[layer.weight.clone()], &mut lines[place.weight..place.bias]);
+            let bias = lines[place.bias..place.end].iter_mut().flat_map(|line| &mut line.0);
+            bias.zip(&parameters[layer.bias.clone()]).for_each(|(place, &value)| *place = value);
+        }
+        lines
+    }
+
+    fn extract(&self, lines: &[Line]) -> Vec<f32> {
+        let mut parameters = vec![0.0; self.model.parameters()];
+        for (place, layer) in self.places.iter().zip(self.model.layers()) {
+            place.layout.extract(&lines[place.weight..place.bias], &mut parameters[layer.weight.clone()]);
+            let bias = lines[place.bias..place.end].iter().flat_map(|line| &line.0);
+            parameters[layer.bias.clone()].iter_mut().zip(bias).for_each(|(value, &place)| *value = place);
+        }
+        parameters
+    }
+
+    /// A training step on these rows of an epoch. Returns the sum of the losses of its images.
+    pub fn train_step(&mut self, rows: &[u32], epoch: u32, step: Step) -> f64 {
+        let Hyperparameters { seed, input_dropout, .. } = self.hyperparameters;
+        let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step.index, 0));
+        self.gather(|augmentation| Images::Training { rows, epoch, seed, augmentation, dropout });
+        let last = self.places.len() - 1;
+        for layer in 0..last {
+            self.forward(layer, rows.len(), WeightsKind::Trained, Some(step.index));
+        }
+        self.judge(rows.len());
+        for layer in (1..=last).rev() {
+            self.backward(layer, rows.len());
+        }
+        self.learn(rows.len(), step);
+        self.losses[..rows.len()].iter().map(|&loss| f64::from(loss)).sum()
+    }
+
+    /// Judges the validation split.
+    pub fn validate(&mut self, weights: WeightsKind) -> Validation {
+        let images = self.data.valid.len();
+        let (mut loss, mut correct) = (0.0, 0_usize);
+        let mut logits = Vec::new();
+        for first in (0..images).step_by(self.hyperparameters.batch_size) {
+            let count = self.hyperparameters.batch_size.min(images - first);
+            logits.resize(count * self.model.outputs(), 0.0);
+            self.predict(first, weights, &mut logits);
+            for (logits, &label) in logits.chunks_exact(self.model.outputs()).zip(&self.labels) {
+                loss += softmax::cross_entropy(logits, label);
+                correct += usize::from(softmax::is_right(logits, label));
+            }
+        }
+        Validation { loss: loss / images as f64, accuracy: correct as f64 / images as f64 }
+    }
+
+    /// The logits, row by row, of as many validation images as there is room for: at most a batch, from one on.
+    pub fn predict(&mut self, first: usize, weights: WeightsKind, logits: &mut [f32]) {
+        let count = logits.len() / self.model.outputs();
+        self.gather(|_| Images::Validation { first, count });
+        for layer in 0..self.places.len() {
+            self.forward(layer, count, weights, None);
+        }
+        let output = &self.activations[self.places.len()];
+        output.layout.extract(&output.lines, logits);
+    }
+
+    fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>) {
+        let Buffer { lines, layout } = &mut self.activations[0];
+        let phase = Gather {
+            data: &self.data,
+            images: images(&self.augmentation),
+            input: Shared::new(lines),
+            layout: *layout,
+            labels: Shared::new(&mut self.labels),
+        };
+        self.processor.run(&mut self.pool, &phase);
+    }
+
+    /// A layer's output; with dropout where it is hidden and this is a training step.
+    fn forward(&mut self, layer: usize, count: usize, weights: WeightsKind, step: Option<u64>) {
+        let is_hidden = layer + 1 < self.places.len();
+        let Hyperparameters { seed, dropout, .. } = self.hyperparameters;
+        let step = step.filter(|_| is_hidden && dropout > 0.0);
+        let parameters = match weights {
+            WeightsKind::Trained => &self.parameters,
+            WeightsKind::Averaged => self.averaged.as_ref().expect("an average is kept"),
+        };
+        let (before, after) = self.activations.split_at_mut(layer + 1);
+        let Buffer { lines, layout } = &mut after[0];
+        let (panels, blocks) = (count.div_ceil(LANES), layout.blocks());
+        let phase = Forward {
+            input: before[layer].matrix(),
+            weights: self.places[layer].weights(parameters),
+            output: Shared::new(lines),
+            layout: *layout,
+            grid: Grid::new(panels, blocks, PANELS_A_TASK, BLOCKS_A_TASK, self.pool.threads()),
+            is_hidden,
+            dropout: step.map(|step| Dropout::new(dropout, seed, step, layer + 1)),
+        };
+        self.processor.run(&mut self.pool, &phase);
+    }
+
+    fn judge(&mut self, count: usize) {
+        let last = self.places.len() - 1;
+        let Hyperparameters { loss, label_smoothing, .. } = self.hyperparameters;
+        let (before, after) = self.activations.split_at_mut(last + 1);
+        let phase = Judge {
+            input: before[last].matrix(),
+            weights: self.places[last].weights(&self.parameters),
+            logits: Shared::new(&mut after[0].lines),
+            delta: Delta::new(&mut self.deltas[last], &mut self.transposed_deltas[last]),
+            loss: Loss::new(loss, label_smoothing, self.model.outputs(), count),
+            labels: &self.labels,
+            losses: Shared::new(&mut self.losses),
+            count,
+        };
+        self.processor.run(&mut self.pool, &phase);
+    }
+
+    /// From the gradient by a layer's output to that by the output of the one before it.
+    fn backward(&mut self, layer: usize, count: usize) {
+        let (before, after) = self.deltas.split_at_mut(layer);
+        let previous = Delta::new(&mut before[layer - 1], &mut self.transposed_deltas[layer - 1]);
+        let (panels, blocks) = (count.div_ceil(LANES), previous.layout.blocks());
+        let phase = Backward {
+            delta: after[0].matrix(),
+            weight: self.places[layer].weights(&self.parameters).weight,
+            output: &self.activations[layer].lines,
+            previous,
+            grid: Grid::new(panels, blocks, PANELS_A_TASK, BLOCKS_A_TASK, self.pool.threads()),
+            scale: (1.0 / (1.0 - self.hyperparameters.dropout)) as f32,
+        };
+        self.processor.run(&mut self.pool, &phase);
+    }
+
+    fn learn(&mut self, count: usize, step: Step) {
+        let threads = self.pool.threads();
+        let layers = self.places.iter().enumerate().map(|(layer, place)| LearnLayer {
+            delta: self.transposed_deltas[layer].matrix(),
+            input: self.activations[layer].matrix(),
+            count,
+            layout: place.layout,
+            weight: place.weight,
+            bias: place.bias,
+            grid: Grid::new(
+                place.layout.panels(),
+                place.layout.blocks(),
+                GRADIENT_PANELS_A_TASK,
+                GRADIENT_BLOCKS_A_TASK,
+                threads,
+            ),
+        });
+        let layers: Vec<LearnLayer<'_>> = layers.collect();
+        let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
+        let adam = |gradient_scale| Adam::new(step, weight_decay, gradient_scale, ema_decay.unwrap_or_default());
+        let parameters = Parameters {
+            values: Shared::new(&mut self.parameters),
+            exp_avg: Shared::new(&mut self.exp_avg),
+            exp_avg_sq: Shared::new(&mut self.exp_avg_sq),
+            averaged: self.averaged.as_mut().map(|averaged| Shared::new(averaged)),
+        };
+        let Some(longest) = clip_norm else {
+            let phase = Learn { layers: &layers, learning: Learning::Update { adam: adam(1.0), parameters } };
+            return self.processor.run(&mut self.pool, &phase);
+        };
+        let phase = Learn { layers: &layers, learning: Learning::Keep(Shared::new(&mut self.gradients)) };
+        self.processor.run(&mut self.pool, &phase);
+        let sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
+        self.processor.run(&mut self.pool, &sums);
+        // As PyTorch's `clip_grad_norm_`, which adds so much lest it divide by 0.
+        let gradient_scale = (longest / (self.square_sums.iter().sum::<f64>().sqrt() + 1e-6)).min(1.0);
+        let update = Update { adam: adam(gradient_scale), parameters, gradients: &self.gradients };
+        self.processor.run(&mut self.pool, &update);
+    }
+}
+
+impl Place {
+    fn weights(self, parameters: &[Line]) -> Weights<'_> {
+        Weights {
+            weight: Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout },
+            bias: &parameters[self.bias..self.end],
+        }
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn new(by_image: &'a mut Buffer, by_output: &'a mut Buffer) -> Self {
+        Self {
+            layout: by_image.layout,
+            by_image: Shared::new(&mut by_image.lines),
+            transposed_layout: by_output.layout,
+            by_output: Shared::new(&mut by_output.lines),
+        }
+    }
+}
