@@ -38,6 +38,10 @@ pub struct Network {
     /// Of the last step, where clipping needs all of them before the first is used.
     gradients: Vec<Line>,
     square_sums: Vec<f64>,
+    /// The division of the gradient by each layer's weight, and the order of all tasks: each thread's share has its part of
+    /// every layer, the one whose outputs it computes.
+    gradient_grids: Vec<Grid>,
+    gradient_tasks: Vec<(usize, usize)>,
     /// The input and the output of every layer, in panels of images. The last one holds the logits.
     activations: Vec<Buffer>,
     /// The loss's gradient by the output of every layer before its activation, in panels of images.
@@ -78,12 +82,11 @@ impl Buffer {
     }
 }
 
-/// The largest tasks of a product: the elements of so many blocks stay in the second cache while all panels pass by.
-const BLOCKS_A_TASK: usize = 4;
-const PANELS_A_TASK: usize = 64;
-/// Of the gradient by the weights.
-const GRADIENT_BLOCKS_A_TASK: usize = 8;
-const GRADIENT_PANELS_A_TASK: usize = 4;
+/// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
+/// cache while all panels pass by.
+const MOST_A_TASK: [usize; 2] = [4, 64];
+/// Of the gradient by the weights, in panels and blocks.
+const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
 impl Network {
     /// A network with the first weights of the seed.
@@ -106,6 +109,10 @@ impl Network {
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         let lines = vec![Line::ZERO; end];
         let gradients = if hyperparameters.clip_norm.is_some() { lines.clone() } else { Vec::new() };
+        let grid = |place: &Place| {
+            Grid::new([place.layout.panels(), place.layout.blocks()], MOST_A_GRADIENT_TASK, pool.threads())
+        };
+        let gradient_grids: Vec<Grid> = places.iter().map(grid).collect();
         let mut network = Self {
             pool,
             processor,
@@ -122,6 +129,8 @@ impl Network {
             transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
             losses: vec![0.0; batch.next_multiple_of(LANES)],
             labels: vec![0; batch.next_multiple_of(LANES)],
+            gradient_tasks: tasks_by_share(&gradient_grids),
+            gradient_grids,
             places,
             data,
             model,
@@ -258,7 +267,7 @@ impl Network {
             weights: self.places[layer].weights(parameters),
             output: Shared::new(lines),
             layout: *layout,
-            grid: Grid::new(panels, blocks, PANELS_A_TASK, BLOCKS_A_TASK, self.pool.threads()),
+            grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             is_hidden,
             dropout: step.map(|step| Dropout::new(dropout, seed, step, layer + 1)),
         };
@@ -292,14 +301,13 @@ impl Network {
             weight: self.places[layer].weights(&self.parameters).weight,
             output: &self.activations[layer].lines,
             previous,
-            grid: Grid::new(panels, blocks, PANELS_A_TASK, BLOCKS_A_TASK, self.pool.threads()),
+            grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             scale: (1.0 / (1.0 - self.hyperparameters.dropout)) as f32,
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
     fn learn(&mut self, count: usize, step: Step) {
-        let threads = self.pool.threads();
         let layers = self.places.iter().enumerate().map(|(layer, place)| LearnLayer {
             delta: self.transposed_deltas[layer].matrix(),
             input: self.activations[layer].matrix(),
@@ -307,15 +315,10 @@ impl Network {
             layout: place.layout,
             weight: place.weight,
             bias: place.bias,
-            grid: Grid::new(
-                place.layout.panels(),
-                place.layout.blocks(),
-                GRADIENT_PANELS_A_TASK,
-                GRADIENT_BLOCKS_A_TASK,
-                threads,
-            ),
+            grid: self.gradient_grids[layer],
         });
         let layers: Vec<LearnLayer<'_>> = layers.collect();
+        let tasks = &self.gradient_tasks;
         let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
         let adam = |gradient_scale| Adam::new(step, weight_decay, gradient_scale, ema_decay.unwrap_or_default());
         let parameters = Parameters {
@@ -325,10 +328,10 @@ impl Network {
             averaged: self.averaged.as_mut().map(|averaged| Shared::new(averaged)),
         };
         let Some(longest) = clip_norm else {
-            let phase = Learn { layers: &layers, learning: Learning::Update { adam: adam(1.0), parameters } };
+            let phase = Learn { layers: &layers, tasks, learning: Learning::Update { adam: adam(1.0), parameters } };
             return self.processor.run(&mut self.pool, &phase);
         };
-        let phase = Learn { layers: &layers, learning: Learning::Keep(Shared::new(&mut self.gradients)) };
+        let phase = Learn { layers: &layers, tasks, learning: Learning::Keep(Shared::new(&mut self.gradients)) };
         self.processor.run(&mut self.pool, &phase);
         let sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
         self.processor.run(&mut self.pool, &sums);
@@ -337,6 +340,19 @@ impl Network {
         let update = Update { adam: adam(gradient_scale), parameters, gradients: &self.gradients };
         self.processor.run(&mut self.pool, &update);
     }
+}
+
+/// The tasks of all grids, by how far each is in its own.
+fn tasks_by_share(grids: &[Grid]) -> Vec<(usize, usize)> {
+    let tasks = grids.iter().enumerate().flat_map(|(grid, tasks)| (0..tasks.tasks()).map(move |task| (grid, task)));
+    let mut tasks: Vec<(usize, usize)> = tasks.collect();
+    tasks.sort_by(|one, other| {
+        // As fractions: (task + 1/2) / tasks.
+        let share = |&(grid, task): &(usize, usize)| (2 * task + 1, grids[grid].tasks());
+        let ((task, tasks), (other_task, other_tasks)) = (share(one), share(other));
+        (task * other_tasks).cmp(&(other_task * tasks))
+    });
+    tasks
 }
 
 impl Place {

@@ -180,7 +180,7 @@ impl Phase for Forward<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
-        let (panels, blocks) = self.grid.task(task);
+        let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.output.part(self.layout.block(panel, block).start) }
@@ -311,7 +311,7 @@ impl Phase for Backward<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
-        let (panels, blocks) = self.grid.task(task);
+        let [blocks, panels] = self.grid.task(task);
         let terms = self.delta.layout.blocks() * LANES;
         let product = Product { a: self.delta, b: self.weight, along: Along::Lanes, terms };
         let place = |panel, block| {
@@ -339,6 +339,8 @@ impl Phase for Backward<'_> {
 /// The gradients by the weights and biases of all layers; each is used as soon as it is known.
 pub struct Learn<'a> {
     pub layers: &'a [LearnLayer<'a>],
+    /// The tasks: which one of which layer's grid of panels and blocks.
+    pub tasks: &'a [(usize, usize)],
     pub learning: Learning<'a>,
 }
 
@@ -385,21 +387,14 @@ impl Learning<'_> {
 
 impl Phase for Learn<'_> {
     fn tasks(&self) -> usize {
-        self.layers.iter().map(|layer| layer.grid.tasks()).sum()
+        self.tasks.len()
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, mut task: usize) {
-        let mut layers = self.layers.iter();
-        let layer = layers
-            .by_ref()
-            .find(|layer| {
-                let is_here = task < layer.grid.tasks();
-                task -= if is_here { 0 } else { layer.grid.tasks() };
-                is_here
-            })
-            .expect("the task is of a layer");
-        let (panels, blocks) = layer.grid.task(task);
+    fn run<F: Family>(&self, task: usize) {
+        let (layer, task) = self.tasks[task];
+        let layer = &self.layers[layer];
+        let [panels, blocks] = layer.grid.task(task);
         let terms = layer.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {

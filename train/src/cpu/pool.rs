@@ -5,6 +5,7 @@
 //! awake takes the time of the one that it waits for.
 
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -25,8 +26,8 @@ pub struct Pool {
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
 struct Shared {
-    /// The phase's number of tasks in the high half, the next one to be taken in the low half.
-    tasks: AtomicU64,
+    /// For each thread, the giver first, the tasks of the phase that it has not taken and nobody has taken from it.
+    left: Box<[Left]>,
     /// What a task of the phase does. Written by [`Pool::run`] while no task is left to be taken and none is running.
     work: UnsafeCell<*const Task<'static>>,
     /// Tasks of the phase that are not over.
@@ -48,33 +49,70 @@ impl fmt::Debug for Shared {
 }
 
 // SAFETY: `work` is written only by `Pool::run`, which has the pool to itself (`&mut`), before it publishes
-// tasks with a release store of `tasks`, and read only by who has taken one of those tasks (an acquire of `tasks`); `run`
+// tasks with a release store of `left`, and read only by who has taken one of those tasks (an acquire of `left`); `run`
 // does not return, nor write again, before every task is over. What `work` points to may be shared (`Sync`).
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Takes a task of the phase, where one is left.
-    fn take(&self) -> Option<usize> {
-        let left = |tasks: u64| (tasks & u64::from(u32::MAX)) < tasks >> 32;
-        // Only who sees one left reaches for it: the low half cannot run into the high one.
-        if !left(self.tasks.load(Ordering::Relaxed)) {
-            return None;
-        }
-        let taken = self.tasks.fetch_add(1, Ordering::Acquire);
-        left(taken).then_some((taken & u64::from(u32::MAX)) as usize)
+    /// Takes a task of the phase, where one is left: its own, else the last one of another thread.
+    fn take(&self, thread: usize) -> Option<usize> {
+        let others = self.left[thread + 1..].iter().chain(&self.left[..thread]);
+        self.left[thread].take_first().or_else(|| others.into_iter().find_map(Left::take_last))
+    }
+
+    /// Whether one is left.
+    fn is_left(&self) -> bool {
+        self.left.iter().any(|left| !left.tasks().is_empty())
     }
 
     /// Does tasks until none is left.
-    fn work(&self) {
-        while let Some(task) = self.take() {
+    fn work(&self, thread: usize) {
+        while let Some(task) = self.take(thread) {
             let done = Done(self);
             // SAFETY: a task was taken, so `run` has published the work and waits until `done` is dropped.
             let work = unsafe { &**self.work.get() };
             work(task);
             drop(done);
         }
+    }
+}
+
+/// Consecutive tasks: the end in the high half, the start in the low half. Alone on its lines of the cache, the one that
+/// processors like to read along included.
+#[repr(align(128))]
+struct Left(AtomicU64);
+
+impl Left {
+    fn tasks(&self) -> Range<u64> {
+        Self::unpacked(self.0.load(Ordering::SeqCst))
+    }
+
+    const fn unpacked(tasks: u64) -> Range<u64> {
+        tasks & u32::MAX as u64..tasks >> 32
+    }
+
+    /// Sequentially consistent against a worker's going to sleep: it sees the tasks, or is seen asleep.
+    fn set(&self, tasks: Range<u64>) {
+        self.0.store(tasks.end << 32 | tasks.start, Ordering::SeqCst);
+    }
+
+    fn take_first(&self) -> Option<usize> {
+        self.take(|tasks| (tasks.start, tasks.start + 1..tasks.end))
+    }
+
+    fn take_last(&self) -> Option<usize> {
+        self.take(|tasks| (tasks.end - 1, tasks.start..tasks.end - 1))
+    }
+
+    fn take(&self, divide: impl Fn(Range<u64>) -> (u64, Range<u64>)) -> Option<usize> {
+        let without = |tasks| {
+            let tasks = Self::unpacked(tasks);
+            (!tasks.is_empty()).then(|| divide(tasks).1).map(|rest| rest.end << 32 | rest.start)
+        };
+        let before = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, without).ok()?;
+        Some(divide(Self::unpacked(before)).0 as usize)
     }
 }
 
@@ -103,7 +141,7 @@ impl Pool {
         const NOTHING: &Task<'static> = &|_| {};
         let helpers = threads.saturating_sub(1);
         let shared = Arc::new(Shared {
-            tasks: AtomicU64::new(0),
+            left: (0..=helpers).map(|_| Left(AtomicU64::new(0))).collect(),
             work: UnsafeCell::new(NOTHING),
             unfinished: AtomicUsize::new(0),
             giver_sleeps: AtomicBool::new(false),
@@ -117,7 +155,7 @@ impl Pool {
         for index in 0..helpers {
             let shared = Arc::clone(&pool.shared);
             let thread = thread::Builder::new().name(format!("cpu-engine-{}", index + 1));
-            pool.workers.push(thread.spawn(move || help(&shared, index))?);
+            pool.workers.push(thread.spawn(move || help(&shared, index + 1))?);
         }
         Ok(pool)
     }
@@ -130,6 +168,9 @@ impl Pool {
     /// Calls `work` with every number below `tasks`, each once, on all threads. Returns when all calls are over; what they
     /// wrote is seen by the caller.
     ///
+    /// The tasks are divided evenly among the threads in their order, and who has done its own helps another: phases whose
+    /// tasks are in corresponding orders find in a thread's cache what it had there.
+    ///
     /// # Panics
     /// When a call does.
     pub fn run(&mut self, tasks: usize, work: &Task<'_>) {
@@ -137,23 +178,26 @@ impl Pool {
             return (0..tasks).for_each(work);
         }
         let shared = &*self.shared;
-        let tasks = u32::try_from(tasks).expect("a phase has fewer than 2³² tasks");
+        assert!(u32::try_from(tasks).is_ok(), "a phase has fewer than 2³² tasks");
         // SAFETY: only the lifetime changes; no call is made after this function returns (see `Shared`).
         let work = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(work) };
         // SAFETY: no task is left and none is running, so nobody reads it.
         unsafe { *shared.work.get() = work };
-        shared.unfinished.store(tasks as usize, Ordering::Relaxed);
-        // Sequentially consistent against a worker's going to sleep: it sees the tasks, or is seen asleep.
-        shared.tasks.store(u64::from(tasks) << 32, Ordering::SeqCst);
+        shared.unfinished.store(tasks, Ordering::Relaxed);
+        let share = |thread: usize| (tasks * thread / shared.left.len()) as u64;
+        // Last the caller's own: the others begin before it does.
+        for (thread, left) in shared.left.iter().enumerate().rev() {
+            left.set(share(thread)..share(thread + 1));
+        }
         for (sleeps, worker) in shared.sleeps.iter().zip(&self.workers) {
             if sleeps.load(Ordering::SeqCst) {
                 worker.thread().unpark();
             }
         }
         // A panic of this thread's own task must not return before the others' are over.
-        let own = catch_unwind(AssertUnwindSafe(|| shared.work()));
+        let own = catch_unwind(AssertUnwindSafe(|| shared.work(0)));
         if own.is_err() {
-            while shared.take().is_some() {
+            while shared.take(0).is_some() {
                 drop(Done(shared));
             }
         }
@@ -198,21 +242,18 @@ fn spin(is_so: impl Fn() -> bool) -> bool {
 }
 
 /// What a worker does until the pool closes.
-fn help(shared: &Shared, index: usize) {
-    let is_awaited = || {
-        let tasks = shared.tasks.load(Ordering::SeqCst);
-        (tasks & u64::from(u32::MAX)) < tasks >> 32 || shared.closing.load(Ordering::SeqCst)
-    };
+fn help(shared: &Shared, thread: usize) {
+    let is_awaited = || shared.is_left() || shared.closing.load(Ordering::SeqCst);
     while !shared.closing.load(Ordering::Relaxed) {
         if spin(is_awaited) {
-            shared.work();
+            shared.work(thread);
             continue;
         }
-        shared.sleeps[index].store(true, Ordering::SeqCst);
+        shared.sleeps[thread - 1].store(true, Ordering::SeqCst);
         while !is_awaited() {
             thread::park();
         }
-        shared.sleeps[index].store(false, Ordering::SeqCst);
+        shared.sleeps[thread - 1].store(false, Ordering::SeqCst);
     }
 }
 

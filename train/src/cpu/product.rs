@@ -83,46 +83,42 @@ impl<'a> Product<'a> {
     }
 }
 
-/// How the blocks of a product are divided into tasks. The result does not depend on it.
+/// How a product's blocks, in two directions, are divided into tasks. The result does not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    panels: usize,
-    blocks: usize,
-    panels_a_task: usize,
-    blocks_a_task: usize,
+    /// Blocks in the direction in which one task follows the other last, and in the other.
+    sizes: [usize; 2],
+    /// Of a task.
+    parts: [usize; 2],
 }
 
 impl Grid {
-    /// Tasks of at most so many panels and blocks, and of fewer where there would be less than eight for a thread, so that
-    /// the last ones do not keep the others waiting.
-    pub fn new(panels: usize, blocks: usize, most_panels: usize, most_blocks: usize, threads: usize) -> Self {
-        let mut grid = Self {
-            panels,
-            blocks,
-            panels_a_task: most_panels.min(panels).max(1),
-            blocks_a_task: most_blocks.min(blocks).max(1),
-        };
-        while grid.tasks() < 8 * threads && grid.panels_a_task * grid.blocks_a_task > 1 {
-            if grid.panels_a_task >= grid.blocks_a_task {
-                grid.panels_a_task = grid.panels_a_task.div_ceil(2);
-            } else {
-                grid.blocks_a_task = grid.blocks_a_task.div_ceil(2);
-            }
+    /// Tasks of at most so many blocks in each direction, and of fewer where there would be less than eight for a thread,
+    /// so that the last ones do not keep the others waiting.
+    pub fn new(sizes: [usize; 2], most: [usize; 2], threads: usize) -> Self {
+        let parts = [0, 1].map(|direction| most[direction].min(sizes[direction]).max(1));
+        let mut grid = Self { sizes, parts };
+        while grid.tasks() < 8 * threads && grid.parts != [1, 1] {
+            let longer = usize::from(grid.parts[1] >= grid.parts[0]);
+            grid.parts[longer] = grid.parts[longer].div_ceil(2);
         }
         grid
     }
 
     /// How many tasks there are.
     pub fn tasks(self) -> usize {
-        self.panels.div_ceil(self.panels_a_task) * self.blocks.div_ceil(self.blocks_a_task)
+        self.sizes[0].div_ceil(self.parts[0]) * self.sizes[1].div_ceil(self.parts[1])
     }
 
-    /// The panels and blocks of a task.
+    /// The blocks of a task in each direction.
     #[inline(always)]
-    pub fn task(self, task: usize) -> (Range<usize>, Range<usize>) {
-        let rows = self.panels.div_ceil(self.panels_a_task);
-        let (panel, block) = (task % rows * self.panels_a_task, task / rows * self.blocks_a_task);
-        (panel..self.panels.min(panel + self.panels_a_task), block..self.blocks.min(block + self.blocks_a_task))
+    pub fn task(self, task: usize) -> [Range<usize>; 2] {
+        let row = self.sizes[1].div_ceil(self.parts[1]);
+        let part = |direction: usize, index: usize| {
+            let start = index * self.parts[direction];
+            start..self.sizes[direction].min(start + self.parts[direction])
+        };
+        [part(0, task / row), part(1, task % row)]
     }
 }
 
@@ -147,7 +143,7 @@ mod tests {
 
         #[inline(always)]
         fn run<F: Family>(&self, task: usize) {
-            let (panels, blocks) = self.grid.task(task);
+            let [blocks, panels] = self.grid.task(task);
             let place = |panel, block| {
                 // SAFETY: every block is in one task.
                 unsafe { self.out.part(self.layout.block(panel, block).start) }
@@ -185,7 +181,7 @@ mod tests {
                 along,
                 terms: terms.next_multiple_of(LANES),
             },
-            grid: Grid::new(layout.panels(), layout.blocks(), 3, 2, threads),
+            grid: Grid::new([layout.blocks(), layout.panels()], [2, 3], threads),
             out: Shared::new(&mut out),
             layout,
         };
@@ -215,14 +211,14 @@ mod tests {
 
     #[test]
     fn a_grid_s_tasks_are_all_blocks_each_once() {
-        for (panels, blocks) in [(1, 1), (8, 64), (5, 7), (64, 1)] {
+        for sizes in [[1, 1], [8, 64], [5, 7], [64, 1]] {
             for threads in [1, 2, 16] {
-                let grid = Grid::new(panels, blocks, 32, 4, threads);
-                let mut counts = vec![0; panels * blocks];
+                let grid = Grid::new(sizes, [32, 4], threads);
+                let mut counts = vec![0; sizes[0] * sizes[1]];
                 for task in 0..grid.tasks() {
-                    let (some_panels, some_blocks) = grid.task(task);
-                    for panel in some_panels {
-                        some_blocks.clone().for_each(|block| counts[panel * blocks + block] += 1);
+                    let [some, others] = grid.task(task);
+                    for index in some {
+                        others.clone().for_each(|other| counts[index * sizes[1] + other] += 1);
                     }
                 }
                 assert!(counts.iter().all(|&count| count == 1));
