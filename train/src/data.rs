@@ -23,8 +23,22 @@ pub struct Data {
     pub train_labels: Vec<u8>,
     /// The validation split.
     pub valid: SplitData,
-    /// The standardised value of each pixel value: `(p / 255 - mean) / standard_deviation`.
-    pub standardised: [f32; 256],
+}
+
+/// `(p / 255 - mean) / standard_deviation` of pixel values `p`, which need not be whole, as a product and a sum.
+#[derive(Debug, Clone, Copy)]
+pub struct Standardisation {
+    scale: f32,
+    offset: f32,
+}
+
+impl Standardisation {
+    /// The standardised value of a pixel from 0 to 255.
+    #[must_use]
+    #[inline(always)]
+    pub fn of(self, pixel: f32) -> f32 {
+        pixel * self.scale + self.offset
+    }
 }
 
 impl Data {
@@ -40,12 +54,8 @@ impl Data {
             Err(error) => Err(Error::from(error)),
         };
         let (train, valid) = (open(SplitName::Train)?, open(SplitName::Valid)?);
-        let mut standardised = [0.0; 256];
-        for (value, pixel) in standardised.iter_mut().zip(0..=u8::MAX) {
-            *value = ((f64::from(pixel) / 255.0 - dataset.mean) / dataset.standard_deviation) as f32;
-        }
         let train_labels = (0..train.len()).map(|row| train.label(row)).collect();
-        Ok(Self { dataset, digest, train, train_labels, valid, standardised })
+        Ok(Self { dataset, digest, train, train_labels, valid })
     }
 
     /// Gives a share of the training images a random other label.
@@ -62,18 +72,13 @@ impl Data {
         self
     }
 
-    /// The standardised values of an image's pixels.
-    pub fn standardise(&self, image: &[u8], output: &mut [f32]) {
-        for (value, &pixel) in output.iter_mut().zip(image) {
-            *value = self.standardised[usize::from(pixel)];
+    /// How the pixels become the network's input.
+    #[must_use]
+    pub fn standardisation(&self) -> Standardisation {
+        Standardisation {
+            scale: (1.0 / 255.0 / self.dataset.standard_deviation) as f32,
+            offset: (-self.dataset.mean / self.dataset.standard_deviation) as f32,
         }
-    }
-
-    /// The standardised values of pixels between 0 and 255 that need not be whole.
-    pub fn standardise_in_place(&self, pixels: &mut [f32]) {
-        let scale = (1.0 / 255.0 / self.dataset.standard_deviation) as f32;
-        let offset = (-self.dataset.mean / self.dataset.standard_deviation) as f32;
-        pixels.iter_mut().for_each(|value| *value = *value * scale + offset);
     }
 
     /// A network with these hidden layers for this data.

@@ -48,15 +48,13 @@ pub fn philox_of_many<const N: usize>(counters: [[u32; N]; 4], key: u64) -> [[u3
     let mut key = [key as u32, (key >> 32) as u32];
     let mut words = counters;
     for _ in 0..10 {
-        for index in 0..N {
-            let product = |multiplier: u32, word: u32| u64::from(multiplier) * u64::from(word);
-            let first = product(MULTIPLIERS[0], words[0][index]);
-            let second = product(MULTIPLIERS[1], words[2][index]);
-            words[0][index] = (second >> 32) as u32 ^ words[1][index] ^ key[0];
-            words[1][index] = second as u32;
-            words[2][index] = (first >> 32) as u32 ^ words[3][index] ^ key[1];
-            words[3][index] = first as u32;
-        }
+        let products = |multiplier: u32, words: [u32; N]| words.map(|word| u64::from(multiplier) * u64::from(word));
+        let (first, second) = (products(MULTIPLIERS[0], words[0]), products(MULTIPLIERS[1], words[2]));
+        let mixed = |products: [u64; N], words: [u32; N], key: u32| {
+            std::array::from_fn(|index| (products[index] >> 32) as u32 ^ words[index] ^ key)
+        };
+        let low = |products: [u64; N]| products.map(|product| product as u32);
+        words = [mixed(second, words[1], key[0]), low(second), mixed(first, words[3], key[1]), low(first)];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     words

@@ -8,9 +8,7 @@ use super::adam::{Adam, Parameters, SquareSums, Update};
 use super::dropout::Dropout;
 use super::kernel::Processor;
 use super::panels::{LANES, Layout, Line, Shared};
-use super::phases::{
-    Backward, Delta, Forward, Gather, Images, Judge, Learn, LearnLayer, Learning, Weights,
-};
+use super::phases::{Backward, Delta, Forward, Gather, Images, Judge, Learn, LearnLayer, Learning, Weights};
 use super::pool::Pool;
 use super::product::{Grid, Matrix};
 use super::softmax::{self, Loss};

@@ -84,18 +84,6 @@ impl Layout {
     }
 }
 
-/// The block with lines and lanes exchanged.
-#[inline(always)]
-pub fn transposed(block: &Block) -> Block {
-    let mut other = [Line::ZERO; LANES];
-    for (lane, line) in other.iter_mut().enumerate() {
-        for (value, from) in line.0.iter_mut().zip(block) {
-            *value = from.0[lane];
-        }
-    }
-    other
-}
-
 /// Values of which tasks write different parts at the same time.
 #[derive(Debug)]
 pub struct Shared<'a, T> {
@@ -150,12 +138,5 @@ mod tests {
             layout.extract(&lines, &mut back);
             assert_eq!(back, rows);
         }
-    }
-
-    #[test]
-    fn a_block_is_transposed() {
-        let block: Block = std::array::from_fn(|line| Line(std::array::from_fn(|lane| (100 * line + lane) as f32)));
-        let other = transposed(&block);
-        assert!((0..LANES).all(|i| (0..LANES).all(|j| other[i].0[j] == block[j].0[i])));
     }
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use super::adam::{Adam, Parameters};
 use super::dropout::Dropout;
 use super::kernel::{Along, Family, Phase};
-use super::panels::{Block, LANES, Layout, Line, Shared, transposed};
+use super::panels::{Block, LANES, Layout, Line, Shared};
 use super::product::{Grid, Matrix, Product};
 use super::softmax::Loss;
 use crate::augment::{Augmentation, Scratch};
@@ -28,13 +28,7 @@ pub struct Gather<'a> {
 /// Which images a batch has.
 pub enum Images<'a> {
     /// These rows of the training split.
-    Training {
-        rows: &'a [u32],
-        epoch: u32,
-        seed: u64,
-        augmentation: &'a Augmentation,
-        dropout: Option<Dropout>,
-    },
+    Training { rows: &'a [u32], epoch: u32, seed: u64, augmentation: &'a Augmentation, dropout: Option<Dropout> },
     /// So many rows of the validation split, from one on.
     Validation { first: usize, count: usize },
 }
@@ -75,12 +69,15 @@ impl Phase for Gather<'_> {
                     *label = self.data.train_labels[row as usize];
                 }
                 if augmentation.is_none() {
-                    self.standardise(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));
+                    self.standardise::<F>(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));
                 } else {
-                    self.augment(panel, rows, augmentation, seed, epoch);
+                    self.augment::<F>(panel, rows, augmentation, seed, epoch);
                 }
                 if let Some(dropout) = dropout {
-                    (0..self.layout.blocks()).for_each(|block| dropout.apply(self.block(panel, block), panel, block));
+                    for block in 0..self.layout.blocks() {
+                        // SAFETY: each panel is in one task.
+                        dropout.apply(unsafe { self.block(panel, block) }, panel, block);
+                    }
                 }
             }
             Images::Validation { first: first_row, .. } => {
@@ -88,53 +85,68 @@ impl Phase for Gather<'_> {
                 for (label, row) in labels.iter_mut().zip(rows.clone()) {
                     *label = self.data.valid.label(row);
                 }
-                self.standardise(panel, rows.map(|row| self.data.valid.image(row)));
+                self.standardise::<F>(panel, rows.map(|row| self.data.valid.image(row)));
             }
         }
     }
 }
 
-impl Gather<'_> {
+impl<'a> Gather<'a> {
+    /// # Safety
+    /// Nobody else uses the block.
     #[inline(always)]
-    fn block(&self, panel: usize, block: usize) -> &mut Block {
-        // SAFETY: a panel is in one task, which uses one block at a time.
+    unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
+        // SAFETY: the caller's.
         unsafe { self.input.part(self.layout.block(panel, block).start) }
     }
 
     #[inline(always)]
-    fn standardise<'a>(&self, panel: usize, images: impl Iterator<Item = &'a [u8]>) {
+    fn standardise<'b, F: Family>(&self, panel: usize, images: impl Iterator<Item = &'b [u8]>) {
         const NO_IMAGE: &[u8] = &[];
         let mut lanes = [NO_IMAGE; LANES];
         lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
+        let standardisation = self.data.standardisation();
         for index in 0..self.layout.blocks() {
-            let block = self.block(panel, index);
-            for (lane, image) in lanes.iter().enumerate() {
+            let pixels = lanes.map(|image| {
                 let pixels = image.get(index * LANES..).unwrap_or_default();
-                for (line, &pixel) in block.iter_mut().zip(pixels) {
-                    line.0[lane] = self.data.standardised[usize::from(pixel)];
-                }
+                pixels.first_chunk().copied().unwrap_or_else(|| {
+                    let mut padded = [0; LANES];
+                    padded.iter_mut().zip(pixels).for_each(|(place, &pixel)| *place = pixel);
+                    padded
+                })
+            });
+            // SAFETY: each panel is in one task.
+            let lines = unsafe { self.block(panel, index) };
+            // Lines to spare stay zero, lest their weights learn.
+            for (line, pixels) in
+                lines.iter_mut().take(self.layout.depth - index * LANES).zip(F::transposed_bytes(pixels))
+            {
+                *line = Line(pixels.map(|pixel| standardisation.of(f32::from(pixel))));
             }
         }
     }
 
     #[inline(always)]
-    fn augment(&self, panel: usize, rows: &[u32], augmentation: &Augmentation, seed: u64, epoch: u32) {
+    fn augment<F: Family>(&self, panel: usize, rows: &[u32], augmentation: &Augmentation, seed: u64, epoch: u32) {
         let (height, width) = (self.data.dataset.height, self.data.dataset.width);
         let length = self.layout.blocks() * LANES;
+        let standardisation = self.data.standardisation();
         let (mut images, mut scratch) = AUGMENTED.take();
+        images.clear();
         images.resize(length * LANES, 0.0);
         for (image, &row) in images.chunks_exact_mut(length).zip(rows) {
             let image = &mut image[..height * width];
             let variation = augmentation.draw(seed, epoch, row);
             variation.apply(self.data.train.image(row as usize), height, width, &mut scratch, image);
-            self.data.standardise_in_place(image);
+            image.iter_mut().for_each(|pixel| *pixel = standardisation.of(*pixel));
         }
         for index in 0..self.layout.blocks() {
             let lanes: Block = std::array::from_fn(|lane| {
                 let pixels = images[lane * length + index * LANES..].first_chunk::<LANES>();
                 Line(*pixels.expect("an image has whole blocks"))
             });
-            *self.block(panel, index) = transposed(&lanes);
+            // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { *self.block(panel, index) = F::transposed(&lanes) };
         }
         AUGMENTED.set((images, scratch));
     }
@@ -249,10 +261,10 @@ impl Phase for Judge<'_> {
                 delta[class % LANES].0[lane] = value;
             }
         }
-        // SAFETY: each panel is in one task.
+        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
         unsafe {
             *self.losses.part(panel * LANES) = losses;
-            (0..layout.blocks()).for_each(|block| self.delta.transpose(panel, block));
+            (0..layout.blocks()).for_each(|block| self.delta.transpose::<F>(panel, block));
         }
     }
 }
@@ -267,11 +279,11 @@ pub struct Delta<'a> {
     pub transposed_layout: Layout,
 }
 
-impl Delta<'_> {
+impl<'a> Delta<'a> {
     /// # Safety
     /// Nobody else uses the block.
     #[inline(always)]
-    unsafe fn block(&self, panel: usize, block: usize) -> &mut Block {
+    unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
         // SAFETY: the caller's.
         unsafe { self.by_image.part(self.layout.block(panel, block).start) }
     }
@@ -279,13 +291,13 @@ impl Delta<'_> {
     /// Puts a block in panels of images where it lies in panels of outputs.
     ///
     /// # Safety
-    /// Nobody else uses the block.
+    /// Nobody else uses the block, and the processor is of the family.
     #[inline(always)]
-    unsafe fn transpose(&self, panel: usize, block: usize) {
+    unsafe fn transpose<F: Family>(&self, panel: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
             let place = self.by_output.part(self.transposed_layout.block(block, panel).start);
-            *place = transposed(self.block(panel, block));
+            *place = F::transposed(self.block(panel, block));
         }
     }
 }
@@ -326,13 +338,20 @@ impl Phase for Backward<'_> {
                     *gradient = if output > 0.0 { *gradient * self.scale } else { 0.0 };
                 }
             }
-            // SAFETY: each block is in one task.
+            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
             unsafe {
                 let place = self.previous.by_output.part(self.previous.transposed_layout.block(block, panel).start);
-                *place = transposed(gradients);
+                *place = F::transposed(gradients);
             }
         };
-        product.multiply::<F>(panels, blocks, place, |_, _| {}, finish);
+        // What `finish` reads and overwrites was last used long ago.
+        let prepare = |panel, block| {
+            let outputs = &self.output[self.previous.layout.block(panel, block)];
+            outputs.iter().for_each(|line| F::prefetch(line));
+            let transposed = self.previous.transposed_layout.block(block, panel);
+            transposed.for_each(|line| F::prefetch(self.previous.by_output.place(line)));
+        };
+        product.multiply::<F>(panels, blocks, place, prepare, finish);
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 /// How long a thread looks for work, or waits for the others' last tasks, before it sleeps.
-const PATIENCE: Duration = Duration::from_micros(50);
+const PATIENCE: Duration = Duration::from_micros(300);
 
 /// Threads that wait for tasks, beside the one that gives them.
 #[derive(Debug)]

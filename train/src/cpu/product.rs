@@ -15,9 +15,9 @@ use std::ops::Range;
 use super::kernel::{Along, Family, Rows};
 use super::panels::{Block, LANES, Layout, Line};
 
-/// Terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a block, fit the
-/// first cache together.
-const TERMS: usize = 192;
+/// The most terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a part of
+/// a block, fit the first cache together.
+const TERMS: usize = 256;
 
 /// A matrix in panels.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +52,9 @@ impl<'a> Product<'a> {
         mut prepare: impl FnMut(usize, usize),
         mut finish: impl FnMut(&mut Block, usize, usize),
     ) {
-        for start in (0..self.terms).step_by(TERMS) {
-            let end = self.terms.min(start + TERMS);
+        let terms = self.terms.div_ceil(self.terms.div_ceil(TERMS)).next_multiple_of(LANES);
+        for start in (0..self.terms).step_by(terms) {
+            let end = self.terms.min(start + terms);
             for panel in panels.clone() {
                 let lines = &self.a.lines[panel * self.a.layout.stride()..][start..end];
                 for block in blocks.clone() {
@@ -93,12 +94,12 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Tasks of at most so many blocks in each direction, and of fewer where there would be less than eight for a thread,
+    /// Tasks of at most so many blocks in each direction, and of fewer where there would be less than sixteen for a thread,
     /// so that the last ones do not keep the others waiting.
     pub fn new(sizes: [usize; 2], most: [usize; 2], threads: usize) -> Self {
         let parts = [0, 1].map(|direction| most[direction].min(sizes[direction]).max(1));
         let mut grid = Self { sizes, parts };
-        while grid.tasks() < 8 * threads && grid.parts != [1, 1] {
+        while grid.tasks() < 16 * threads && grid.parts != [1, 1] {
             let longer = usize::from(grid.parts[1] >= grid.parts[0]);
             grid.parts[longer] = grid.parts[longer].div_ceil(2);
         }

@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm256_store_ps,
 };
 
-use super::{Along, Family, Phase, Rows, has_terms};
+use super::{Along, Family, Phase, Rows, has_terms, transpose};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Of this family.
@@ -35,6 +35,17 @@ impl Family for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn transposed(block: &Block) -> Block {
+        // SAFETY: every processor of the family has AVX2.
+        unsafe { transpose::block(block) }
+    }
+
+    #[inline(always)]
+    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        transpose::bytes(rows)
+    }
+
+    #[inline(always)]
     fn prefetch(line: *const Line) {
         // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
@@ -46,12 +57,7 @@ impl Family for Avx2 {
 /// # Safety
 /// As [`Family::multiply`]; `rows` has as many terms as there are lines.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply<const ROW: usize, const TERM: usize>(
-    lines: &[Line],
-    rows: Rows<'_>,
-    block: &mut Block,
-    adds: bool,
-) {
+unsafe fn multiply<const ROW: usize, const TERM: usize>(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
     let (lines, chunks) = (lines.as_ptr().cast::<f32>(), lines.len() / LANES);
     let (from, stride) = (rows.lines.as_ptr().cast::<f32>(), rows.stride * LANES);
     let to = block.as_mut_ptr().cast::<f32>();
@@ -93,7 +99,7 @@ unsafe fn part<const R: usize, const ROW: usize, const TERM: usize>(
                     _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(stride + row * ROW).cast());
                 }
             }
-            for term in 0..LANES {
+            sixteen_times!(term => {
                 let line: [__m256; 2] = [_mm256_load_ps(lines), _mm256_load_ps(lines.add(8))];
                 lines = lines.add(LANES);
                 for (row, sum) in sums.iter_mut().enumerate() {
@@ -101,7 +107,7 @@ unsafe fn part<const R: usize, const ROW: usize, const TERM: usize>(
                     sum[0] = _mm256_fmadd_ps(element, line[0], sum[0]);
                     sum[1] = _mm256_fmadd_ps(element, line[1], sum[1]);
                 }
-            }
+            });
             from = from.wrapping_add(stride);
         }
         for (row, sum) in sums.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::arch::x86_64::{
     _MM_HINT_T0, _mm_prefetch, _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_ps,
 };
 
-use super::{Along, Family, Phase, Rows, has_terms};
+use super::{Along, Family, Phase, Rows, has_terms, transpose};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Of this family.
@@ -14,8 +14,8 @@ pub struct Avx512;
 /// Does a task of a phase with this family's instructions.
 ///
 /// # Safety
-/// The processor has AVX-512F and FMA.
-#[target_feature(enable = "avx512f,fma")]
+/// The processor has AVX-512F, AVX2 and FMA.
+#[target_feature(enable = "avx512f,avx2,fma")]
 pub unsafe fn run(phase: &impl Phase, task: usize) {
     phase.run::<Avx512>(task);
 }
@@ -34,6 +34,17 @@ impl Family for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn transposed(block: &Block) -> Block {
+        // SAFETY: every processor of the family has AVX2.
+        unsafe { transpose::block(block) }
+    }
+
+    #[inline(always)]
+    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        transpose::bytes(rows)
+    }
+
+    #[inline(always)]
     fn prefetch(line: *const Line) {
         // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
@@ -45,13 +56,8 @@ impl Family for Avx512 {
 ///
 /// # Safety
 /// As [`Family::multiply`]; `rows` has as many terms as there are lines.
-#[target_feature(enable = "avx512f,fma")]
-unsafe fn multiply<const ROW: usize, const TERM: usize>(
-    lines: &[Line],
-    rows: Rows<'_>,
-    block: &mut Block,
-    adds: bool,
-) {
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn multiply<const ROW: usize, const TERM: usize>(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
     let (mut from, stride) = (rows.lines.as_ptr().cast::<f32>(), rows.stride * LANES);
     let mut sums = [_mm512_setzero_ps(); LANES];
     // SAFETY: all places are within what the caller promises; lines are aligned to 64 bytes.
@@ -68,12 +74,12 @@ unsafe fn multiply<const ROW: usize, const TERM: usize>(
                     _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(stride + row * ROW).cast());
                 }
             }
-            for (term, line) in lines.iter().enumerate() {
-                let line = _mm512_load_ps(line.0.as_ptr());
+            sixteen_times!(term => {
+                let line = _mm512_load_ps(lines[term].0.as_ptr());
                 for (row, sum) in sums.iter_mut().enumerate() {
                     *sum = _mm512_fmadd_ps(_mm512_set1_ps(*from.add(row * ROW + term * TERM)), line, *sum);
                 }
-            }
+            });
             from = from.wrapping_add(stride);
         }
         for (sum, line) in sums.iter().zip(block) {

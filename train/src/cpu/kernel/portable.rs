@@ -34,5 +34,15 @@ impl Family for Portable {
     }
 
     #[inline(always)]
+    unsafe fn transposed(block: &Block) -> Block {
+        std::array::from_fn(|lane| Line(std::array::from_fn(|line| block[line].0[lane])))
+    }
+
+    #[inline(always)]
+    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
+    }
+
+    #[inline(always)]
     fn prefetch(_: *const Line) {}
 }

@@ -1,0 +1,70 @@
+//! Transpositions with the instructions that all x86-64 families here share.
+
+use std::arch::x86_64::{
+    __m128i, __m256, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_load_ps,
+    _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_store_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+};
+
+use crate::cpu::panels::{Block, LANES, Line};
+
+/// The block with lines and lanes exchanged.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub unsafe fn block(block: &Block) -> Block {
+    let mut other = [Line::ZERO; LANES];
+    for (line, lane) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+        // SAFETY: eight values from a line's first or ninth one, which are aligned to 32 bytes.
+        let rows = std::array::from_fn(|row| unsafe { _mm256_load_ps(block[line + row].0[lane..].as_ptr()) });
+        for (row, values) in eight_by_eight(rows).into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { _mm256_store_ps(other[lane + row].0[line..].as_mut_ptr(), values) };
+        }
+    }
+    other
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn eight_by_eight(rows: [__m256; 8]) -> [__m256; 8] {
+    // Pairs of rows, element by element; then fours of them; then the halves of the registers are put right.
+    let pairs = |a: usize| (_mm256_unpacklo_ps(rows[a], rows[a + 1]), _mm256_unpackhi_ps(rows[a], rows[a + 1]));
+    let fours = |a: usize| {
+        let ((low, high), (next_low, next_high)) = (pairs(a), pairs(a + 2));
+        [
+            _mm256_shuffle_ps::<0b01_00_01_00>(low, next_low),
+            _mm256_shuffle_ps::<0b11_10_11_10>(low, next_low),
+            _mm256_shuffle_ps::<0b01_00_01_00>(high, next_high),
+            _mm256_shuffle_ps::<0b11_10_11_10>(high, next_high),
+        ]
+    };
+    let (upper, lower) = (fours(0), fours(4));
+    let [a, b, c, d] = [0, 1, 2, 3].map(|row| _mm256_permute2f128_ps::<0x20>(upper[row], lower[row]));
+    let [e, f, g, h] = [0, 1, 2, 3].map(|row| _mm256_permute2f128_ps::<0x31>(upper[row], lower[row]));
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Sixteen rows of bytes with rows and columns exchanged.
+#[inline(always)]
+pub fn bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+    // SAFETY: an array of 16 bytes is read; SSE2, which has this and all below, is part of x86-64.
+    let mut rows = rows.map(|row| unsafe { _mm_loadu_si128(row.as_ptr().cast()) });
+    // Each round interleaves row i with row i + 8; after four of them every byte has come to its place.
+    for _ in 0..4 {
+        rows = std::array::from_fn(|row| interleaved(rows[row / 2], rows[row / 2 + 8], row % 2 == 1));
+    }
+    rows.map(|row| {
+        let mut bytes = [0; LANES];
+        // SAFETY: an array of 16 bytes is written.
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), row) };
+        bytes
+    })
+}
+
+#[inline(always)]
+fn interleaved(one: __m128i, other: __m128i, high: bool) -> __m128i {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { if high { _mm_unpackhi_epi8(one, other) } else { _mm_unpacklo_epi8(one, other) } }
+}
