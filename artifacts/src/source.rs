@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::document::Document;
 use crate::provenance::Provenance;
 
@@ -55,6 +56,23 @@ impl Role {
 impl Source {
     /// Its file name.
     pub const FILE_NAME: &str = "source.json";
+
+    /// One without archives yet, as `fetch` begins it.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        // All members of the workspace have one version.
+        let provenance = Provenance::new("fetch", env!("CARGO_PKG_VERSION"));
+        Self { provenance, name: name.to_owned(), parts: Vec::new() }
+    }
+
+    /// With an archive of `bytes` bytes and `files` files.
+    #[must_use]
+    pub fn with_part(mut self, role: Role, archive: &str, digest: Digest, bytes: u64, files: u64) -> Self {
+        let (directory, archive) = (role.directory().to_owned(), archive.to_owned());
+        self.provenance = self.provenance.with_input(&archive, digest);
+        self.parts.push(Part { role, directory, archive, bytes, files });
+        self
+    }
 }
 
 impl Document for Source {

@@ -17,14 +17,15 @@ mod partial;
 mod render;
 mod request;
 mod store;
-mod stream;
 mod transfer;
 mod unpack;
 
-use artifacts::{Digest, Part, Provenance, Source, StagedDirectory};
+pub use archive::Refusal;
+use archive::{Contents, Input};
+use artifacts::{Source, StagedDirectory};
 pub use datasets::{DATASETS, KnownDataset, KnownPart};
 pub use download::MirrorFailure;
-pub use error::{Error, Refusal};
+pub use error::Error;
 pub use options::FetchOptions;
 pub use render::{Letters, RenderOptions, render};
 use terminal::{Align, Console, Table};
@@ -32,8 +33,7 @@ use terminal::{Align, Console, Table};
 use crate::origin::Origins;
 use crate::request::{Request, WantedArchive};
 use crate::store::Store;
-use crate::stream::Input;
-use crate::unpack::{Limits, unpack};
+use crate::unpack::unpack;
 
 /// Fetches what `options` ask for.
 ///
@@ -56,11 +56,13 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
     }
 
     let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME)?;
-    let mut source = Source { provenance: provenance(options), name: request.name.clone(), parts: Vec::new() };
+    let mut source = Source::new(&request.name);
+    if let Some(dataset) = options.dataset.as_deref() {
+        source.provenance = source.provenance.with_argument("dataset", dataset);
+    }
     for (wanted, archive) in archives {
-        let (part, digest) = unpack_part(wanted, archive, &staged, options, console)?;
-        source.provenance = source.provenance.with_input(&part.archive, digest);
-        source.parts.push(part);
+        let contents = unpack_part(wanted, archive, &staged, options, console)?;
+        source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
     }
     artifacts::write_json(&staged.path().join(Source::FILE_NAME), &source)?;
     Origins::wanted(&request).write(staged.path())?;
@@ -77,31 +79,17 @@ fn unpack_part(
     staged: &StagedDirectory,
     options: &FetchOptions,
     console: &Console,
-) -> Result<(Part, Digest), Error> {
+) -> Result<Contents, Error> {
     let name = archive.name();
-    let directory = wanted.role.directory();
-    let limits = Limits { files: options.max_files, bytes: options.max_bytes };
     let progress = console.progress_bytes(archive.bytes()?).labelled("unpack");
-    let unpacked = unpack(archive, &staged.path().join(directory), limits, &progress)?;
+    let contents = unpack(archive, &staged.path().join(wanted.role.directory()), options.limits, &progress)?;
     if let Some(expected) = wanted.digest
-        && expected != unpacked.digest
+        && expected != contents.digest
     {
-        return Err(Error::Digest { archive: name, expected, found: unpacked.digest });
+        return Err(Error::Digest { archive: name, expected, found: contents.digest });
     }
-    if unpacked.hidden > 0 {
-        console.warn(format!("`{name}`: {} hidden files were passed over", unpacked.hidden));
-    }
-    let (bytes, files) = (unpacked.bytes, unpacked.files);
-    let archive = wanted.file_name.clone();
-    Ok((Part { role: wanted.role, directory: directory.to_owned(), archive, bytes, files }, unpacked.digest))
-}
-
-fn provenance(options: &FetchOptions) -> Provenance {
-    let provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    match options.dataset.as_deref() {
-        Some(dataset) => provenance.with_argument("dataset", dataset),
-        None => provenance,
-    }
+    contents.warn_of_hidden(&name, console);
+    Ok(contents)
 }
 
 fn show(source: &Source, request: &Request, console: &Console) {

@@ -29,12 +29,7 @@ impl Location {
                 path.split_once('/').and_then(|(_, path)| path.rsplit('/').next())
             }
         };
-        match name {
-            Some(name) if !name.is_empty() && !name.starts_with('.') && !name.chars().any(char::is_control) => {
-                Ok(name.to_owned())
-            }
-            _ => Err(Error::NoFileName { location: self.to_string() }),
-        }
+        Ok(archive::check_file_name(name, self)?)
     }
 
     /// The URL, if it is one, without the user and the password that it may hold.

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use archive::Limits;
 use artifacts::Digest;
 use clap::builder::PossibleValuesParser;
 
@@ -63,13 +64,9 @@ pub struct FetchOptions {
     #[arg(long)]
     pub force: bool,
 
-    /// Most files that an archive may hold
-    #[arg(long, value_name = "FILES", default_value_t = 5_000_000, help_heading = "Limits")]
-    pub max_files: u64,
-
-    /// Most bytes that an archive's files may have together
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30, help_heading = "Limits")]
-    pub max_bytes: u64,
+    /// How much an archive may hold
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// A data set's name, which becomes one folder's: `data/NAME`.

@@ -8,7 +8,6 @@ use crate::datasets::{self, KnownPart, Origin};
 use crate::error::Error;
 use crate::location::Location;
 use crate::options::FetchOptions;
-use crate::unpack::archive_stem;
 
 /// What to fetch, and where to.
 #[derive(Debug)]
@@ -67,14 +66,12 @@ impl Request {
                 parts.push(WantedArchive::own(role, text, digest, &mirrors)?);
             }
         }
-        if let [train, test] = &parts[..]
-            && train.file_name == test.file_name
-        {
-            return Err(Error::SameName { name: train.file_name.clone() });
+        if let [train, test] = &parts[..] {
+            archive::check_different(&train.file_name, &test.file_name)?;
         }
         if options.archive.is_some() {
             let file_name = &parts[0].file_name;
-            name = options.name.clone().unwrap_or_else(|| archive_stem(file_name).unwrap_or(file_name).to_owned());
+            name = options.name.clone().unwrap_or_else(|| archive::stem(file_name).unwrap_or(file_name).to_owned());
         }
         let output = options.output.clone().unwrap_or_else(|| Path::new("data").join(&name).join("raw"));
         let archives = options.archives.clone().unwrap_or_else(|| output.with_file_name("archives"));

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use archive::Input;
 use artifacts::{Digest, sha256_file, write_file};
 use terminal::Console;
 
@@ -21,7 +22,6 @@ use crate::location::Location;
 use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial, origin_path, remove_file};
 use crate::request::{Supply, WantedArchive};
-use crate::stream::Input;
 
 /// The archives that a run works with.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write as _};
 use std::time::Duration;
 
+use archive::foreign;
 use terminal::Console;
 use ureq::config::Config;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
@@ -14,7 +15,6 @@ use crate::download::{Attempt, MirrorFailure};
 use crate::error::{Error, io_error};
 use crate::partial::{Origin, Partial};
 use crate::request::WantedArchive;
-use crate::stream::foreign;
 
 /// Fetches `url` into `partial`, whose bytes are kept where they can be. No length contradicts the result,
 /// but nothing says yet that it is the wanted file. It tells whether the transfer went on from an earlier one.

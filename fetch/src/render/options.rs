@@ -2,7 +2,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::unpack::archive_stem;
 
 /// What `fetch render` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +36,7 @@ impl RenderOptions {
     /// The archive's leading folder: its name without the extensions.
     pub(super) fn archive_root(&self) -> Result<String, Error> {
         let name = self.output.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        match archive_stem(name) {
+        match archive::stem(name) {
             Some(stem) if !name.ends_with(".tar") => Ok(stem.to_owned()),
             _ => Err(Error::ArchiveName { path: self.output.clone() }),
         }

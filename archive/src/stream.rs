@@ -1,56 +1,18 @@
 //! An archive's bytes, inflated and digested in a thread of their own.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use artifacts::{Digest, HashingReader};
-use flate2::bufread::MultiGzDecoder;
+use artifacts::{Digest, HashingReader, IoContext as _};
 
-use crate::error::{Error, io_error};
-
-/// Where an archive's bytes are.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// In a file.
-    File(PathBuf),
-    /// In this program, under a name.
-    Embedded(String, &'static [u8]),
-}
-
-impl Input {
-    /// What to call it in a message.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Embedded(name, _) => name.clone(),
-        }
-    }
-
-    /// Its size in bytes.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn bytes(&self) -> Result<u64, Error> {
-        match self {
-            Self::File(path) => Ok(fs::metadata(path).map_err(io_error("read", path))?.len()),
-            Self::Embedded(_, bytes) => Ok(bytes.len() as u64),
-        }
-    }
-
-    fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
-        Ok(match self {
-            Self::File(path) => Box::new(File::open(path).map_err(io_error("read", path))?),
-            Self::Embedded(_, bytes) => Box::new(*bytes),
-        })
-    }
-}
+use crate::error::Error;
+use crate::gzip::GzipReader;
+use crate::input::Input;
 
 /// Bytes of a piece that goes from one thread to the other, and how many may wait.
 const PIECE: usize = 1 << 18;
@@ -94,10 +56,7 @@ impl Stream {
         let read = BytesRead::default();
         let counted = Counted { inner: input.open()?, read: read.clone() };
         let mut reader = BufReader::with_capacity(PIECE, HashingReader::new(counted));
-        let start = reader.fill_buf().map_err(|source| match &input {
-            Input::File(path) => io_error("read", path)(source),
-            Input::Embedded(..) => unreachable!("memory can be read"),
-        })?;
+        let start = reader.fill_buf().context("read", Path::new(&input.name()))?;
         if let Some(found) = foreign(start) {
             return Err(Error::NotAnArchive { archive: input.name(), found });
         }
@@ -106,7 +65,7 @@ impl Stream {
         let (sender, pieces) = sync_channel(WAITING);
         let worker = thread::spawn(move || {
             if is_gzip {
-                send(MultiGzDecoder::new(&mut reader), &sender);
+                send(GzipReader::new(&mut reader), &sender);
             } else {
                 send(&mut reader, &sender);
             }
@@ -221,6 +180,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// What the start of a file tells it to be, where that is no archive of ours.
+#[must_use]
 pub fn foreign(start: &[u8]) -> Option<&'static str> {
     let text = start.trim_ascii_start();
     Some(match start {

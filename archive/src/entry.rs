@@ -1,0 +1,216 @@
+//! The entries of a tar archive, and which of them come out of it.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Component, Path};
+
+use tar::EntryType;
+use terminal::Progress;
+
+use crate::error::{Error, Refusal};
+use crate::limits::Limits;
+use crate::stream::Stream;
+use crate::tree::Tree;
+
+/// A name of more bytes is no file's on most file systems, and a path of more on some systems.
+const MOST_OF_NAME: usize = 255;
+const MOST_OF_PATH: usize = 1024;
+
+/// A file of an archive.
+pub struct File<'a> {
+    /// The archive, as messages call it.
+    archive: &'a str,
+    /// How many files came before.
+    index: u64,
+    path: String,
+    entry: tar::Entry<'a, &'a mut Stream>,
+}
+
+impl fmt::Debug for File<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl File<'_> {
+    /// Its place in the archive, with forward slashes: visible, and below the folder that it is unpacked to. No other file
+    /// or folder of the archive has it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How many bytes it has, as the archive claims.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entry.size()
+    }
+
+    /// Appends at most `most` of the bytes that follow to `buffer`; fewer only at the file's end.
+    ///
+    /// # Errors
+    /// When the archive ends early, or is not well formed.
+    pub fn read(&mut self, most: u64, buffer: &mut Vec<u8>) -> Result<usize, Error> {
+        let read = self.entry.by_ref().take(most).read_to_end(buffer);
+        read.map_err(|source| damaged(self.archive, self.index, source))
+    }
+
+    /// The error of an entry that a file system takes for one before: it may hold `a` and `A` for the same name.
+    #[must_use]
+    pub fn twice(&self) -> Error {
+        refused(self.archive, &self.entry.path_bytes(), Refusal::Twice)
+    }
+}
+
+/// The entries of one archive.
+pub struct Entries<'a> {
+    archive: &'a str,
+    limits: Limits,
+    /// The files that came out of it.
+    pub tree: Tree,
+    /// How many they are.
+    pub files: u64,
+    /// How many files were passed over.
+    pub hidden: u64,
+    bytes: u64,
+}
+
+impl<'a> Entries<'a> {
+    /// Of `archive`, as messages call it.
+    pub fn new(archive: &'a str, limits: Limits) -> Self {
+        Self { archive, limits, tree: Tree::new(), files: 0, hidden: 0, bytes: 0 }
+    }
+
+    /// Gives every file of `stream` to `visit`.
+    pub fn run<E: From<Error>>(
+        &mut self,
+        stream: &mut Stream,
+        progress: &Progress,
+        mut visit: impl FnMut(&mut File<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let read = stream.bytes_read();
+        let mut tar = tar::Archive::new(stream);
+        for entry in tar.entries().map_err(|source| damaged(self.archive, 0, source))? {
+            let entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
+            let kind = entry.header().entry_type();
+            if kind == EntryType::XGlobalHeader {
+                continue;
+            }
+            let judged = self.judge(kind, &entry.path_bytes(), entry.size());
+            let path = judged.map_err(|reason| refused(self.archive, &entry.path_bytes(), reason))?;
+            if let Some(path) = path {
+                visit(&mut File { archive: self.archive, index: self.files, path, entry })?;
+                self.files += 1;
+                if self.files.is_multiple_of(256) {
+                    progress.set_position(read.get());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of an entry that is a visible file, before any of its `size` bytes is read.
+    fn judge(&mut self, kind: EntryType, name: &[u8], size: u64) -> Result<Option<String>, Refusal> {
+        let is_folder = is_folder(kind, name)?;
+        let path = safe_path(name)?;
+        if is_folder {
+            return Ok(None);
+        }
+        if path.split('/').any(|part| part.starts_with('.')) {
+            self.hidden += 1;
+            return Ok(None);
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.files >= self.limits.max_files {
+            return Err(Refusal::TooManyFiles(self.limits.max_files));
+        }
+        if self.bytes > self.limits.max_bytes {
+            return Err(Refusal::TooManyBytes(self.limits.max_bytes));
+        }
+        self.tree.add(&path)?;
+        Ok(Some(path))
+    }
+}
+
+/// Whether an entry is a folder; neither folders nor files are refused.
+fn is_folder(kind: EntryType, name: &[u8]) -> Result<bool, Refusal> {
+    match kind {
+        // Archives of 1979's form mark folders by a final slash alone.
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Ok(name.ends_with(b"/")),
+        EntryType::Directory => Ok(true),
+        EntryType::Symlink => Err(Refusal::Kind("symbolic link")),
+        EntryType::Link => Err(Refusal::Kind("hard link")),
+        EntryType::Char | EntryType::Block => Err(Refusal::Kind("device")),
+        EntryType::Fifo => Err(Refusal::Kind("pipe")),
+        _ => Err(Refusal::Kind("special entry")),
+    }
+}
+
+/// The entry's path with forward slashes, if it stays below the folder that it is unpacked to.
+fn safe_path(name: &[u8]) -> Result<String, Refusal> {
+    let text = std::str::from_utf8(name).map_err(|_| Refusal::Name)?;
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::Name);
+    }
+    let mut path = String::with_capacity(text.len());
+    for component in Path::new(text).components() {
+        match component {
+            Component::Normal(part) => {
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(part.to_str().ok_or(Refusal::Name)?);
+            }
+            Component::CurDir => {}
+            Component::ParentDir => return Err(Refusal::Outside),
+            Component::RootDir | Component::Prefix(_) => return Err(Refusal::Absolute),
+        }
+    }
+    if path.len() > MOST_OF_PATH || path.split('/').any(|part| part.len() > MOST_OF_NAME) {
+        return Err(Refusal::LongName { part: MOST_OF_NAME, whole: MOST_OF_PATH });
+    }
+    Ok(path)
+}
+
+fn refused(archive: &str, name: &[u8], reason: Refusal) -> Error {
+    Error::Entry { archive: archive.to_owned(), entry: name.escape_ascii().to_string(), reason }
+}
+
+/// tar's messages about a header hold what stands in it, which may be anything.
+fn without_contents(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    if text.contains("when getting") || text.chars().any(char::is_control) {
+        io::Error::new(error.kind(), "the header of an entry is not valid")
+    } else {
+        error
+    }
+}
+
+fn damaged(archive: &str, files: u64, source: io::Error) -> Error {
+    Error::Damaged { archive: archive.to_owned(), files, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_below_the_folder_or_is_refused() {
+        let long = Refusal::LongName { part: MOST_OF_NAME, whole: MOST_OF_PATH };
+        for (name, expected) in [
+            (&b"./a/./b.png"[..], Ok("a/b.png")),
+            (b"a/..b/c...png", Ok("a/..b/c...png")),
+            (b"../a", Err(Refusal::Outside)),
+            (b"a/../../b", Err(Refusal::Outside)),
+            (b"a/..", Err(Refusal::Outside)),
+            (b"/etc/passwd", Err(Refusal::Absolute)),
+            (b"//etc/passwd", Err(Refusal::Absolute)),
+            (b"a/\xff.png", Err(Refusal::Name)),
+            (b"a/\x1b[2J.png", Err(Refusal::Name)),
+            (&[b'a'; 256], Err(long.clone())),
+            (&b"0123456/".repeat(129), Err(long)),
+        ] {
+            assert_eq!(safe_path(name), expected.map(str::to_owned), "{}", name.escape_ascii());
+        }
+    }
+}

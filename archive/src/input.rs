@@ -1,0 +1,88 @@
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
+
+use artifacts::IoContext as _;
+
+use crate::error::Error;
+
+/// Where an archive's bytes are.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// In a file.
+    File(PathBuf),
+    /// In this program, under a name.
+    Embedded(String, &'static [u8]),
+}
+
+impl Input {
+    /// What to call it in a message.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Embedded(name, _) => name.clone(),
+        }
+    }
+
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).context("read", path)?.len()),
+            Self::Embedded(_, bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path).context("read", path)?),
+            Self::Embedded(_, bytes) => Box::new(*bytes),
+        })
+    }
+}
+
+/// An archive's file name, if it is one that can be recorded. `location` is as the archive was named.
+///
+/// # Errors
+/// When there is none (as in `https://host/`), it is hidden, or no line of text could hold it.
+pub fn check_file_name(name: Option<&str>, location: impl ToString) -> Result<String, Error> {
+    match name {
+        Some(name) if !name.is_empty() && !name.starts_with('.') && !name.chars().any(char::is_control) => {
+            Ok(name.to_owned())
+        }
+        _ => Err(Error::NoFileName { location: location.to_string() }),
+    }
+}
+
+/// Refuses two archives with one file name, which source.json could not tell apart.
+///
+/// # Errors
+/// When the names are the same.
+pub fn check_different(train: &str, test: &str) -> Result<(), Error> {
+    if train == test { Err(Error::SameName { name: train.to_owned() }) } else { Ok(()) }
+}
+
+/// The name without `.tar.gz`, `.tgz` or `.tar`.
+#[must_use]
+pub fn stem(name: &str) -> Option<&str> {
+    [".tar.gz", ".tgz", ".tar"]
+        .iter()
+        .find_map(|extension| name.strip_suffix(extension))
+        .filter(|stem| !stem.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_s_stem_is_its_name_without_the_extension() {
+        let cases = [("a.tar.gz", Some("a")), ("a.b.tgz", Some("a.b")), ("a.tar", Some("a")), ("a.zip", None)];
+        for (name, expected) in cases.into_iter().chain([(".tar", None)]) {
+            assert_eq!(stem(name), expected, "{name}");
+        }
+    }
+}
