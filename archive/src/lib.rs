@@ -11,7 +11,6 @@
 
 mod entry;
 mod error;
-mod gzip;
 mod input;
 mod limits;
 mod stream;

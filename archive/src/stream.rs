@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use artifacts::{Digest, HashingReader, IoContext as _};
+use flate2::bufread::MultiGzDecoder;
 
 use crate::error::Error;
-use crate::gzip::GzipReader;
 use crate::input::Input;
 
 /// Bytes of a piece that goes from one thread to the other, and how many may wait.
@@ -65,7 +65,7 @@ impl Stream {
         let (sender, pieces) = sync_channel(WAITING);
         let worker = thread::spawn(move || {
             if is_gzip {
-                send(GzipReader::new(&mut reader), &sender);
+                send(MultiGzDecoder::new(&mut reader), &sender);
             } else {
                 send(&mut reader, &sender);
             }
