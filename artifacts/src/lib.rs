@@ -41,7 +41,7 @@ pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};
 pub use error::{Error, IoContext, Result};
 pub use model_metadata::ModelMetadata;
-pub use place::{StagedDirectory, write_file};
+pub use place::{StagedDirectory, prepare_folder, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};

@@ -34,6 +34,18 @@ pub fn write_file(
     Ok(writer.finish())
 }
 
+/// Creates a folder where there is none, and finds out whether it can be written to, for a stage that has much to do
+/// before it writes anything.
+///
+/// # Errors
+/// When it cannot be created, or no file in it.
+pub fn prepare_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).context("create the folder", folder)?;
+    let probe = folder.join(".partial");
+    File::create(&probe).context("create", &probe)?;
+    fs::remove_file(&probe).context("remove", &probe)
+}
+
 /// A folder that is filled under a temporary name and takes its place when it is complete.
 ///
 /// Dropped before [`StagedDirectory::commit`], it removes what it holds.

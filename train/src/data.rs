@@ -42,13 +42,13 @@ impl Standardisation {
 }
 
 impl Data {
-    /// Opens the training and validation shards in `folder`.
+    /// Opens the training and validation shards in `folder`, whose digests are left to [`Data::verify`].
     ///
     /// # Errors
-    /// When a file is missing or not what `dataset.json` says, or a split has no image.
-    pub fn open(folder: &Path, verify: bool) -> Result<Self, Error> {
+    /// When a file is missing or has another form than `dataset.json` says, or a split has no image.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
         let (dataset, digest) = Dataset::read(folder)?;
-        let open = |split| match dataset.open(folder, split, verify) {
+        let open = |split| match dataset.open(folder, split, false) {
             Ok(data) if data.is_empty() => Err(Error::EmptySplit { folder: folder.to_owned(), split }),
             Ok(data) => Ok(data),
             Err(error) => Err(Error::from(error)),
@@ -56,6 +56,14 @@ impl Data {
         let (train, valid) = (open(SplitName::Train)?, open(SplitName::Valid)?);
         let train_labels = (0..train.len()).map(|row| train.label(row)).collect();
         Ok(Self { dataset, digest, train, train_labels, valid })
+    }
+
+    /// Compares the shards with their digests in `dataset.json`.
+    ///
+    /// # Errors
+    /// Names the first shard that has another one.
+    pub fn verify(&self) -> Result<(), Error> {
+        Ok(self.train.verify().and_then(|()| self.valid.verify())?)
     }
 
     /// Gives a share of the training images a random other label.

@@ -21,7 +21,9 @@ pub mod sweep;
 
 use std::fs;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
@@ -46,11 +48,15 @@ use crate::state::Progress;
 /// epoch is over.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
-    let data = Data::open(&options.dataset, !options.no_verify)?;
+    let data = Data::open(&options.dataset)?;
     if let Some(path) = &options.preview_augmentation {
+        if !options.no_verify {
+            data.verify()?;
+        }
         return preview::write(path, &data, hyperparameters, console);
     }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
+    let mut verification = Verification::begin(&data, !options.no_verify)?;
     let description = data.describe_model(&hyperparameters.hidden);
     let model = Mlp::new(&description.sizes());
     if model.parameters() > Mlp::MOST_PARAMETERS {
@@ -64,18 +70,46 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);
     console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
+    artifacts::prepare_folder(run.path())?;
     let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
-    remove_results(&run)?;
-    let mut journal = Journal::begin(&run, &progress.metrics)?;
+    let mut journal = None;
     while !progress.is_over(hyperparameters) {
-        let (metrics, timing) = train_epoch(progress.epochs() + 1, &data, engine.as_mut(), hyperparameters, console)?;
+        let trained = train_epoch(progress.epochs() + 1, &data, engine.as_mut(), hyperparameters, console);
+        verification.finish()?;
+        let journal = match &mut journal {
+            Some(journal) => journal,
+            None => journal.insert(replace_results(&run, &progress)?),
+        };
+        let (metrics, timing) = trained?;
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
         let state = engine.state()?;
         progress.add(metrics, &state, hyperparameters);
         progress.write(&run.training_state(), hyperparameters, data.digest, &model, &state)?;
         journal.add(&metrics, &timing)?;
     }
+    if journal.is_none() {
+        verification.finish()?;
+        replace_results(&run, &progress)?;
+    }
     finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)
+}
+
+/// The comparison of the shards with their digests, beside the first epoch: hundreds of megabytes are not waited for.
+/// Until it has ended well, nothing is written and nothing of an earlier training removed.
+struct Verification(Option<JoinHandle<Result<(), Error>>>);
+
+impl Verification {
+    fn begin(data: &Arc<Data>, is_wanted: bool) -> Result<Self, Error> {
+        let data = Arc::clone(data);
+        let thread = || thread::Builder::new().name("verification".to_owned()).spawn(move || data.verify());
+        let thread = is_wanted.then(thread).transpose();
+        Ok(Self(thread.map_err(|source| Error::Threads { threads: 1, source })?))
+    }
+
+    /// Waits for the result, the first time.
+    fn finish(&mut self) -> Result<(), Error> {
+        self.0.take().map_or(Ok(()), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    }
 }
 
 /// The progress of the state in the run's folder where it is to be resumed and there is one, else none.
@@ -100,16 +134,16 @@ fn begin(
     Ok(Progress::default())
 }
 
-/// Removes what an earlier training left as its result, the mark of completion first: until this one is over, nothing in
-/// the folder looks finished.
-fn remove_results(run: &RunDirectory) -> Result<(), Error> {
+/// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
+/// training is over, nothing in the folder looks finished.
+fn replace_results(run: &RunDirectory, progress: &Progress) -> Result<Journal, Error> {
     for path in [run.training_record(), run.checkpoint(), run.reference_logits()] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", &path)?,
             _ => {}
         }
     }
-    Ok(())
+    Journal::begin(run, &progress.metrics)
 }
 
 /// Trains an epoch, counted from 1, and validates.

@@ -254,7 +254,7 @@ fn planted_label_noise_is_the_share_that_was_asked_for() {
     let images = Images::patterns(5000, 2, 2, 4, 1);
     let folder = tempfile::tempdir().unwrap();
     write_dataset(folder.path(), &images, &images, 0.4, 0.3);
-    let data = Data::open(folder.path(), true).unwrap();
+    let data = Data::open(folder.path()).unwrap();
     let noisy = data.with_label_noise(0.2, 3);
     let changed = noisy.train_labels.iter().zip(&images.labels).filter(|(noisy, label)| noisy != label).count();
     // Five deviations of a binomial distribution.

@@ -217,7 +217,11 @@ impl Dataset {
     /// # Errors
     /// When a shard cannot be read, is not what `dataset.json` says, or, unless `verify` is off, has another digest.
     pub fn open(&self, folder: &Path, name: SplitName, verify: bool) -> Result<SplitData> {
-        SplitData::open(folder, self, name, verify)
+        let data = SplitData::open(folder, self, name)?;
+        if verify {
+            data.verify()?;
+        }
+        Ok(data)
     }
 }
 

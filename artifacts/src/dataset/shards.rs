@@ -30,18 +30,21 @@ struct MappedShard {
 struct MappedArray {
     map: Mmap,
     offset: usize,
+    path: PathBuf,
+    /// What `dataset.json` says.
+    sha256: Digest,
 }
 
 impl SplitData {
-    pub(super) fn open(folder: &Path, dataset: &Dataset, name: SplitName, verify: bool) -> Result<Self> {
+    pub(super) fn open(folder: &Path, dataset: &Dataset, name: SplitName) -> Result<Self> {
         let mut data = Self { pixels: dataset.height * dataset.width, shards: Vec::new(), starts: vec![0] };
         for shard in &dataset.split(name).shards {
             let shape = (shard.rows, dataset.height, dataset.width);
-            let images = MappedArray::open(folder, &shard.images, "shard of images", verify, |map| {
+            let images = MappedArray::open(folder, &shard.images, "shard of images", |map| {
                 let found = ArrayView3::<u8>::view_npy(map).map_err(|error| error.to_string())?;
                 same_shape(&found, shape)
             })?;
-            let labels = MappedArray::open(folder, &shard.labels, "shard of labels", verify, |map| {
+            let labels = MappedArray::open(folder, &shard.labels, "shard of labels", |map| {
                 let found = ArrayView1::<u8>::view_npy(map).map_err(|error| error.to_string())?;
                 same_shape(&found, shard.rows)?;
                 match found.iter().find(|&&label| usize::from(label) >= dataset.classes.len()) {
@@ -53,6 +56,14 @@ impl SplitData {
             data.shards.push(MappedShard { images, labels, names: folder.join(&shard.names.path) });
         }
         Ok(data)
+    }
+
+    /// Compares every shard with its digest in `dataset.json`.
+    ///
+    /// # Errors
+    /// Names the first file that has another one.
+    pub fn verify(&self) -> Result<()> {
+        self.shards.iter().flat_map(|shard| [&shard.images, &shard.labels]).try_for_each(MappedArray::verify)
     }
 
     /// How many images.
@@ -124,7 +135,6 @@ impl MappedArray {
         folder: &Path,
         file: &ShardFile,
         kind: &'static str,
-        verify: bool,
         check: impl FnOnce(&[u8]) -> Result<(), String>,
     ) -> Result<Self> {
         let path = folder.join(&file.path);
@@ -132,20 +142,22 @@ impl MappedArray {
         // SAFETY: the map is read-only. Another process that changes the file under it could change the bytes behind a
         // `&[u8]`; the stages never do, since they replace files by renaming, which leaves the mapped inode as it was.
         let map = unsafe { Mmap::map(&opened) }.context("map", &path)?;
-        if verify {
-            let found = Digest::of(&map);
-            if found != file.sha256 {
-                let recorded_by = folder.join(Dataset::FILE_NAME);
-                return Err(Error::Digest { path, found, recorded_by, recorded: file.sha256 });
-            }
-        }
-        check(&map).map_err(|reason| Error::Malformed { path, kind, reason })?;
+        check(&map).map_err(|reason| Error::Malformed { path: path.clone(), kind, reason })?;
         // `check` has viewed the file as version 1, 2 or 3 of the form: magic, version, length of the header, header.
         let header = match map[6] {
             1 => 10 + usize::from(u16::from_le_bytes([map[8], map[9]])),
             _ => 12 + u32::from_le_bytes([map[8], map[9], map[10], map[11]]) as usize,
         };
-        Ok(Self { map, offset: header })
+        Ok(Self { map, offset: header, path, sha256: file.sha256 })
+    }
+
+    fn verify(&self) -> Result<()> {
+        let found = Digest::of(&self.map);
+        if found == self.sha256 {
+            return Ok(());
+        }
+        let recorded_by = self.path.with_file_name(Dataset::FILE_NAME);
+        Err(Error::Digest { path: self.path.clone(), found, recorded_by, recorded: self.sha256 })
     }
 
     fn values(&self) -> &[u8] {

@@ -106,7 +106,7 @@ pub fn write_dataset(folder: &Path, train: &Images, valid: &Images, mean: f64, s
 pub fn data(train: &Images, valid: &Images, mean: f64, standard_deviation: f64) -> Arc<Data> {
     let folder = tempfile::tempdir().unwrap();
     write_dataset(folder.path(), train, valid, mean, standard_deviation);
-    Arc::new(Data::open(folder.path(), true).unwrap())
+    Arc::new(Data::open(folder.path()).unwrap())
 }
 
 /// Hyperparameters as their flags give them.
