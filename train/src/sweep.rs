@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn the_sweeps_of_the_documents_are_ones() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipe");
-        for name in ["real.toml", "sample.toml", "noise.toml"] {
+        for name in ["real.toml", "ablation.toml", "sample.toml", "noise.toml"] {
             let sweep = Sweep::read(&folder.join(name)).unwrap();
             for variant in sweep.all_variants() {
                 assert_eq!(sweep.trainings(&variant).unwrap().len(), sweep.seeds.len(), "{}", variant.name);

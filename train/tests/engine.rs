@@ -13,8 +13,9 @@ use support::{Images, data, hyperparameters};
 use train::Hyperparameters;
 use train::augment::Scratch;
 use train::cpu::CpuEngine;
+use train::cpu::kernel::Processor;
 use train::data::Data;
-use train::engine::{Engine as _, Step};
+use train::engine::{Engine as _, State, Step};
 use train::model::Mlp;
 
 const STEP: Step = Step { index: 5, learning_rate: 1e-3 };
@@ -193,4 +194,45 @@ fn any_number_of_threads_computes_the_same_bytes() {
         (bits, engine.end_epoch().unwrap().to_bits(), engine.validate(Weights::Trained).unwrap().loss.to_bits())
     });
     assert!(states.iter().all(|state| *state == states[0]));
+}
+
+/// The bits of everything that a few steps leave.
+fn bits(engine: &mut CpuEngine) -> Vec<u32> {
+    engine.begin_epoch(EPOCH, &mixed_rows(300)).unwrap();
+    for (index, places) in [0..128, 128..256, 256..300].into_iter().enumerate() {
+        engine.train_step(places, Step { index: index as u64, learning_rate: 1e-2 }).unwrap();
+    }
+    let State { parameters, exp_avg, exp_avg_sq, averaged } = engine.state().unwrap();
+    let buffers = [parameters, exp_avg, exp_avg_sq, averaged.unwrap_or_default()];
+    buffers.iter().flatten().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn every_family_of_processors_computes_the_same_bytes() {
+    let images = Images::patterns(300, 8, 9, 5, 6);
+    let data = data(&images, &images, 0.45, 0.25);
+    for flags in [
+        "--hidden 70,33 --dropout 0.2 --input-dropout 0.1 --ema-decay 0.9 --weight-decay 0.1",
+        "--hidden 40 --augment strong --clip-norm 0.5 --label-smoothing 0.1",
+    ] {
+        let case = Case { flags, images: 300, batch_size: 128 };
+        let of_family = |processor| {
+            let hyperparameters = case.hyperparameters();
+            let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+            bits(&mut CpuEngine::on(processor, Arc::clone(&data), model, &hyperparameters, Some(2)).unwrap())
+        };
+        let portable = of_family(Processor::Portable);
+        for processor in Processor::available() {
+            assert!(of_family(processor) == portable, "{} differs under {flags}", processor.name());
+        }
+    }
+}
+
+#[test]
+fn gradients_that_are_kept_for_clipping_move_the_weights_as_those_that_are_used_at_once() {
+    let images = Images::patterns(300, 8, 8, 5, 7);
+    let data = data(&images, &images, 0.45, 0.25);
+    let engine = |flags| Case { flags, images: 300, batch_size: 128 }.engine(&data, 2).1;
+    let (mut at_once, mut kept) = (engine("--hidden 50,20"), engine("--hidden 50,20 --clip-norm 1e30"));
+    assert!(bits(&mut at_once) == bits(&mut kept));
 }

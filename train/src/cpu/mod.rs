@@ -7,12 +7,12 @@
 
 mod adam;
 mod dropout;
-mod kernel;
+pub mod kernel;
 mod network;
-mod panels;
+pub mod panels;
 mod phases;
-mod pool;
-mod product;
+pub mod pool;
+pub mod product;
 mod softmax;
 
 use std::ops::Range;
@@ -27,10 +27,9 @@ use crate::engine::{Engine, State, Step, Validation};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
+use kernel::Processor;
 use network::Network;
 use pool::Pool;
-
-pub use kernel::Processor;
 
 /// Trains on the processor, in `f32`.
 #[derive(Debug)]
