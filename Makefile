@@ -38,6 +38,7 @@ TRAIN_FLAGS ?=#            of train
 EXPORT_FLAGS ?=#           of export
 EVALUATE_FLAGS ?=#         of evaluate
 PYTHON ?= python3#         a Python 3 with pip
+QUICK ?=#                  bench: 1 for fewer rows and turns, under three minutes
 
 flag = $(if $(strip $($(1))),--$(2) $(strip $($(1))))
 
@@ -78,7 +79,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
 stages := fetch preprocess train export evaluate
 build_stamp := $(bin)/.built
-build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs fetch/sample/*)
+build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs fetch/sample/*)
 
 # A library of the person's own choice is used as it is; otherwise the pinned package's is unpacked once.
 unpacked_onnxruntime := .cache/onnxruntime/libonnxruntime.$(if $(filter Darwin,$(shell uname)),dylib,so)
@@ -87,6 +88,7 @@ export ORT_DYLIB_PATH
 onnxruntime := $(if $(filter $(CURDIR)/$(unpacked_onnxruntime),$(ORT_DYLIB_PATH)),$(unpacked_onnxruntime))
 
 test_packages := .cache/test-packages
+bench_packages := .cache/bench-packages
 
 ## Targets: the chain
 .PHONY: all fetch preprocess train export evaluate build
@@ -140,10 +142,14 @@ $(unpacked_onnxruntime): python/onnxruntime.txt python/unpack_onnxruntime.py
 	@touch $@
 
 ## Targets: the project
-.PHONY: test lint format help clean distclean
+.PHONY: test bench lint format help clean distclean
 test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed ## set up what the tests need, and run all of them
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
+
+bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
+	cargo build --release --locked --package bench
+	PYTHONPATH=$(bench_packages) $(PYTHON) bench/run.py --data $(data) --run $(run) $(if $(strip $(QUICK)),--quick)
 
 lint: ## check the formatting, and clippy with warnings as errors
 	cargo fmt --all --check
@@ -154,10 +160,18 @@ format: ## format the code
 
 $(test_packages)/.installed: python/tests.txt
 	@echo "test: installing the packages that the tests compare with (once; 600 MB unpacked)"
+	$(install_packages)
+
+$(bench_packages)/.installed: bench/requirements.txt
+	@echo "bench: installing PyTorch and the other peers (once; 2.5 GB to download, 6 GB unpacked)"
+	$(install_packages)
+
+define install_packages
 	rm -rf $(@D)
 	$(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check --no-warn-script-location --require-hashes \
 		--only-binary=:all: --target $(@D) --requirement $<
 	@touch $@
+endef
 
 clean: ## remove this run and this data set's shards
 	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.preprocess.arguments

@@ -1,0 +1,84 @@
+//! The machine's limits.
+
+use serde_json::{Value, json};
+use train::cpu::kernel::{Family, Phase};
+use train::cpu::panels::{LANES, Line, Shared};
+
+use crate::Bench;
+
+/// Multiply-adds on so many lines in registers: enough for each to wait for nothing.
+struct MultiplyAdd<'a, const N: usize> {
+    tasks: usize,
+    sums: Shared<'a, Line>,
+}
+
+/// Multiply-adds of each line in a task.
+const ROUNDS: usize = 1 << 20;
+
+impl<const N: usize> Phase for MultiplyAdd<'_, N> {
+    fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let (factor, addend) = (0.999_999, 1e-7);
+        let mut lines = [Line([task as f32; LANES]); N];
+        for _ in 0..ROUNDS {
+            for line in &mut lines {
+                line.0.iter_mut().for_each(|value| *value = value.mul_add(factor, addend));
+            }
+        }
+        let mut sum = Line::ZERO;
+        for line in lines {
+            sum.0.iter_mut().zip(line.0).for_each(|(sum, value)| *sum += value);
+        }
+        // SAFETY: each task has a line of its own.
+        unsafe { *self.sums.part(task) = [sum] };
+    }
+}
+
+/// A copy through memory.
+struct Copy<'a> {
+    from: &'a [Line],
+    to: Shared<'a, Line>,
+}
+
+/// Lines of a task: 1 MiB.
+const COPIED: usize = 1 << 14;
+
+impl Phase for Copy<'_> {
+    fn tasks(&self) -> usize {
+        self.from.len() / COPIED
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let start = task * COPIED;
+        // SAFETY: each task has its own lines.
+        let to = unsafe { self.to.part::<COPIED>(start) };
+        to.copy_from_slice(&self.from[start..start + COPIED]);
+    }
+}
+
+/// Multiply-adds in GFLOP/s (two operations each), and GB/s copied (bytes read and written).
+pub fn measure(bench: &mut Bench) -> Value {
+    let threads = bench.pool.threads();
+    // What the family has registers for is not asked: it is what goes faster.
+    let (few, many) = (multiply_adds::<6>(bench, threads), multiply_adds::<12>(bench, threads));
+    let from = vec![Line([1.0; LANES]); 256 * COPIED];
+    let mut to = vec![Line([0.0; LANES]); from.len()];
+    let copy = Copy { from: &from, to: Shared::new(&mut to) };
+    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &copy));
+    json!({
+        "multiply_add_gflops": few.max(many),
+        "copy_gb_per_second": 2.0 * size_of_val(&from[..]) as f64 / seconds / 1e9,
+    })
+}
+
+fn multiply_adds<const N: usize>(bench: &mut Bench, threads: usize) -> f64 {
+    let mut sums = vec![Line([0.0; LANES]); threads];
+    let phase = MultiplyAdd::<N> { tasks: threads, sums: Shared::new(&mut sums) };
+    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &phase));
+    (2 * LANES * N * ROUNDS * threads) as f64 / seconds / 1e9
+}

@@ -1,0 +1,85 @@
+//! What `bench/run.py` cannot measure from outside: the machine's limits, and the products of the CPU engine alone.
+
+mod limits;
+mod products;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
+use terminal::{Console, Verbosity};
+use train::cpu::kernel::Processor;
+use train::cpu::pool::Pool;
+
+/// Measure the machine's limits, or the matrix products of the CPU engine; prints JSON
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// Threads
+    #[arg(long, default_value_t = 1, global = true)]
+    threads: usize,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 0.5, global = true)]
+    seconds: f64,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Multiply-adds a second in registers, and bytes a second through memory
+    Limits,
+    /// The products of a training step: forward, gradient by the input, gradient by the weight
+    Products {
+        /// Images in a step
+        #[arg(long)]
+        batch: usize,
+        /// Widths: input, hidden layers, output
+        #[arg(long, value_delimiter = ',')]
+        sizes: Vec<usize>,
+    },
+}
+
+/// A processor with a pool, and how long to measure on them.
+struct Bench {
+    processor: Processor,
+    pool: Pool,
+    duration: Duration,
+}
+
+impl Bench {
+    /// Repeats `work` for the time given, at least five times after a first that does not count. Returns the median of its
+    /// seconds.
+    fn median_seconds(&mut self, mut work: impl FnMut(Processor, &mut Pool)) -> f64 {
+        work(self.processor, &mut self.pool);
+        let start = Instant::now();
+        let mut seconds = Vec::new();
+        while seconds.len() < 5 || start.elapsed() < self.duration {
+            let start = Instant::now();
+            work(self.processor, &mut self.pool);
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    }
+}
+
+fn main() -> ExitCode {
+    let Arguments { what, threads, seconds, verbosity } = Arguments::parse();
+    let console = Console::new(verbosity);
+    console.finish(measure(&what, threads, seconds).map(|found| console.data(found.to_string())))
+}
+
+fn measure(what: &What, threads: usize, seconds: f64) -> Result<Value, train::Error> {
+    let pool = Pool::new(threads).map_err(|source| train::Error::Threads { threads, source })?;
+    let processor = Processor::available()[0];
+    let mut bench = Bench { processor, pool, duration: Duration::from_secs_f64(seconds) };
+    let found = match what {
+        What::Limits => limits::measure(&mut bench),
+        What::Products { batch, sizes } => products::measure(&mut bench, *batch, sizes),
+    };
+    Ok(json!({ "processor": processor.name(), "threads": threads, "found": found }))
+}

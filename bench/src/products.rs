@@ -1,0 +1,75 @@
+//! The products of a training step alone, without what the engine does with their blocks.
+
+use serde_json::{Value, json};
+use train::cpu::kernel::{Along, Family, Phase};
+use train::cpu::panels::{LANES, Layout, Line, Shared};
+use train::cpu::product::{Grid, Matrix, Product};
+
+use crate::Bench;
+
+struct Multiply<'a> {
+    product: Product<'a>,
+    grid: Grid,
+    out: Shared<'a, Line>,
+    layout: Layout,
+}
+
+impl Phase for Multiply<'_> {
+    fn tasks(&self) -> usize {
+        self.grid.tasks()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let [blocks, panels] = self.grid.task(task);
+        let place = |panel, block| {
+            // SAFETY: every block is in one task.
+            unsafe { self.out.part(self.layout.block(panel, block).start) }
+        };
+        self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
+    }
+}
+
+fn lines(layout: Layout) -> Vec<Line> {
+    (0..layout.lines()).map(|line| Line(std::array::from_fn(|lane| ((line + lane) % 7) as f32 - 3.0))).collect()
+}
+
+/// GFLOP/s of each product of each layer, and of all together.
+pub fn measure(bench: &mut Bench, batch: usize, sizes: &[usize]) -> Value {
+    let threads = bench.pool.threads();
+    let mut found = Vec::new();
+    let (mut all_operations, mut all_seconds) = (0.0, 0.0);
+    for (layer, ends) in sizes.windows(2).enumerate() {
+        let (inputs, outputs) = (ends[0], ends[1]);
+        let x = Layout { lanes: batch, depth: inputs };
+        let y = Layout { lanes: batch, depth: outputs };
+        let w = Layout { lanes: outputs, depth: inputs };
+        let y_transposed = Layout { lanes: outputs, depth: batch };
+        let products = [
+            ("forward", x, w, Along::Depth, y),
+            ("gradient by the weight", y_transposed, x, Along::Lanes, w),
+            ("gradient by the input", y, w, Along::Lanes, x),
+        ];
+        // Nobody needs the gradient by the images.
+        for &(name, a, b, along, out) in &products[..if layer == 0 { 2 } else { 3 }] {
+            let (a_lines, b_lines, mut out_lines) = (lines(a), lines(b), lines(out));
+            let phase = Multiply {
+                product: Product {
+                    a: Matrix { lines: &a_lines, layout: a },
+                    b: Matrix { lines: &b_lines, layout: b },
+                    along,
+                    terms: a.depth.next_multiple_of(LANES),
+                },
+                grid: Grid::new([out.blocks(), out.panels()], [4, 64], threads),
+                out: Shared::new(&mut out_lines),
+                layout: out,
+            };
+            let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &phase));
+            let operations = (2 * batch * inputs * outputs) as f64;
+            all_operations += operations;
+            all_seconds += seconds;
+            found.push(json!({ "layer": layer, "product": name, "gflops": operations / seconds / 1e9 }));
+        }
+    }
+    json!({ "gflops": all_operations / all_seconds / 1e9, "products": found })
+}
