@@ -1,11 +1,11 @@
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
 use crate::place::write_file;
 
@@ -15,6 +15,13 @@ pub trait Document: Serialize + DeserializeOwned {
     const KIND: &'static str;
     /// The form of the file; raised when a reader of the old form would be misled.
     const SCHEMA_VERSION: u32;
+
+    /// The digest of the file that [`write_json`] would write.
+    fn digest_of_file(&self) -> Digest {
+        let mut writer = HashingWriter::new(io::sink());
+        write_document(&mut writer, self).expect("a sink takes everything, and a document is JSON");
+        writer.finish()
+    }
 }
 
 /// The document's first two fields, then its own.
@@ -37,11 +44,13 @@ struct Header {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_json<T: Document>(path: &Path, document: &T) -> Result<Digest> {
-    write_file(path, |writer| {
-        let envelope = Envelope { kind: T::KIND, schema_version: T::SCHEMA_VERSION, document };
-        serde_json::to_writer_pretty(&mut *writer, &envelope).map_err(io::Error::from)?;
-        writer.write_all(b"\n")
-    })
+    write_file(path, |writer| write_document(writer, document))
+}
+
+fn write_document<T: Document>(mut writer: impl io::Write, document: &T) -> io::Result<()> {
+    let envelope = Envelope { kind: T::KIND, schema_version: T::SCHEMA_VERSION, document };
+    serde_json::to_writer_pretty(&mut writer, &envelope).map_err(io::Error::from)?;
+    writer.write_all(b"\n")
 }
 
 /// Reads a document, and the digest of its file.
@@ -82,6 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("example.json");
         let written = write_json(&path, &Example { value: 0.1 + 0.2 }).unwrap();
+        assert_eq!(Example { value: 0.1 + 0.2 }.digest_of_file(), written);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
