@@ -1,25 +1,169 @@
 //! Every file to the pixels of an 8-bit grey image, or to the reason why it is none.
+//!
+//! Files are decoded in any order and by several threads; nothing but names, digests and places is kept of them in
+//! memory, and the pixels go to a scratch file. Which size the images have is known when all were seen:
+//! [`Decoded::of`] then takes the images of that size, in the order of their files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Cursor, Write as _};
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use artifacts::{Digest, HashingWriter, IoContext as _, Rejected};
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, GrayImage, Luma, LumaA};
 use memmap2::Mmap;
-use rayon::prelude::*;
-use terminal::Console;
 
 use crate::error::Error;
-use crate::folders::{Folders, ImageFile};
-use crate::header::{Header, Size};
+use crate::folders::Folders;
+use crate::header::{Header, most_common_size};
+use crate::png::ShortWay;
 
-/// Files decoded between two writes to the scratch file.
-const CHUNK: usize = 4096;
+/// A larger file is rejected: an image of the largest size has no more than 34 MB even uncompressed.
+pub const MOST_BYTES: u64 = 1 << 26;
 
-/// What the files hold.
+/// Bytes of pixels that a thread holds before it writes them to the scratch file.
+const MOST_HELD: usize = 1 << 20;
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Record {
+    /// SHA-256 of its bytes, where they can be read.
+    pub digest: Option<Digest>,
+    /// Its header, where it starts with one.
+    header: Option<Header>,
+    /// Its image, or why it is none.
+    image: Result<Stored, String>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    /// Where its pixels begin in the scratch file.
+    at: u64,
+    /// SHA-256 of its pixels.
+    pixels: Digest,
+}
+
+impl Record {
+    /// Of a file that is no image.
+    pub fn rejected(digest: Option<Digest>, reason: impl Into<String>) -> Self {
+        Self { digest, header: None, image: Err(reason.into()) }
+    }
+
+    /// Of an entry of a class folder that is something else than a file.
+    pub fn no_file() -> Self {
+        Self::rejected(None, "it is no regular file")
+    }
+
+    /// Of a file of more than [`MOST_BYTES`].
+    pub fn too_large(digest: Digest, bytes: u64) -> Self {
+        Self::rejected(Some(digest), format!("it has {bytes} bytes; at most {MOST_BYTES} are read"))
+    }
+}
+
+/// The file of all pixels.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    /// With how many bytes it has.
+    file: Mutex<(File, u64)>,
+}
+
+impl Scratch {
+    /// An empty one in `folder`.
+    pub fn create(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("pixels.scratch");
+        let file = File::create(&path).context("create", &path)?;
+        Ok(Self { path, file: Mutex::new((file, 0)) })
+    }
+
+    /// Appends `pixels`; returns where they begin.
+    fn append(&self, pixels: &[u8]) -> Result<u64, Error> {
+        let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, bytes) = &mut *guard;
+        file.write_all(pixels).context("write", &self.path)?;
+        let start = *bytes;
+        *bytes += pixels.len() as u64;
+        Ok(start)
+    }
+
+    /// The pixels of all images.
+    pub fn map(&self) -> Result<Option<Mmap>, Error> {
+        let file = File::open(&self.path).context("read", &self.path)?;
+        if file.metadata().context("read", &self.path)?.len() == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the file is this process's own, in its own staging folder, and nothing writes to it any more.
+        Ok(unsafe { Mmap::map(&file) }.map(Some).context("map", &self.path)?)
+    }
+
+    /// Deletes the file.
+    pub fn remove(self) -> Result<(), Error> {
+        Ok(fs::remove_file(&self.path).context("remove", &self.path)?)
+    }
+}
+
+/// One thread's decoder of a run of files.
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    scratch: &'a Scratch,
+    short_way: ShortWay,
+    records: Vec<Record>,
+    /// How many of the records have their pixels in the scratch file.
+    written: usize,
+    /// The pixels of the others.
+    pixels: Vec<u8>,
+}
+
+impl<'a> Decoder<'a> {
+    /// One that writes to `scratch`.
+    pub fn new(scratch: &'a Scratch) -> Self {
+        Self { scratch, short_way: ShortWay::new(), records: Vec::new(), written: 0, pixels: Vec::new() }
+    }
+
+    /// Decodes a file.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let digest = Some(Digest::of(bytes));
+        let (header, image) = match Header::read(bytes) {
+            Err(reason) => (None, Err(reason)),
+            Ok(header) => (Some(header), self.decode_pixels(bytes, header)),
+        };
+        self.add(Record { digest, header, image })
+    }
+
+    /// Takes the record of a file that need not be decoded.
+    pub fn add(&mut self, record: Record) -> Result<(), Error> {
+        self.records.push(record);
+        if self.pixels.len() > MOST_HELD { self.write() } else { Ok(()) }
+    }
+
+    /// The records of the files so far; the next ones begin another run.
+    pub fn finish(&mut self) -> Result<Vec<Record>, Error> {
+        self.write()?;
+        self.written = 0;
+        Ok(std::mem::take(&mut self.records))
+    }
+
+    fn decode_pixels(&mut self, bytes: &[u8], header: Header) -> Result<Stored, String> {
+        let start = self.pixels.len();
+        if self.short_way.decode(bytes, header, &mut self.pixels).is_none() {
+            self.pixels.extend(decode(bytes)?);
+        }
+        Ok(Stored { at: start as u64, pixels: Digest::of(&self.pixels[start..]) })
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let start = self.scratch.append(&self.pixels)?;
+        self.pixels.clear();
+        let stored = self.records[self.written..].iter_mut().filter_map(|record| record.image.as_mut().ok());
+        stored.for_each(|image| image.at += start);
+        self.written = self.records.len();
+        Ok(())
+    }
+}
+
+/// The usable images.
 #[derive(Debug)]
 pub struct Decoded {
     /// Height of every image in pixels.
@@ -34,123 +178,72 @@ pub struct Decoded {
     pub converted: BTreeMap<String, u64>,
     /// SHA-256 of the list that `sha256sum` would print of the files.
     pub digest_of_files: Digest,
-    scratch: PathBuf,
 }
 
-/// A usable image. Its pixels are in the scratch file, at its own place among the usable images.
+/// A usable image.
 #[derive(Debug)]
 pub struct DecodedImage {
     /// The index of its file.
     pub file: usize,
+    /// Where its pixels begin in the scratch file.
+    pub at: u64,
     /// SHA-256 of its pixels.
     pub pixels: Digest,
 }
 
 impl Decoded {
-    /// The pixels of all images, one image behind the other.
-    pub fn pixels(&self) -> Result<Option<Mmap>, Error> {
-        if self.images.is_empty() {
-            return Ok(None);
-        }
-        let file = File::open(&self.scratch).context("read", &self.scratch)?;
-        // SAFETY: the file is this process's own, in its own staging folder, and nothing writes to it any more.
-        Ok(unsafe { Mmap::map(&file) }.map(Some).context("map", &self.scratch)?)
-    }
-
-    /// Deletes the scratch file.
-    pub fn remove_scratch(&self) -> Result<(), Error> {
-        Ok(fs::remove_file(&self.scratch).context("remove", &self.scratch)?)
-    }
-}
-
-/// Decodes all files, in parallel; the pixels go to a scratch file in `folder`. An image of another size is rejected.
-pub fn decode_all(
-    folders: &Folders,
-    size: Size,
-    folder: &Path,
-    threads: Option<u16>,
-    console: &Console,
-) -> Result<Decoded, Error> {
-    let threads = threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|source| Error::Threads { threads, source })?;
-    let scratch = folder.join("pixels.scratch");
-    let mut writer = BufWriter::new(File::create(&scratch).context("create", &scratch)?);
-    let mut list_of_files = HashingWriter::new(std::io::sink());
-    let mut decoded = Decoded {
-        height: size.height,
-        width: size.width,
-        images: Vec::new(),
-        rejected: Vec::new(),
-        converted: BTreeMap::new(),
-        digest_of_files: Digest::of(&[]),
-        scratch: scratch.clone(),
-    };
-    let progress = console.progress(folders.files.len() as u64, "files").labelled("decoding");
-    for (chunk_index, chunk) in folders.files.chunks(CHUNK).enumerate() {
-        let results: Vec<_> = pool.install(|| chunk.par_iter().map(|file| read_image(file, size)).collect());
-        for (index, (file, (digest, result))) in chunk.iter().zip(results).enumerate() {
-            if let Some(digest) = digest {
-                writeln!(list_of_files, "{digest}  {}", file.name).expect("a sink takes everything");
+    /// Takes the images of the most common size. `records` are those of the files of `folders`, in their order.
+    pub fn of(folders: &Folders, records: Vec<Record>) -> Result<Self, Error> {
+        let size = most_common_size(records.iter().map(|record| record.header));
+        let mut list_of_files = HashingWriter::new(std::io::sink());
+        let mut images = Vec::with_capacity(records.len());
+        let mut rejected = Vec::new();
+        let mut converted: BTreeMap<String, u64> = BTreeMap::new();
+        let mut line = String::new();
+        for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
+            if let Some(digest) = record.digest {
+                line.clear();
+                digest.write_to(&mut line);
+                line.extend(["  ", &file.name, "\n"]);
+                list_of_files.write_all(line.as_bytes()).expect("a sink takes everything");
             }
-            match result {
-                Err(reason) => decoded.rejected.push(Rejected { file: file.name.clone(), reason }),
-                Ok(image) => {
-                    writer.write_all(&image.pixels).context("write", &scratch)?;
-                    let file = chunk_index * CHUNK + index;
-                    decoded.images.push(DecodedImage { file, pixels: Digest::of(&image.pixels) });
-                    if let Some(colour) = image.converted_from {
-                        *decoded.converted.entry(colour).or_default() += 1;
+            match (record.image, record.header) {
+                (Ok(image), Some(header)) if header.size == size => {
+                    images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels });
+                    if let Some(colour) = header.other_colour() {
+                        *converted.entry(colour).or_default() += 1;
                     }
+                }
+                (image, header) => {
+                    let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
+                    let reason = image.err().or_else(other_size).unwrap_or_default();
+                    rejected.push(Rejected { file: file.name.clone(), reason });
                 }
             }
         }
-        progress.advance(chunk.len() as u64);
+        if images.is_empty() {
+            return Err(Error::NoImage { folder: folders.place.clone(), files: folders.files.len(), rejected });
+        }
+        let digest_of_files = list_of_files.finish();
+        Ok(Self { height: size.height, width: size.width, images, rejected, converted, digest_of_files })
     }
-    writer.flush().context("write", &scratch)?;
-    decoded.digest_of_files = list_of_files.finish();
-    if decoded.images.is_empty() {
-        let folder = common_folder(&folders.files);
-        return Err(Error::NoImage { folder, files: folders.files.len(), rejected: decoded.rejected });
-    }
-    Ok(decoded)
-}
 
-/// Fails where more than the share `max_rejects` of all files is rejected.
-pub fn refuse_too_many_rejects(rejected: &[Rejected], files: usize, max_rejects: f64) -> Result<(), Error> {
-    if rejected.len() as f64 > max_rejects * files as f64 {
-        return Err(Error::TooManyRejects { files, max_rejects, rejected: rejected.to_vec() });
-    }
-    Ok(())
-}
-
-#[derive(Debug)]
-struct GreyImage {
-    pixels: Vec<u8>,
-    converted_from: Option<String>,
-}
-
-/// The digest of the file's bytes, where they can be read, and the image in them.
-fn read_image(file: &ImageFile, size: Size) -> (Option<Digest>, Result<GreyImage, String>) {
-    if !file.path.is_file() {
-        return (None, Err("it is no regular file".to_owned()));
-    }
-    match fs::read(&file.path) {
-        Ok(bytes) => (Some(Digest::of(&bytes)), decode(&bytes, size)),
-        Err(error) => (None, Err(format!("it cannot be read: {error}"))),
+    /// Fails where more than the share `max_rejects` of all files is rejected.
+    pub fn refuse_too_many_rejects(&self, files: usize, max_rejects: f64) -> Result<(), Error> {
+        if self.rejected.len() as f64 > max_rejects * files as f64 {
+            return Err(Error::TooManyRejects { files, max_rejects, rejected: self.rejected.clone() });
+        }
+        Ok(())
     }
 }
 
-fn decode(bytes: &[u8], size: Size) -> Result<GreyImage, String> {
-    let header = Header::read(bytes)?;
+/// The pixels of any PNG file, as 8-bit grey.
+fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let broken = |error: image::ImageError| format!("it does not decode: {error}");
     let decoder = PngDecoder::new(Cursor::new(bytes)).map_err(broken)?;
     let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    if header.size != size {
-        return Err(format!("it is {}, not {size}", header.size));
-    }
     let pixels = if image.color().has_alpha() { over_white(&image) } else { image.into_luma8() };
-    Ok(GreyImage { pixels: pixels.into_raw(), converted_from: header.other_colour() })
+    Ok(pixels.into_raw())
 }
 
 /// The image on white paper: what is transparent there is white.
@@ -161,8 +254,4 @@ fn over_white(image: &DynamicImage) -> GrayImage {
         let (grey, alpha) = (u32::from(grey), u32::from(alpha));
         Luma([u8::try_from((grey * alpha + 255 * (255 - alpha) + 127) / 255).unwrap_or(u8::MAX)])
     })
-}
-
-fn common_folder(files: &[ImageFile]) -> PathBuf {
-    files.first().and_then(|file| file.path.parent()?.parent()).unwrap_or(Path::new(".")).to_owned()
 }

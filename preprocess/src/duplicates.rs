@@ -2,13 +2,14 @@
 //! trusted.
 
 use artifacts::{Removed, RemovedCounts, RemovedImage, SplitName};
+use rayon::prelude::*;
 
 use crate::split::Assigned;
 
 /// Takes `kept` from what is to go, and lists it by name. The first of several by name stays.
 pub fn remove(images: &mut [Assigned<'_>]) -> (Vec<RemovedImage>, RemovedCounts) {
     let mut by_pixels: Vec<usize> = (0..images.len()).collect();
-    by_pixels.sort_unstable_by_key(|&index| (images[index].pixels, index));
+    by_pixels.par_sort_unstable_by_key(|&index| (images[index].pixels, index));
 
     let mut findings = Vec::new();
     for same in by_pixels.chunk_by(|&one, &other| images[one].pixels == images[other].pixels) {
@@ -87,7 +88,7 @@ mod tests {
         const NAMES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
         let assigned = |(row, &(split, label, pixels)): (usize, &(SplitName, u8, u8))| Assigned {
             name: NAMES[row % 10],
-            row,
+            at: row as u64,
             pixels: Digest::of(&[pixels]),
             label,
             font: None,

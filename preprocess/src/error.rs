@@ -9,6 +9,9 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// An archive cannot be read, or is refused.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -20,7 +23,7 @@ pub enum Error {
     /// A label is a byte, and a classifier needs a choice.
     #[error("`{}` has {found} class folders; 2 to {} are possible", folder.display(), Dataset::MOST_CLASSES)]
     Classes {
-        /// The folder of class folders.
+        /// The folder of class folders, or the archive.
         folder: PathBuf,
         /// How many it has.
         found: usize,
@@ -28,9 +31,9 @@ pub enum Error {
     /// There is a class to test on that there is none to train on.
     #[error("`{}` has a class `{class}` that `{}` lacks", test.display(), train.display())]
     TestClass {
-        /// The test folder.
+        /// The test folder or archive.
         test: PathBuf,
-        /// The training folder.
+        /// The training folder or archive.
         train: PathBuf,
         /// The class.
         class: String,
@@ -44,7 +47,7 @@ pub enum Error {
     /// No file is an image.
     #[error("none of the {files} files under `{}` is a PNG image{}", folder.display(), examples(rejected))]
     NoImage {
-        /// The folder.
+        /// The folder or archive.
         folder: PathBuf,
         /// How many files there are.
         files: usize,
@@ -89,6 +92,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
             Self::Classes { .. } => Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned()),
             Self::NoImage { .. } => Some("the images lie in class folders, as `A/*.png`, `B/*.png`".to_owned()),
             Self::TooManyRejects { .. } => {
@@ -107,7 +111,11 @@ impl Failure for Error {
     }
 
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Fractions { .. }) { 2 } else { 1 }
+        match self {
+            Self::Archive(error) => error.exit_code(),
+            Self::Fractions { .. } => 2,
+            _ => 1,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which files there are, and which class each one is in.
+//! Which files there are in folders, and which class each one is in.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,13 +22,13 @@ pub struct Folders {
     pub has_test_part: bool,
     /// The digests of source.json and of the archives that it names.
     pub source_digests: BTreeMap<String, Digest>,
+    /// The folder of class folders or the archive to train on.
+    pub place: PathBuf,
 }
 
 /// A file in a class folder.
 #[derive(Debug)]
 pub struct ImageFile {
-    /// Where it is.
-    pub path: PathBuf,
     /// `PART/CLASS/NAME` with forward slashes, which is its name in every artifact.
     pub name: String,
     /// The index of its class.
@@ -45,20 +45,28 @@ impl ImageFile {
     }
 }
 
-/// Lists the files of the class folders. Hidden files and folders are passed over.
-pub fn survey(options: &Options) -> Result<Folders, Error> {
+/// Where a file lies.
+#[derive(Debug)]
+pub struct Place {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it is a regular file; a link is what it leads to.
+    pub is_file: bool,
+}
+
+/// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over.
+pub fn survey(input: &Path, options: &Options) -> Result<(Folders, Vec<Place>), Error> {
     let mut source_digests = BTreeMap::new();
-    let mut name =
-        options.input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut train = (options.input.clone(), "");
+    let mut name = input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut train = (input.to_owned(), "");
     let mut test = options.test_input.clone().map(|folder| (folder, ""));
-    if options.input.join(Source::FILE_NAME).exists() {
-        let (source, digest) = artifacts::read_json::<Source>(&options.input.join(Source::FILE_NAME))?;
+    if input.join(Source::FILE_NAME).exists() {
+        let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
         source_digests = source.provenance.inputs;
         source_digests.insert(Source::FILE_NAME.to_owned(), digest);
         name = Some(source.name);
         for part in source.parts {
-            let folder = options.input.join(&part.directory);
+            let folder = input.join(&part.directory);
             match part.role {
                 Role::Train => train = (folder, Role::Train.directory()),
                 Role::Test if test.is_none() => test = Some((folder, Role::Test.directory())),
@@ -72,24 +80,35 @@ pub fn survey(options: &Options) -> Result<Folders, Error> {
 
     let train_classes = class_folders(&train.0)?;
     let classes: Vec<String> = train_classes.keys().cloned().collect();
-    if classes.len() < 2 || classes.len() > Dataset::MOST_CLASSES {
-        return Err(Error::Classes { folder: train.0, found: classes.len() });
-    }
-    let mut files = Vec::new();
+    check_classes(&classes, &train.0)?;
+    let mut listed = Vec::new();
     for (label, (class, folder)) in (0..=u8::MAX).zip(&train_classes) {
-        list(folder, &prefixed(train.1, class), label, false, &mut files)?;
+        list(folder, &prefixed(train.1, class), label, false, &mut listed)?;
     }
     if let Some((test, _)) = &test {
         for (class, folder) in class_folders(test)? {
-            let Ok(label) = classes.binary_search(&class) else {
-                return Err(Error::TestClass { test: test.clone(), train: train.0, class });
-            };
-            let label = u8::try_from(label).expect("there are at most 256 classes");
-            list(&folder, &prefixed(Role::Test.directory(), &class), label, true, &mut files)?;
+            let label = label_of(&class, &classes, &train.0, test)?;
+            list(&folder, &prefixed(Role::Test.directory(), &class), label, true, &mut listed)?;
         }
     }
+    let (files, places) = listed.into_iter().unzip();
     let name = options.name.clone().or(name).unwrap_or_else(|| "unnamed".to_owned());
-    Ok(Folders { name, classes, files, has_test_part: test.is_some(), source_digests })
+    Ok((Folders { name, classes, files, has_test_part: test.is_some(), source_digests, place: train.0 }, places))
+}
+
+/// Refuses a number of classes that no label or no classifier could hold.
+pub fn check_classes(classes: &[String], place: &Path) -> Result<(), Error> {
+    if classes.len() < 2 || classes.len() > Dataset::MOST_CLASSES {
+        return Err(Error::Classes { folder: place.to_owned(), found: classes.len() });
+    }
+    Ok(())
+}
+
+/// The index of a class of the test part among those of the training part.
+pub fn label_of(class: &str, classes: &[String], train: &Path, test: &Path) -> Result<u8, Error> {
+    let label = classes.binary_search_by(|known| known.as_str().cmp(class));
+    let label = label.ok().and_then(|label| u8::try_from(label).ok());
+    label.ok_or_else(|| Error::TestClass { test: test.to_owned(), train: train.to_owned(), class: class.to_owned() })
 }
 
 fn prefixed(part: &str, class: &str) -> String {
@@ -114,19 +133,29 @@ fn class_folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
 }
 
 /// Appends the visible entries of a class folder, by name. What is no image will not decode, and be said.
-fn list(folder: &Path, prefix: &str, label: u8, is_test: bool, files: &mut Vec<ImageFile>) -> Result<(), Error> {
-    let mut of_class = Vec::new();
+fn list(
+    folder: &Path,
+    prefix: &str,
+    label: u8,
+    is_test: bool,
+    files: &mut Vec<(ImageFile, Place)>,
+) -> Result<(), Error> {
+    let start = files.len();
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
-        let path = entry.context("read the folder", folder)?.path();
+        let entry = entry.context("read the folder", folder)?;
+        let path = entry.path();
         // A name that no line of text can hold is written with escapes; the file itself is found by its path.
         let name = text_name(&path)
             .unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string());
         if !name.starts_with('.') {
-            of_class.push(ImageFile { name: format!("{prefix}/{name}"), path, label, is_test });
+            let kind = entry.file_type().context("read", &path)?;
+            let is_file = kind.is_file() || (kind.is_symlink() && path.is_file());
+            files.push((ImageFile { name: format!("{prefix}/{name}"), label, is_test }, Place { path, is_file }));
         }
     }
-    of_class.sort_by(|one, other| (&one.name, &one.path).cmp(&(&other.name, &other.path)));
-    files.append(&mut of_class);
+    files[start..].sort_unstable_by(|(one, one_place), (other, other_place)| {
+        (&one.name, &one_place.path).cmp(&(&other.name, &other_place.path))
+    });
     Ok(())
 }
 

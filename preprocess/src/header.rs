@@ -1,11 +1,9 @@
 //! What the first bytes of a PNG file say (PNG specification, third edition, section 11.2.2, IHDR).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
 
-use crate::folders::Folders;
+/// What every PNG file starts with.
+pub const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// A larger image is refused before it is allocated.
 pub const MOST_PIXELS_A_SIDE: usize = 2048;
@@ -40,7 +38,6 @@ impl Header {
     /// # Errors
     /// Says why they are no PNG file's.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
         if bytes.is_empty() {
             return Err("it is empty".to_owned());
         }
@@ -79,24 +76,15 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The most common size by the headers of files spread over all of them; of several, the smallest.
-pub fn most_common_size(folders: &Folders) -> Size {
+/// The most common size by the headers of files spread over all of them; of several, the smallest. `headers` are the
+/// files' in their order; `None` is a file without one.
+pub fn most_common_size(headers: impl ExactSizeIterator<Item = Option<Header>>) -> Size {
+    let step = headers.len().div_ceil(FILES_ASKED).max(1);
     let mut counts: BTreeMap<Size, usize> = BTreeMap::new();
-    for file in folders.files.iter().step_by(folders.files.len().div_ceil(FILES_ASKED).max(1)) {
-        if let Some(header) = read_header(&file.path) {
-            *counts.entry(header.size).or_default() += 1;
-        }
+    for header in headers.step_by(step).flatten() {
+        *counts.entry(header.size).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or_default();
     let size = counts.into_iter().find(|&(_, count)| count == most).map(|(size, _)| size);
     size.unwrap_or(Size { height: 0, width: 0 })
-}
-
-fn read_header(path: &Path) -> Option<Header> {
-    if !path.is_file() {
-        return None;
-    }
-    let mut bytes = [0; LENGTH];
-    File::open(path).ok()?.read_exact(&mut bytes).ok()?;
-    Header::read(&bytes).ok()
 }

@@ -1,8 +1,9 @@
-//! Class folders of PNG images to `.npy` shards and a `dataset.json`.
+//! Class folders of PNG images, or an archive of them, to `.npy` shards and a `dataset.json`.
 //!
 //! The same files, arguments and version give the same bytes, whatever the order of the files on disk and the number of
 //! threads. Nothing but names and digests is kept in memory: the pixels go to a scratch file beside the shards.
 
+mod archives;
 mod decode;
 mod duplicates;
 mod error;
@@ -10,46 +11,80 @@ mod folders;
 mod font;
 mod header;
 mod options;
+mod png;
+mod read;
 mod shards;
 mod split;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use artifacts::{Dataset, Fonts, Provenance, SplitName, Splits, StagedDirectory};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
 
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
 
-/// Preprocesses `options.input` to `options.output`.
+/// Preprocesses the folder or the archive of `options` to `options.output`.
 ///
 /// # Errors
 /// See [`Error`]. What was in the output folder before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
-    let folders = folders::survey(options)?;
-    let classes = folders.classes.len();
-    console.say(format!(
-        "preprocess: {} files in {classes} classes under `{}`",
-        folders.files.len(),
-        options.input.display()
-    ));
+    let pool = read::pool(options.threads.map_or(0, usize::from))?;
+    let staged;
+    let scratch;
+    let (folders, records) = match (&options.input, &options.archive) {
+        (_, Some(archive)) => {
+            let wanted = archives::wanted(archive, options)?;
+            staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
+            scratch = Scratch::create(staged.path())?;
+            let read = archives::read_all(&wanted, options, &scratch, &pool, console)?;
+            say_found(&read.0, archive, console);
+            read
+        }
+        (input, None) => {
+            let input = input.as_deref().expect("the command line takes one of the two");
+            let (folders, places) = folders::survey(input, options)?;
+            say_found(&folders, input, console);
+            staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
+            scratch = Scratch::create(staged.path())?;
+            let records = read::read_all(&places, &scratch, &pool, console)?;
+            (folders, records)
+        }
+    };
+    let decoded = Decoded::of(&folders, records)?;
+    decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
+    let dataset = pool.install(|| write(&folders, &decoded, &scratch, staged.path(), options, console))?;
+    scratch.remove()?;
+    staged.commit()?;
+    summary::show(&dataset, options, console);
+    Ok(())
+}
 
-    let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
-    let size = header::most_common_size(&folders);
-    let decoded = decode::decode_all(&folders, size, staged.path(), options.threads, console)?;
-    decode::refuse_too_many_rejects(&decoded.rejected, folders.files.len(), options.max_rejects)?;
+fn say_found(folders: &Folders, place: &Path, console: &Console) {
+    let (files, classes) = (folders.files.len(), folders.classes.len());
+    console.say(format!("preprocess: {files} files in {classes} classes under `{}`", place.display()));
+}
 
-    let mut images = split::assign(&folders, &decoded.images, options)?;
+/// Splits the images, removes what must not stay, and writes the data set to `folder`.
+fn write(
+    folders: &Folders,
+    decoded: &Decoded,
+    scratch: &Scratch,
+    folder: &Path,
+    options: &Options,
+    console: &Console,
+) -> Result<Dataset, Error> {
+    let mut images = split::assign(folders, &decoded.images, options)?;
     let (removed, removed_counts) = duplicates::remove(&mut images);
-    let removed_list = shards::write_removed_list(staged.path(), &removed)?;
-    let (splits, pixels) = shards::write_splits(staged.path(), &images, &folders, &decoded, options, console)?;
+    let removed_list = shards::write_removed_list(folder, &removed)?;
+    let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
-
     let dataset = Dataset {
-        provenance: provenance(&folders, &decoded, options),
+        provenance: provenance(folders, decoded, options),
         name: folders.name.clone(),
         classes: folders.classes.clone(),
         height: decoded.height,
@@ -64,11 +99,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         rejected: decoded.rejected.clone(),
     };
     check_splits(&dataset.splits, &dataset.classes, console)?;
-    artifacts::write_json(&staged.path().join(Dataset::FILE_NAME), &dataset)?;
-    decoded.remove_scratch()?;
-    staged.commit()?;
-    summary::show(&dataset, options, console);
-    Ok(())
+    artifacts::write_json(&folder.join(Dataset::FILE_NAME), &dataset)?;
+    Ok(dataset)
 }
 
 fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Provenance {

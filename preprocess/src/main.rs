@@ -1,4 +1,4 @@
-//! `preprocess`: class folders of PNG images to `.npy` shards. See the library for what it does.
+//! `preprocess`: class folders of PNG images, or an archive of them, to `.npy` shards. See the library for what it does.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,10 @@ use terminal::{Console, Verbosity};
 
 /// Turn class folders of PNG images into .npy shards with a dataset.json
 ///
-/// Reads INPUT/CLASS/*.png, or the parts that a source.json in INPUT names (as `fetch` leaves them). Unreadable files are
-/// listed and left out; exact duplicates, leaks between the splits and images under two labels are removed. The splits
-/// are stratified by class and, where file names tell the font, no font is in two of them.
+/// Reads INPUT/CLASS/*.png, or the parts that a source.json in INPUT names (as `fetch` leaves them), or an archive of class
+/// folders, of which nothing is unpacked. Unreadable files are listed and left out; exact duplicates, leaks between the
+/// splits and images under two labels are removed. The splits are stratified by class and, where file names tell the font,
+/// no font is in two of them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, args_override_self = true)]
 struct Arguments {

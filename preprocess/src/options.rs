@@ -1,22 +1,34 @@
 use std::path::PathBuf;
 
+use archive::Limits;
+
 /// What `preprocess` is asked for.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["input", "archive"])))]
 pub struct Options {
     /// Folder of class folders with PNG images of one size (at most 2048 pixels a side), or a folder with the source.json
     /// that `fetch` writes
     #[arg(long, value_name = "DIR")]
-    pub input: PathBuf,
+    pub input: Option<PathBuf>,
 
     /// Folder of class folders to test on [default: what source.json says, else a part of INPUT]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "input", conflicts_with = "archive")]
     pub test_input: Option<PathBuf>,
+
+    /// Archive of class folders (.tar.gz, .tgz or .tar) instead, read as a stream: the same files come of it as of
+    /// `fetch --archive` and --input, byte for byte, and nothing is unpacked
+    #[arg(long, value_name = "PATH")]
+    pub archive: Option<PathBuf>,
+
+    /// Archive of class folders to test on [default: a part of the first]
+    #[arg(long, value_name = "PATH", requires = "archive", conflicts_with = "input")]
+    pub test_archive: Option<PathBuf>,
 
     /// Folder to write; an older one is replaced when the new one is complete
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
 
-    /// The data set's name [default: what source.json says, else the name of INPUT]
+    /// The data set's name [default: what source.json says, else the name of INPUT; the archive's without its extension]
     #[arg(long)]
     pub name: Option<String>,
 
@@ -43,6 +55,10 @@ pub struct Options {
     /// Threads that decode; the result does not depend on it [default: one a processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// How much an archive may hold.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -5,19 +5,40 @@ use std::path::Path;
 
 use artifacts::{Dataset, Digest, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, shard_bytes};
 use ndarray::{Array1, Array3};
+use rayon::prelude::*;
 use terminal::Console;
 
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Scratch};
 use crate::error::Error;
 use crate::folders::Folders;
 use crate::options::Options;
+use crate::read::pool;
 use crate::split::{Assigned, random_key};
 
+/// Threads beyond those that decode: they wait for the disk rather than for a processor.
+const WAITING_THREADS: usize = 2;
+
 /// How often each pixel value occurs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Histogram([u64; 256]);
 
 impl Histogram {
+    fn of(pixels: &[u8]) -> Self {
+        // Neighbours are often the same: counted in four places, one need not wait for the other.
+        let mut counts = [[0_u64; 256]; 4];
+        let (fours, rest) = pixels.as_chunks::<4>();
+        for four in fours {
+            counts.iter_mut().zip(four).for_each(|(counts, &value)| counts[usize::from(value)] += 1);
+        }
+        rest.iter().for_each(|&value| counts[0][usize::from(value)] += 1);
+        Self(std::array::from_fn(|value| counts.iter().map(|counts| counts[value]).sum()))
+    }
+
+    fn add(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, count)| *sum += count);
+        self
+    }
+
     /// Mean and standard deviation (of the population) of the values, scaled to 0 to 1.
     pub fn mean_and_deviation(&self) -> Result<(f64, f64), Error> {
         let average = |of: &dyn Fn(f64) -> f64| {
@@ -50,41 +71,61 @@ pub fn write_splits(
     images: &[Assigned<'_>],
     folders: &Folders,
     decoded: &Decoded,
+    scratch: &Scratch,
     options: &Options,
     console: &Console,
 ) -> Result<(Splits, Histogram), Error> {
-    let pixels = decoded.pixels()?;
+    let pixels = scratch.map()?;
     let pixels = pixels.as_deref().unwrap_or_default();
     let progress =
         console.progress(images.iter().filter(|image| image.kept).count() as u64, "images").labelled("writing");
-    let write = |name: SplitName| -> Result<(Split, Histogram), Error> {
-        let mut kept: Vec<_> = images
-            .iter()
-            .filter(|image| image.kept && image.split == name)
-            .map(|image| (random_key(options.seed, "order", image.name), image))
-            .collect();
-        kept.sort_unstable_by_key(|&(key, image)| (key, image.row));
+    let ordered = SplitName::ALL.map(|name| in_random_order(images, name, options.seed));
+    let shards = SplitName::ALL.into_iter().zip(&ordered).flat_map(|(split, rows)| {
+        let (height, width) = (decoded.height, decoded.width);
+        let numbered = rows.chunks(options.shard_size as usize).enumerate();
+        numbered.map(move |(index, rows)| Rows { split, index, rows, pixels, height, width })
+    });
+    let shards: Vec<_> = shards.collect();
+    let writers = pool(rayon::current_num_threads() + WAITING_THREADS)?;
+    let written: Result<Vec<_>, Error> = writers.install(|| {
+        let written = shards.par_iter().with_max_len(1).map(|shard| {
+            let written = shard.write(folder)?;
+            progress.advance(shard.rows.len() as u64);
+            Ok((shard.split, written))
+        });
+        written.collect()
+    });
 
-        let mut split =
-            Split { images: kept.len(), images_by_class: vec![0; folders.classes.len()], shards: Vec::new() };
-        let mut histogram = Histogram([0; 256]);
-        for (index, rows) in kept.chunks(options.shard_size as usize).enumerate() {
-            let rows: Vec<_> = rows.iter().map(|(_, image)| *image).collect();
-            let shard = Rows { rows: &rows, pixels, height: decoded.height, width: decoded.width };
-            split.shards.push(shard.write(folder, name, index, &mut histogram)?);
-            rows.iter().for_each(|image| split.images_by_class[usize::from(image.label)] += 1);
-            progress.advance(rows.len() as u64);
+    let mut splits = ordered.each_ref().map(|rows| {
+        let mut images_by_class = vec![0; folders.classes.len()];
+        rows.iter().for_each(|image| images_by_class[usize::from(image.label)] += 1);
+        Split { images: rows.len(), images_by_class, shards: Vec::new() }
+    });
+    let mut of_training = Histogram([0; 256]);
+    for (split, (shard, histogram)) in written? {
+        if split == SplitName::Train {
+            of_training = of_training.add(&histogram);
         }
-        Ok((split, histogram))
-    };
-    let (train, histogram) = write(SplitName::Train)?;
-    let (valid, _) = write(SplitName::Valid)?;
-    let (test, _) = write(SplitName::Test)?;
-    Ok((Splits { train, valid, test }, histogram))
+        splits[split as usize].shards.push(shard);
+    }
+    let [train, valid, test] = splits;
+    Ok((Splits { train, valid, test }, of_training))
+}
+
+/// The kept images of a split, in the order of the digests of their names with the seed.
+fn in_random_order<'a>(images: &'a [Assigned<'a>], split: SplitName, seed: u64) -> Vec<&'a Assigned<'a>> {
+    let of_split = images.par_iter().enumerate().filter(|(_, image)| image.kept && image.split == split);
+    let mut kept: Vec<_> =
+        of_split.map(|(index, image)| (random_key(seed, "order", image.name), index, image)).collect();
+    kept.par_sort_unstable_by_key(|&(key, index, _)| (key, index));
+    kept.into_iter().map(|(.., image)| image).collect()
 }
 
 /// The rows of a shard.
 struct Rows<'a> {
+    split: SplitName,
+    /// Which of the split's shards it is.
+    index: usize,
     rows: &'a [&'a Assigned<'a>],
     /// The scratch file.
     pixels: &'a [u8],
@@ -93,28 +134,28 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn write(&self, folder: &Path, split: SplitName, index: usize, histogram: &mut Histogram) -> Result<Shard, Error> {
-        let size = self.height * self.width;
-        let mut images = Vec::with_capacity(self.rows.len() * size);
+    fn write(&self, folder: &Path) -> Result<(Shard, Histogram), Error> {
+        let (rows, size) = (self.rows.len(), self.height * self.width);
+        let mut images = Vec::with_capacity(rows * size);
         for image in self.rows {
-            images.extend_from_slice(&self.pixels[image.row * size..][..size]);
+            images.extend_from_slice(&self.pixels[image.at as usize..][..size]);
         }
-        images.iter().for_each(|&value| histogram.0[usize::from(value)] += 1);
-        let images = Array3::from_shape_vec((self.rows.len(), self.height, self.width), images);
+        let histogram = Histogram::of(&images);
+        let images = Array3::from_shape_vec((rows, self.height, self.width), images);
         let labels: Array1<u8> = self.rows.iter().map(|image| image.label).collect();
-        let names: String = self.rows.iter().map(|image| format!("{}\n", image.name)).collect();
+        let names: String = self.rows.iter().flat_map(|image| [image.name, "\n"]).collect();
 
         let save = |what: &str, extension: &str, bytes: &[u8]| -> Result<ShardFile, Error> {
-            let path = format!("{split}/{what}-{index:05}.{extension}");
+            let path = format!("{}/{what}-{:05}.{extension}", self.split, self.index);
             let sha256 = artifacts::write_file(&folder.join(&path), |writer| writer.write_all(bytes))?;
             Ok(ShardFile { path, sha256 })
         };
-        Ok(Shard {
-            rows: self.rows.len(),
-            images: save("images", "npy", &shard_bytes(&images.expect("every row has its pixels")))?,
-            labels: save("labels", "npy", &shard_bytes(&labels))?,
-            names: save("names", "txt", names.as_bytes())?,
-        })
+        // A disk syncs several files in little more than the time of one.
+        let (images, (labels, names)) = rayon::join(
+            || save("images", "npy", &shard_bytes(&images.expect("every row has its pixels"))),
+            || rayon::join(|| save("labels", "npy", &shard_bytes(&labels)), || save("names", "txt", names.as_bytes())),
+        );
+        Ok((Shard { rows, images: images?, labels: labels?, names: names? }, histogram))
     }
 }
 
@@ -125,19 +166,21 @@ mod tests {
     /// `np.array([0, 51, 255, 255]) / 255` has mean 0.55 and standard deviation 0.45552167895721496 in NumPy.
     #[test]
     fn mean_and_deviation_are_numpy_s() {
-        let mut histogram = Histogram([0; 256]);
-        for value in [0, 51, 255, 255] {
-            histogram.0[value] += 1;
-        }
-        let (mean, deviation) = histogram.mean_and_deviation().unwrap();
+        let (mean, deviation) = Histogram::of(&[0, 51, 255, 255]).mean_and_deviation().unwrap();
         assert!((mean - 0.55).abs() < 1e-15, "{mean}");
         assert!((deviation - 0.455_521_678_957_214_96).abs() < 1e-15, "{deviation}");
     }
 
     #[test]
+    fn every_pixel_is_counted() {
+        let pixels: Vec<u8> = (0..=u8::MAX).flat_map(|value| vec![value; usize::from(value)]).collect();
+        let counts = Histogram::of(&pixels).add(&Histogram::of(&[0; 7])).0;
+        assert_eq!(counts[0], 7);
+        assert!((1..256).all(|value| counts[value] == value as u64));
+    }
+
+    #[test]
     fn constant_pixels_have_no_deviation_to_divide_by() {
-        let mut histogram = Histogram([0; 256]);
-        histogram.0[7] = 100;
-        assert!(matches!(histogram.mean_and_deviation(), Err(Error::ConstantPixels)));
+        assert!(matches!(Histogram::of(&[7; 101]).mean_and_deviation(), Err(Error::ConstantPixels)));
     }
 }

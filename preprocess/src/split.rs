@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use artifacts::{Digest, SplitName};
+use rayon::prelude::*;
 
 use crate::decode::DecodedImage;
 use crate::error::Error;
@@ -19,8 +20,8 @@ use crate::options::Options;
 pub struct Assigned<'a> {
     /// Its name in every artifact.
     pub name: &'a str,
-    /// Its place in the scratch file.
-    pub row: usize,
+    /// Where its pixels begin in the scratch file.
+    pub at: u64,
     /// SHA-256 of its pixels.
     pub pixels: Digest,
     /// The index of its class.
@@ -45,13 +46,12 @@ pub fn assign<'a>(
         return Err(Error::Fractions { test_fraction, valid_fraction });
     }
     let mut assigned: Vec<_> = images
-        .iter()
-        .enumerate()
-        .map(|(row, image)| {
+        .par_iter()
+        .map(|image| {
             let file = &folders.files[image.file];
             let split = if file.is_test { SplitName::Test } else { SplitName::Train };
-            let font = font_of(file.stem());
-            Assigned { name: &file.name, row, pixels: image.pixels, label: file.label, font, split, kept: true }
+            let (font, label) = (font_of(file.stem()), file.label);
+            Assigned { name: &file.name, at: image.at, pixels: image.pixels, label, font, split, kept: true }
         })
         .collect();
 
@@ -85,8 +85,8 @@ fn groups_in_random_order(images: &[Assigned<'_>], seed: u64) -> Vec<Group> {
         by_key.entry(key).or_default().push(index);
     }
     let mut groups: Vec<_> =
-        by_key.into_iter().map(|((_, key), members)| (random_key(seed, "split", key), key, members)).collect();
-    groups.sort_unstable();
+        by_key.into_par_iter().map(|((_, key), members)| (random_key(seed, "split", key), key, members)).collect();
+    groups.par_sort_unstable();
     groups
         .into_iter()
         .map(|(_, _, members)| {

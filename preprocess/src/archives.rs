@@ -1,0 +1,262 @@
+//! The files of archives, decoded as they come out of the stream: nothing is unpacked.
+//!
+//! One thread reads and inflates, this one takes the archive apart, and the pool's decode. Between them no more than a few
+//! runs of files wait. What comes of it is what `fetch` and the folders that it leaves would give.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use archive::{Contents, Input, Limits, check_different, check_file_name, stem};
+use artifacts::{Document as _, HashingWriter, Role, Source};
+use rayon::ThreadPool;
+use terminal::Console;
+
+use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
+use crate::error::Error;
+use crate::folders::{Folders, ImageFile, check_classes, label_of};
+use crate::options::Options;
+use crate::read::RUN;
+
+/// Bytes of files that a thread decodes at once; a single file may have more.
+const RUN_BYTES: usize = 1 << 20;
+
+/// An archive to read.
+#[derive(Debug)]
+pub struct Wanted {
+    role: Role,
+    path: PathBuf,
+    file_name: String,
+}
+
+/// The archives that `options` ask for: `train`, and perhaps one to test on.
+///
+/// # Errors
+/// When their file names cannot be recorded.
+pub fn wanted(train: &Path, options: &Options) -> Result<Vec<Wanted>, Error> {
+    let test = options.test_archive.as_deref().map(|path| (Role::Test, path));
+    let mut all = Vec::new();
+    for (role, path) in [(Role::Train, train)].into_iter().chain(test) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        all.push(Wanted { role, path: path.to_owned(), file_name: check_file_name(name, path.display())? });
+    }
+    if let [train, test] = &all[..] {
+        check_different(&train.file_name, &test.file_name)?;
+    }
+    Ok(all)
+}
+
+/// The files of the class folders in the archives, and their records.
+pub fn read_all(
+    wanted: &[Wanted],
+    options: &Options,
+    scratch: &Scratch,
+    pool: &ThreadPool,
+    console: &Console,
+) -> Result<(Folders, Vec<Record>), Error> {
+    let threads = pool.current_num_threads();
+    let (sender, runs) = sync_channel(threads);
+    let (runs, decoded) = (Mutex::new(runs), Mutex::new(Vec::new()));
+    let (parts, paths) = pool.in_place_scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|_| decode_runs(&runs, &decoded, scratch));
+        }
+        // The threads are done when the sender, which the feed holds, is gone.
+        let mut feed = Feed { sender, run: Run::default(), paths: Vec::new() };
+        let mut parts = Vec::new();
+        for archive in wanted {
+            let first = feed.paths.len();
+            let contents = stream(archive, options.limits, &mut feed, console)?;
+            parts.push(Part { wanted: archive, contents, files: first..feed.paths.len() });
+        }
+        feed.send();
+        Ok::<_, Error>((parts, feed.paths))
+    })?;
+    let mut decoded = decoded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    decoded.sort_unstable_by_key(|(first, _)| *first);
+    let mut records = Vec::with_capacity(paths.len());
+    for (_, of_run) in decoded {
+        records.extend(of_run?.into_iter().map(Some));
+    }
+    arrange(&parts, &paths, records, options)
+}
+
+/// Files that one thread decodes.
+#[derive(Debug, Default)]
+struct Run {
+    /// How many files came before.
+    first: usize,
+    /// The bytes of the files, behind one another.
+    contents: Vec<u8>,
+    files: Vec<Item>,
+}
+
+#[derive(Debug)]
+enum Item {
+    /// A file whose bytes end there.
+    EndsAt(usize),
+    /// One that need not be decoded.
+    Known(Record),
+}
+
+/// Gathers files to runs.
+#[derive(Debug)]
+struct Feed {
+    sender: SyncSender<Run>,
+    run: Run,
+    /// Of all files so far, below the folder of the archive.
+    paths: Vec<String>,
+}
+
+impl Feed {
+    fn take(&mut self, file: &mut archive::File<'_>) -> Result<(), Error> {
+        let start = self.run.contents.len();
+        let bytes = file.read(MOST_BYTES + 1, &mut self.run.contents)? as u64;
+        self.run.files.push(if bytes <= MOST_BYTES {
+            Item::EndsAt(self.run.contents.len())
+        } else {
+            let record = digest_of_large(file, &self.run.contents[start..])?;
+            self.run.contents.truncate(start);
+            Item::Known(record)
+        });
+        self.paths.push(file.path().to_owned());
+        if self.run.files.len() >= RUN || self.run.contents.len() >= RUN_BYTES {
+            self.send();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) {
+        let next =
+            Run { first: self.paths.len(), contents: Vec::with_capacity(self.run.contents.len()), ..Run::default() };
+        self.sender.send(std::mem::replace(&mut self.run, next)).expect("the threads listen until the sender is gone");
+    }
+}
+
+/// The record of a file that is too large, of which `start` was read.
+fn digest_of_large(file: &mut archive::File<'_>, start: &[u8]) -> Result<Record, Error> {
+    let mut digest = HashingWriter::new(std::io::sink());
+    let mut bytes = start.len() as u64;
+    digest.write_all(start).expect("a sink takes everything");
+    let mut piece = Vec::new();
+    while file.read(RUN_BYTES as u64, &mut piece)? > 0 {
+        digest.write_all(&piece).expect("a sink takes everything");
+        bytes += piece.len() as u64;
+        piece.clear();
+    }
+    Ok(Record::too_large(digest.finish(), bytes))
+}
+
+/// Reads an archive to its end.
+fn stream(archive: &Wanted, limits: Limits, feed: &mut Feed, console: &Console) -> Result<Contents, Error> {
+    let input = Input::File(archive.path.clone());
+    let name = input.name();
+    let progress = console.progress_bytes(input.bytes()?).labelled("decoding");
+    let contents = archive::read(input, limits, &progress, |file| feed.take(file))?;
+    contents.warn_of_hidden(&name, console);
+    Ok(contents)
+}
+
+/// The records of a run, which begins with the file of that number.
+type Decoded = (usize, Result<Vec<Record>, Error>);
+
+/// Decodes runs until there are no more.
+fn decode_runs(runs: &Mutex<Receiver<Run>>, decoded: &Mutex<Vec<Decoded>>, scratch: &Scratch) {
+    let mut decoder = Decoder::new(scratch);
+    loop {
+        let next = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(run) = next else { return };
+        let (first, records) = (run.first, decode_run(run, &mut decoder));
+        decoded.lock().unwrap_or_else(PoisonError::into_inner).push((first, records));
+    }
+}
+
+fn decode_run(run: Run, decoder: &mut Decoder<'_>) -> Result<Vec<Record>, Error> {
+    let mut start = 0;
+    for file in run.files {
+        match file {
+            Item::Known(record) => decoder.add(record)?,
+            Item::EndsAt(end) => {
+                decoder.decode(&run.contents[start..end])?;
+                start = end;
+            }
+        }
+    }
+    decoder.finish()
+}
+
+/// What was read of an archive.
+#[derive(Debug)]
+struct Part<'a> {
+    wanted: &'a Wanted,
+    contents: Contents,
+    /// Which of all files are its own.
+    files: Range<usize>,
+}
+
+/// An entry of a class folder.
+struct Entry<'a> {
+    class: &'a str,
+    name: String,
+    /// The file's number; none where it is a folder.
+    file: Option<usize>,
+}
+
+/// The files of the class folders, in the order that they would have in folders, and their records. What lies outside of
+/// a class folder is passed over; a folder within one is an entry that is no file.
+fn arrange(
+    parts: &[Part<'_>],
+    paths: &[String],
+    mut records: Vec<Option<Record>>,
+    options: &Options,
+) -> Result<(Folders, Vec<Record>), Error> {
+    let train = parts[0].wanted;
+    let stem = stem(&train.file_name).unwrap_or(&train.file_name);
+    let name = options.name.clone().unwrap_or_else(|| stem.to_owned());
+    // What `fetch` would have written beside the folders.
+    let mut source = Source::new(&name);
+    let (mut classes, mut files, mut in_order) = (Vec::new(), Vec::new(), Vec::new());
+    for Part { wanted, contents, files: numbers } in parts {
+        source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
+        let entries = entries(wanted.role, &contents.class_root, paths, numbers.clone());
+        if wanted.role == Role::Train {
+            classes.extend(entries.iter().map(|entry| entry.class.to_owned()));
+            classes.dedup();
+            check_classes(&classes, &wanted.path)?;
+        }
+        for Entry { class, name, file } in entries {
+            let label = label_of(class, &classes, &train.path, &wanted.path)?;
+            files.push(ImageFile { name, label, is_test: wanted.role == Role::Test });
+            in_order.push(file.and_then(|file| records[file].take()).unwrap_or_else(Record::no_file));
+        }
+    }
+    let digest = source.digest_of_file();
+    let mut source_digests = source.provenance.inputs;
+    source_digests.insert(Source::FILE_NAME.to_owned(), digest);
+    let (has_test_part, place) = (parts.len() > 1, train.path.clone());
+    Ok((Folders { name, classes, files, has_test_part, source_digests, place }, in_order))
+}
+
+/// The entries of the class folders below `root`, by class and name.
+fn entries<'a>(role: Role, root: &str, paths: &'a [String], numbers: Range<usize>) -> Vec<Entry<'a>> {
+    let mut folders = BTreeSet::new();
+    let mut entries = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let path = &paths[number];
+        let below = path.strip_prefix(root).map_or(path.as_str(), |below| below.trim_start_matches('/'));
+        let Some((class, below)) = below.split_once('/') else { continue };
+        let name = |of: &str| format!("{}/{class}/{of}", role.directory());
+        match below.split_once('/') {
+            None => entries.push(Entry { class, name: name(below), file: Some(number) }),
+            Some((folder, _)) if folders.insert((class, folder)) => {
+                entries.push(Entry { class, name: name(folder), file: None });
+            }
+            Some(_) => {}
+        }
+    }
+    entries.sort_unstable_by(|one, other| (one.class, &one.name).cmp(&(other.class, &other.name)));
+    entries
+}
