@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use archive::{Contents, Input, Limits, check_different, check_file_name, stem};
 use artifacts::{Document as _, HashingWriter, Role, Source};
 use rayon::ThreadPool;
+use rayon::prelude::*;
 use terminal::Console;
 
 use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
@@ -81,7 +82,7 @@ pub fn read_all(
     for (_, of_run) in decoded {
         records.extend(of_run?.into_iter().map(Some));
     }
-    arrange(&parts, &paths, records, options)
+    pool.install(|| arrange(&parts, &paths, records, options))
 }
 
 /// Files that one thread decodes.
@@ -257,6 +258,6 @@ fn entries<'a>(role: Role, root: &str, paths: &'a [String], numbers: Range<usize
             Some(_) => {}
         }
     }
-    entries.sort_unstable_by(|one, other| (one.class, &one.name).cmp(&(other.class, &other.name)));
+    entries.par_sort_unstable_by(|one, other| (one.class, &one.name).cmp(&(other.class, &other.name)));
     entries
 }

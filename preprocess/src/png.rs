@@ -12,6 +12,9 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 
 use crate::header::{Header, SIGNATURE};
 
+/// Room behind the rows: up to the last bytes of its room, a length of at most 258, zlib decodes quickly.
+const ROOM: usize = 512;
+
 /// Decodes one file after another without allocating.
 pub struct ShortWay {
     inflate: Inflate,
@@ -35,6 +38,7 @@ impl ShortWay {
     /// whole; then `pixels` is as it was.
     pub fn decode(&mut self, bytes: &[u8], header: Header, pixels: &mut Vec<u8>) -> Option<()> {
         let (first, rest) = chunk(bytes.strip_prefix(SIGNATURE)?)?;
+        let from_data = rest.get(8..)?;
         let (data, rest) = chunk(rest)?;
         let (last, rest) = chunk(rest)?;
         // Width and height, then bit depth, colour type, compression, filter method and interlacing.
@@ -44,20 +48,22 @@ impl ShortWay {
         if !is_common || !is_whole || height == 0 || width == 0 {
             return None;
         }
-        self.rows.resize(height * (width + 1), 0);
+        let bytes_of_rows = height * (width + 1);
+        self.rows.resize(bytes_of_rows + ROOM, 0);
         self.inflate.reset(true);
-        let status = self.inflate.decompress(data.data, &mut self.rows, InflateFlush::Finish).ok()?;
+        // It may look at what follows the data, but has to end with them.
+        let status = self.inflate.decompress(from_data, &mut self.rows, InflateFlush::Finish).ok()?;
         let is_complete = matches!(status, Status::StreamEnd)
             && self.inflate.total_in() == data.data.len() as u64
-            && self.inflate.total_out() == self.rows.len() as u64;
-        if !is_complete || self.rows.chunks_exact(width + 1).any(|row| row[0] > 4) {
+            && self.inflate.total_out() == bytes_of_rows as u64;
+        let rows = self.rows[..bytes_of_rows].chunks_exact(width + 1);
+        if !is_complete || rows.clone().any(|row| row[0] > 4) {
             return None;
         }
         let start = pixels.len();
         pixels.resize(start + height * width, 0);
         let mut above = &[][..];
-        let rows = self.rows.chunks_exact(width + 1).zip(pixels[start..].chunks_exact_mut(width));
-        for (index, (filtered, row)) in rows.enumerate() {
+        for (index, (filtered, row)) in rows.zip(pixels[start..].chunks_exact_mut(width)).enumerate() {
             row.copy_from_slice(&filtered[1..]);
             unfilter(filtered[0], above, row, index == 0);
             above = row;

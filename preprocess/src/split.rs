@@ -4,8 +4,6 @@
 //! is that of the digests of their names with the seed, so it depends on nothing else: not on the order of the files, and
 //! hardly on the other fonts.
 
-use std::collections::HashMap;
-
 use artifacts::{Digest, SplitName};
 use rayon::prelude::*;
 
@@ -79,17 +77,21 @@ struct Group {
 /// The training part's images by font, in the order of the digests of their keys; an image without a font is a group
 /// of its own.
 fn groups_in_random_order(images: &[Assigned<'_>], seed: u64) -> Vec<Group> {
-    let mut by_key: HashMap<(bool, &str), Vec<usize>> = HashMap::new();
-    for (index, image) in images.iter().enumerate().filter(|(_, image)| image.split == SplitName::Train) {
-        let key = image.font.as_deref().map_or((false, image.name), |font| (true, font));
-        by_key.entry(key).or_default().push(index);
-    }
-    let mut groups: Vec<_> =
-        by_key.into_par_iter().map(|((_, key), members)| (random_key(seed, "split", key), key, members)).collect();
-    groups.par_sort_unstable();
+    let mut keyed: Vec<_> = images
+        .par_iter()
+        .enumerate()
+        .filter(|(_, image)| image.split == SplitName::Train)
+        .map(|(index, image)| {
+            let key = image.font.as_deref().map_or((false, image.name), |font| (true, font));
+            (random_key(seed, "split", key.1), key, index)
+        })
+        .collect();
+    keyed.par_sort_unstable();
+    let groups: Vec<_> = keyed.chunk_by(|(_, one, _), (_, other, _)| one == other).collect();
     groups
-        .into_iter()
-        .map(|(_, _, members)| {
+        .into_par_iter()
+        .map(|group| {
+            let members: Vec<usize> = group.iter().map(|&(.., index)| index).collect();
             let mut labels: Vec<(u8, usize)> = Vec::new();
             for &member in &members {
                 let label = images[member].label;
