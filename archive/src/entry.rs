@@ -16,6 +16,9 @@ use crate::tree::Tree;
 const MOST_OF_NAME: usize = 255;
 const MOST_OF_PATH: usize = 1024;
 
+/// Bytes that are read at once: an archive may claim more than it has.
+const PIECE: u64 = 1 << 16;
+
 /// A file of an archive.
 pub struct File<'a> {
     /// The archive, as messages call it.
@@ -23,6 +26,8 @@ pub struct File<'a> {
     /// How many files came before.
     index: u64,
     path: String,
+    /// Bytes that were not read yet.
+    left: u64,
     entry: tar::Entry<'a, &'a mut Stream>,
 }
 
@@ -51,8 +56,21 @@ impl File<'_> {
     /// # Errors
     /// When the archive ends early, or is not well formed.
     pub fn read(&mut self, most: u64, buffer: &mut Vec<u8>) -> Result<usize, Error> {
-        let read = self.entry.by_ref().take(most).read_to_end(buffer);
-        read.map_err(|source| damaged(self.archive, self.index, source))
+        let start = buffer.len();
+        let mut wanted = most.min(self.left);
+        while wanted > 0 {
+            let end = buffer.len();
+            buffer.resize(end + wanted.min(PIECE) as usize, 0);
+            let read = self.entry.read(&mut buffer[end..]);
+            let read = read.map_err(|source| damaged(self.archive, self.index, source))?;
+            buffer.truncate(end + read);
+            (wanted, self.left) = (wanted - read as u64, self.left - read as u64);
+            if read == 0 {
+                // The search for the next entry says that the archive ends here.
+                break;
+            }
+        }
+        Ok(buffer.len() - start)
     }
 
     /// The error of an entry that a file system takes for one before: it may hold `a` and `A` for the same name.
@@ -96,10 +114,11 @@ impl<'a> Entries<'a> {
             if kind == EntryType::XGlobalHeader {
                 continue;
             }
-            let judged = self.judge(kind, &entry.path_bytes(), entry.size());
+            let size = entry.size();
+            let judged = self.judge(kind, &entry.path_bytes(), size);
             let path = judged.map_err(|reason| refused(self.archive, &entry.path_bytes(), reason))?;
             if let Some(path) = path {
-                visit(&mut File { archive: self.archive, index: self.files, path, entry })?;
+                visit(&mut File { archive: self.archive, index: self.files, path, left: size, entry })?;
                 self.files += 1;
                 if self.files.is_multiple_of(256) {
                     progress.set_position(read.get());
