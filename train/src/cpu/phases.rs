@@ -425,11 +425,15 @@ impl Phase for Learn<'_> {
                 unsafe { self.learning.learn(layer.bias + panel, &[sums]) };
             }
         }
+        let product = Product { a: layer.delta, b: layer.input, along: Along::Lanes, terms };
         let mut gradients = GRADIENTS.take();
-        gradients.resize(panels.len() * blocks.len(), [Line::ZERO; LANES]);
+        // A block that is complete at once leaves its room to the next one, in the first cache.
+        let is_one_pass = product.passes() == 1;
+        gradients.resize(if is_one_pass { 1 } else { panels.len() * blocks.len() }, [Line::ZERO; LANES]);
         let room = Shared::new(&mut gradients);
         let place = |panel: usize, block: usize| {
             let index = (panel - panels.start) * blocks.len() + block - blocks.start;
+            let index = if is_one_pass { 0 } else { index };
             // SAFETY: the room is this thread's own, and one block is used at a time.
             let [gradients] = unsafe { room.part(index) };
             gradients
@@ -444,7 +448,6 @@ impl Phase for Learn<'_> {
             // SAFETY: each block is in one task.
             unsafe { self.learning.learn(start(panel, block), gradients) };
         };
-        let product = Product { a: layer.delta, b: layer.input, along: Along::Lanes, terms };
         product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish);
         GRADIENTS.set(gradients);
     }

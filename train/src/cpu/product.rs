@@ -42,6 +42,11 @@ pub struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
+    /// How often a block is added to before it is complete.
+    pub fn passes(&self) -> usize {
+        self.terms.div_ceil(TERMS)
+    }
+
     /// Computes blocks of the product: `place` gives the place of each, and `finish` gets it once it is complete.
     #[inline(always)]
     pub fn multiply<'b, F: Family>(
@@ -52,7 +57,7 @@ impl<'a> Product<'a> {
         mut prepare: impl FnMut(usize, usize),
         mut finish: impl FnMut(&mut Block, usize, usize),
     ) {
-        let terms = self.terms.div_ceil(self.terms.div_ceil(TERMS)).next_multiple_of(LANES);
+        let terms = self.terms.div_ceil(self.passes()).next_multiple_of(LANES);
         for start in (0..self.terms).step_by(terms) {
             let end = self.terms.min(start + terms);
             for panel in panels.clone() {
