@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import json
+import subprocess
 
 import numpy
 import pytest
+from conftest import PROJECT
 from PIL import Image
 
 SPLITS = ["train", "valid", "test"]
@@ -76,3 +78,16 @@ def test_no_image_is_in_two_places_and_no_font_in_two_splits(splits):
     }
     assert all(len(fonts[name]) > 10 for name in SPLITS)
     assert not (fonts["train"] & fonts["valid"] or fonts["train"] & fonts["test"] or fonts["valid"] & fonts["test"])
+
+
+def test_an_archive_gives_the_bytes_of_its_unpacked_folders(chain, tmp_path):
+    archive = PROJECT / "fetch" / "sample" / "notMNIST_sample.tar.gz"
+    binaries = PROJECT / "target" / "release"
+    subprocess.run([binaries / "fetch", "-q", "--archive", archive, "--output", tmp_path / "raw"], check=True)
+    for source, output in [(["--input", tmp_path / "raw"], "unpacked"), (["--archive", archive], "streamed")]:
+        subprocess.run([binaries / "preprocess", "-q", *source, "--output", tmp_path / output], check=True)
+    files = sorted(path.relative_to(tmp_path / "unpacked") for path in (tmp_path / "unpacked").rglob("*") if path.is_file())
+    assert len(files) >= 11
+    for file in files:
+        assert (tmp_path / "unpacked" / file).read_bytes() == (tmp_path / "streamed" / file).read_bytes(), file
+    assert len(files) == sum(path.is_file() for path in (tmp_path / "streamed").rglob("*"))
