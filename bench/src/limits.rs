@@ -23,7 +23,8 @@ impl<const N: usize> Phase for MultiplyAdd<'_, N> {
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
         let (factor, addend) = (0.999_999, 1e-7);
-        let mut lines = [Line([task as f32; LANES]); N];
+        // All different, so that no two sums are one.
+        let mut lines: [Line; N] = std::array::from_fn(|line| Line([(task * N + line) as f32; LANES]));
         for _ in 0..ROUNDS {
             for line in &mut lines {
                 line.0.iter_mut().for_each(|value| *value = value.mul_add(factor, addend));

@@ -1,9 +1,10 @@
-//! The products of a training step alone, without what the engine does with their blocks.
+//! The products of a training step alone, without what the engine does with their blocks. The operands lie as the engine
+//! keeps them: what it writes them for is not part of the time.
 
 use serde_json::{Value, json};
 use train::cpu::kernel::{Along, Family, Phase};
-use train::cpu::panels::{LANES, Layout, Line, Shared};
-use train::cpu::product::{Grid, Matrix, Product};
+use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared};
+use train::cpu::product::{Grid, MOST_A_TASK, Product};
 
 use crate::Bench;
 
@@ -60,7 +61,7 @@ pub fn measure(bench: &mut Bench, batch: usize, sizes: &[usize]) -> Value {
                     along,
                     terms: a.depth.next_multiple_of(LANES),
                 },
-                grid: Grid::new([out.blocks(), out.panels()], [4, 64], threads),
+                grid: Grid::new([out.blocks(), out.panels()], MOST_A_TASK, threads),
                 out: Shared::new(&mut out_lines),
                 layout: out,
             };

@@ -55,7 +55,7 @@ pub struct Variation {
     pub stroke: f32,
 }
 
-/// The fourth word of the counter, which dropout has as the high half of the step: the two never draw the same.
+/// The fourth word of the counter, whose high half dropout fills with bits 32 to 47 of the step: the two never draw the same.
 const DOMAIN: u32 = u32::from_be_bytes(*b"augm");
 
 impl Augmentation {

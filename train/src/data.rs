@@ -69,6 +69,9 @@ impl Data {
     /// Gives a share of the training images a random other label.
     #[must_use]
     pub fn with_label_noise(mut self, share: f64, seed: u64) -> Self {
+        if share == 0.0 {
+            return self;
+        }
         let mut generator = generator(seed, Purpose::LabelNoise);
         let others = u8::try_from(self.dataset.classes.len() - 1).expect("a label is a byte");
         for label in &mut self.train_labels {

@@ -17,7 +17,7 @@ use crate::options::{EngineName, Hyperparameters};
 
 /// Computes the steps of a training on its data.
 pub trait Engine {
-    /// What computes, for the person: "cpu, 2 threads".
+    /// What computes, for the person: "cpu (AVX2), 2 threads".
     fn description(&self) -> String;
 
     /// Begins an epoch, counted from 1, that sees the training rows in this order.

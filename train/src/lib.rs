@@ -44,8 +44,8 @@ use crate::state::Progress;
 /// Trains on `options.dataset` and writes to `options.run`.
 ///
 /// # Errors
-/// See [`Error`]. A training that fails or is killed leaves no `training.json`, and a state to resume from once its first
-/// epoch is over.
+/// See [`Error`]. A training that fails or is killed after its first epoch leaves no `training.json` and a state to resume
+/// from; before that, it leaves what an earlier one left.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
     let data = Data::open(&options.dataset)?;
@@ -95,7 +95,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 }
 
 /// The comparison of the shards with their digests, beside the first epoch: hundreds of megabytes are not waited for.
-/// Until it has ended well, nothing is written and nothing of an earlier training removed.
+/// Until it has ended well, no file is written and nothing of an earlier training removed.
 struct Verification(Option<JoinHandle<Result<(), Error>>>);
 
 impl Verification {

@@ -22,18 +22,26 @@ const DECIDED: u32 = 8;
 impl Dropout {
     /// Drops this share, to a 65,536th, in a step of what a layer puts out; layers are counted from 1, and 0 is the input.
     pub fn new(share: f64, seed: u64, step: u64, layer: usize) -> Self {
-        let threshold = ((share * 65_536.0).round() as u32).min(65_535);
         let layer = u32::try_from(layer).ok().filter(|&layer| layer < 1 << 16).expect("fewer than 2¹⁶ layers");
         let words = [step as u32, (step >> 32 << 16) as u32 | layer];
-        Self { threshold, scale: (1.0 / (1.0 - share)) as f32, seed, words }
+        Self { threshold: Self::threshold(share), scale: Self::scale(share), seed, words }
+    }
+
+    /// What the activations that are kept are multiplied by.
+    pub fn scale(share: f64) -> f32 {
+        (65_536.0 / (65_536.0 - f64::from(Self::threshold(share)))) as f32
+    }
+
+    fn threshold(share: f64) -> u32 {
+        ((share * 65_536.0).round() as u32).min(65_535)
     }
 
     /// Drops from the activations of a panel of images of the batch; the block is counted within the panel.
     #[inline(always)]
     pub fn apply(self, activations: &mut Block, panel: usize, block: usize) {
         let images = std::array::from_fn(|lane| (panel * LANES + lane) as u32);
-        let mut lines = activations.chunks_exact_mut(DECIDED as usize);
-        for (lines, group) in lines.by_ref().zip(block as u32 * (LANES as u32 / DECIDED)..) {
+        let lines = activations.chunks_exact_mut(DECIDED as usize);
+        for (lines, group) in lines.zip(block as u32 * (LANES as u32 / DECIDED)..) {
             let counters = [images, [group; LANES], [self.words[0]; LANES], [self.words[1]; LANES]];
             let words = philox_of_many(counters, self.seed);
             for (two, words) in lines.as_chunks_mut::<2>().0.iter_mut().zip(words) {

@@ -72,7 +72,7 @@ impl CpuEngine {
         hyperparameters: &Hyperparameters,
         threads: Option<u16>,
     ) -> Result<Self, Error> {
-        assert!(Processor::available().contains(&processor), "this machine's processor is of the family");
+        assert!(processor.is_available(), "this machine's processor is of the family");
         let threads = threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let order = Vec::with_capacity(data.train.len());

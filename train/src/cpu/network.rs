@@ -7,10 +7,10 @@ use artifacts::Weights as WeightsKind;
 use super::adam::{Adam, Parameters, SquareSums, Update};
 use super::dropout::Dropout;
 use super::kernel::Processor;
-use super::panels::{LANES, Layout, Line, Shared};
-use super::phases::{Backward, Delta, Forward, Gather, Images, Judge, Learn, LearnLayer, Learning, Weights};
+use super::panels::{Buffer, LANES, Layout, Line, Shared};
+use super::phases::{Backward, Delta, Forward, Gather, Images, Judge, Learn, Learning, Place};
 use super::pool::Pool;
-use super::product::{Grid, Matrix};
+use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK};
 use super::softmax::{self, Loss};
 use crate::augment::Augmentation;
 use crate::data::Data;
@@ -50,41 +50,6 @@ pub struct Network {
     losses: Vec<f32>,
     labels: Vec<u8>,
 }
-
-/// Where a layer's parameters lie.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// The weight's panels are of outputs.
-    layout: Layout,
-    weight: usize,
-    /// The first line of the biases, one for each panel of the weight.
-    bias: usize,
-    end: usize,
-}
-
-/// A matrix of its own.
-#[derive(Debug)]
-struct Buffer {
-    lines: Vec<Line>,
-    layout: Layout,
-}
-
-impl Buffer {
-    fn new(lanes: usize, depth: usize) -> Self {
-        let layout = Layout { lanes, depth };
-        Self { lines: vec![Line::ZERO; layout.lines()], layout }
-    }
-
-    fn matrix(&self) -> Matrix<'_> {
-        Matrix { lines: &self.lines, layout: self.layout }
-    }
-}
-
-/// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
-/// cache while all panels pass by.
-const MOST_A_TASK: [usize; 2] = [4, 64];
-/// Of the gradient by the weights, in panels and blocks.
-const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
 impl Network {
     /// A network with the first weights of the seed.
@@ -300,23 +265,21 @@ impl Network {
             output: &self.activations[layer].lines,
             previous,
             grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
-            scale: (1.0 / (1.0 - self.hyperparameters.dropout)) as f32,
+            scale: Dropout::scale(self.hyperparameters.dropout),
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
     fn learn(&mut self, count: usize, step: Step) {
-        let layers = self.places.iter().enumerate().map(|(layer, place)| LearnLayer {
-            delta: self.transposed_deltas[layer].matrix(),
-            input: self.activations[layer].matrix(),
+        let learn = |learning| Learn {
+            places: &self.places,
+            grids: &self.gradient_grids,
+            tasks: &self.gradient_tasks,
+            deltas: &self.transposed_deltas,
+            inputs: &self.activations,
             count,
-            layout: place.layout,
-            weight: place.weight,
-            bias: place.bias,
-            grid: self.gradient_grids[layer],
-        });
-        let layers: Vec<LearnLayer<'_>> = layers.collect();
-        let tasks = &self.gradient_tasks;
+            learning,
+        };
         let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
         let adam = |gradient_scale| Adam::new(step, weight_decay, gradient_scale, ema_decay.unwrap_or_default());
         let parameters = Parameters {
@@ -326,11 +289,9 @@ impl Network {
             averaged: self.averaged.as_mut().map(|averaged| Shared::new(averaged)),
         };
         let Some(longest) = clip_norm else {
-            let phase = Learn { layers: &layers, tasks, learning: Learning::Update { adam: adam(1.0), parameters } };
-            return self.processor.run(&mut self.pool, &phase);
+            return self.processor.run(&mut self.pool, &learn(Learning::Update { adam: adam(1.0), parameters }));
         };
-        let phase = Learn { layers: &layers, tasks, learning: Learning::Keep(Shared::new(&mut self.gradients)) };
-        self.processor.run(&mut self.pool, &phase);
+        self.processor.run(&mut self.pool, &learn(Learning::Keep(Shared::new(&mut self.gradients))));
         let sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
         self.processor.run(&mut self.pool, &sums);
         // As PyTorch's `clip_grad_norm_`, which adds so much lest it divide by 0.
@@ -351,15 +312,6 @@ fn tasks_by_share(grids: &[Grid]) -> Vec<(usize, usize)> {
         (task * other_tasks).cmp(&(other_task * tasks))
     });
     tasks
-}
-
-impl Place {
-    fn weights(self, parameters: &[Line]) -> Weights<'_> {
-        Weights {
-            weight: Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout },
-            bias: &parameters[self.bias..self.end],
-        }
-    }
 }
 
 impl<'a> Delta<'a> {

@@ -84,6 +84,37 @@ impl Layout {
     }
 }
 
+/// A matrix in panels.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    /// Its lines.
+    pub lines: &'a [Line],
+    /// Where they lie.
+    pub layout: Layout,
+}
+
+/// A matrix of its own.
+#[derive(Debug)]
+pub struct Buffer {
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// Where they lie.
+    pub layout: Layout,
+}
+
+impl Buffer {
+    /// Zeros.
+    pub fn new(lanes: usize, depth: usize) -> Self {
+        let layout = Layout { lanes, depth };
+        Self { lines: vec![Line::ZERO; layout.lines()], layout }
+    }
+
+    /// To read.
+    pub fn matrix(&self) -> Matrix<'_> {
+        Matrix { lines: &self.lines, layout: self.layout }
+    }
+}
+
 /// Values of which tasks write different parts at the same time.
 #[derive(Debug)]
 pub struct Shared<'a, T> {
@@ -92,7 +123,7 @@ pub struct Shared<'a, T> {
     borrowed: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: who calls `part` or `prefetch` promises that nobody else writes there at the same time.
+// SAFETY: who calls `part` promises that nobody else uses it at the same time.
 unsafe impl<T: Send> Send for Shared<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
@@ -109,7 +140,7 @@ impl<'a, T> Shared<'a, T> {
     /// While the part is used, nobody else may read or write it.
     #[inline(always)]
     pub unsafe fn part<const N: usize>(&self, start: usize) -> &'a mut [T; N] {
-        assert!(start + N <= self.length, "a part of the values");
+        assert!(start <= self.length && N <= self.length - start, "a part of the values");
         // SAFETY: it lies within the values, which are borrowed for 'a; the caller answers for the rest.
         unsafe { &mut *self.values.add(start).cast::<[T; N]>() }
     }

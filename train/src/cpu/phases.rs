@@ -9,8 +9,8 @@ use std::cell::Cell;
 use super::adam::{Adam, Parameters};
 use super::dropout::Dropout;
 use super::kernel::{Along, Family, Phase};
-use super::panels::{Block, LANES, Layout, Line, Shared};
-use super::product::{Grid, Matrix, Product};
+use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared};
+use super::product::{Grid, Product};
 use super::softmax::Loss;
 use crate::augment::{Augmentation, Scratch};
 use crate::data::Data;
@@ -149,6 +149,27 @@ impl<'a> Gather<'a> {
             unsafe { *self.block(panel, index) = F::transposed(&lanes) };
         }
         AUGMENTED.set((images, scratch));
+    }
+}
+
+/// Where a layer's parameters lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The weight's panels are of outputs.
+    pub layout: Layout,
+    pub weight: usize,
+    /// The first line of the biases, one for each panel of the weight.
+    pub bias: usize,
+    pub end: usize,
+}
+
+impl Place {
+    /// To read.
+    pub fn weights(self, parameters: &[Line]) -> Weights<'_> {
+        Weights {
+            weight: Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout },
+            bias: &parameters[self.bias..self.end],
+        }
     }
 }
 
@@ -357,9 +378,17 @@ impl Phase for Backward<'_> {
 
 /// The gradients by the weights and biases of all layers; each is used as soon as it is known.
 pub struct Learn<'a> {
-    pub layers: &'a [LearnLayer<'a>],
-    /// The tasks: which one of which layer's grid of panels and blocks.
+    pub places: &'a [Place],
+    /// The division of each layer's gradient, in panels and blocks.
+    pub grids: &'a [Grid],
+    /// The tasks: which one of which layer's grid.
     pub tasks: &'a [(usize, usize)],
+    /// Of each layer, in panels of outputs.
+    pub deltas: &'a [Buffer],
+    /// Of each layer, in panels of images.
+    pub inputs: &'a [Buffer],
+    /// Images in the batch.
+    pub count: usize,
     pub learning: Learning<'a>,
 }
 
@@ -369,22 +398,6 @@ pub enum Learning<'a> {
     Update { adam: Adam, parameters: Parameters<'a> },
     /// They are kept.
     Keep(Shared<'a, Line>),
-}
-
-/// A layer, as [`Learn`] sees it.
-pub struct LearnLayer<'a> {
-    /// In panels of outputs.
-    pub delta: Matrix<'a>,
-    /// In panels of images.
-    pub input: Matrix<'a>,
-    /// Images in the batch.
-    pub count: usize,
-    /// The weight's place.
-    pub layout: Layout,
-    pub weight: usize,
-    /// The first line of the biases.
-    pub bias: usize,
-    pub grid: Grid,
 }
 
 impl Learning<'_> {
@@ -412,20 +425,20 @@ impl Phase for Learn<'_> {
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
-        let layer = &self.layers[layer];
-        let [panels, blocks] = layer.grid.task(task);
-        let terms = layer.count.next_multiple_of(LANES);
+        let [panels, blocks] = self.grids[layer].task(task);
+        let (place_of_layer, delta) = (self.places[layer], self.deltas[layer].matrix());
+        let terms = self.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {
                 let mut sums = Line::ZERO;
-                for line in &layer.delta.lines[panel * layer.delta.layout.stride()..][..terms] {
+                for line in &delta.lines[panel * delta.layout.stride()..][..terms] {
                     sums.0.iter_mut().zip(line.0).for_each(|(sum, value)| *sum += value);
                 }
                 // SAFETY: each panel's biases are in the task of its first block.
-                unsafe { self.learning.learn(layer.bias + panel, &[sums]) };
+                unsafe { self.learning.learn(place_of_layer.bias + panel, &[sums]) };
             }
         }
-        let product = Product { a: layer.delta, b: layer.input, along: Along::Lanes, terms };
+        let product = Product { a: delta, b: self.inputs[layer].matrix(), along: Along::Lanes, terms };
         let mut gradients = GRADIENTS.take();
         // A block that is complete at once leaves its room to the next one, in the first cache.
         let is_one_pass = product.passes() == 1;
@@ -438,7 +451,7 @@ impl Phase for Learn<'_> {
             let [gradients] = unsafe { room.part(index) };
             gradients
         };
-        let start = |panel, block| layer.weight + layer.layout.block(panel, block).start;
+        let start = |panel, block| place_of_layer.weight + place_of_layer.layout.block(panel, block).start;
         let prepare = |panel, block| {
             if let Learning::Update { parameters, .. } = &self.learning {
                 parameters.prefetch::<F>(start(panel, block), LANES);

@@ -206,7 +206,7 @@ impl Pool {
             shared.panicked.store(false, Ordering::Relaxed);
             resume_unwind(panic);
         }
-        assert!(!shared.panicked.load(Ordering::Relaxed), "a task panicked");
+        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a task panicked");
     }
 }
 
@@ -299,9 +299,16 @@ mod tests {
         let result = catch_unwind(AssertUnwindSafe(|| {
             pool.run(20, &|task| {
                 assert!(task != 7, "task seven fails");
+                thread::sleep(Duration::from_millis(1));
                 over.fetch_add(1, Ordering::Relaxed);
             });
         }));
-        assert!(result.is_err() && over.load(Ordering::Relaxed) <= 19);
+        let seen = over.load(Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(30));
+        assert!(result.is_err() && over.load(Ordering::Relaxed) == seen);
+        pool.run(20, &|_| {
+            over.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(over.load(Ordering::Relaxed), seen + 20);
     }
 }

@@ -13,20 +13,17 @@
 use std::ops::Range;
 
 use super::kernel::{Along, Family, Rows};
-use super::panels::{Block, LANES, Layout, Line};
+use super::panels::{Block, LANES, Matrix};
+
+/// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
+/// cache while all panels pass by.
+pub const MOST_A_TASK: [usize; 2] = [4, 64];
+/// Of the gradient by the weights, in panels and blocks.
+pub const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
 /// The most terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a part of
 /// a block, fit the first cache together.
 const TERMS: usize = 256;
-
-/// A matrix in panels.
-#[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
-    /// Its lines.
-    pub lines: &'a [Line],
-    /// Where they lie.
-    pub layout: Layout,
-}
 
 /// The operands of a product.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +128,7 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::super::kernel::{Phase, Processor};
-    use super::super::panels::Shared;
+    use super::super::panels::{Layout, Line, Shared};
     use super::super::pool::Pool;
     use super::*;
 

@@ -37,7 +37,13 @@ impl Loss {
     /// - generalized cross entropy `(1 - p_y^q) / q` has `p_y^q (p - h)`;
     /// - reverse cross entropy `A (1 - p_y)` has `A p_y (p - h)`; the symmetric one adds it to cross entropy.
     pub fn loss_and_gradient(self, logits: &[f32], label: u8, gradient: &mut [f32]) -> f32 {
-        let label = usize::from(label);
+        let loss = self.unflushed(logits, usize::from(label), gradient);
+        // Processors are slow with subnormal numbers, which every layer before this one would multiply on.
+        gradient.iter_mut().filter(|value| value.abs() < f32::MIN_POSITIVE).for_each(|value| *value = 0.0);
+        loss
+    }
+
+    fn unflushed(self, logits: &[f32], label: usize, gradient: &mut [f32]) -> f32 {
         let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sum = 0.0;
         for (power, logit) in gradient.iter_mut().zip(logits) {

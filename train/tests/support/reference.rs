@@ -114,8 +114,8 @@ fn keep(batch: &Batch, image: usize, layer: usize, column: usize) -> f64 {
     let counter = [image as u32, column as u32 / 8, batch.step as u32, (batch.step >> 32 << 16) as u32 | layer as u32];
     let word = philox(counter, batch.seed)[column % 8 / 2];
     let bits = if column.is_multiple_of(2) { word & 0xffff } else { word >> 16 };
-    let is_dropped = bits < (share * 65_536.0).round() as u32;
-    if is_dropped { 0.0 } else { 1.0 / (1.0 - share) }
+    let dropped = (share * 65_536.0).round();
+    if f64::from(bits) < dropped { 0.0 } else { 65_536.0 / (65_536.0 - dropped) }
 }
 
 fn targets(classes: usize, label: u8, smoothing: f64) -> impl Iterator<Item = f64> {

@@ -89,26 +89,37 @@ pub enum Processor {
     /// x86-64 with AVX2 and FMA
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Any; the compiler makes of it what the processor that it compiles for has
+    /// Any; the compiler makes of it what the processor that it compiles for has. Where that is not known to fuse
+    /// multiply-adds (x86-64), they are calls, and slow: there it is the reference for the others.
     Portable,
 }
 
 impl Processor {
+    /// All, fastest first.
+    const ALL: &[Self] = &[
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        Self::Portable,
+    ];
+
     /// All that run on this machine, fastest first.
     pub fn available() -> Vec<Self> {
-        let mut available = Vec::new();
+        Self::ALL.iter().copied().filter(|processor| processor.is_available()).collect()
+    }
+
+    /// Whether this machine's processor is of the family.
+    pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        {
-            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if has_avx2 && is_x86_feature_detected!("avx512f") {
-                available.push(Self::Avx512);
-            }
-            if has_avx2 {
-                available.push(Self::Avx2);
-            }
+        let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => has_avx2 && is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => has_avx2,
+            Self::Portable => true,
         }
-        available.push(Self::Portable);
-        available
     }
 
     /// For the person.
@@ -123,10 +134,14 @@ impl Processor {
     }
 
     /// Does all tasks of a phase on the pool's threads.
+    ///
+    /// # Panics
+    /// Where the family is not [available](Self::is_available).
     pub fn run(self, pool: &mut Pool, phase: &impl Phase) {
+        assert!(self.is_available(), "this machine's processor is of the family");
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor is of the family, or `available` would not have named it.
+            // SAFETY: the processor is of the family, as was just asserted.
             Self::Avx512 => pool.run(phase.tasks(), &|task| unsafe { avx512::run(phase, task) }),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
