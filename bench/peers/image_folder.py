@@ -7,11 +7,22 @@ import sys
 import time
 
 import torch
+from PIL import Image
 from torchvision import datasets, transforms
 
-transform = transforms.Compose([transforms.Grayscale(), transforms.PILToTensor()])
-start = time.perf_counter()
-dataset = datasets.ImageFolder(sys.argv[1], transform)
-loader = torch.utils.data.DataLoader(dataset, batch_size=512, num_workers=int(sys.argv[2]))
-count = sum(len(labels) for _, labels in loader)
-print(count / (time.perf_counter() - start))
+
+def grey(path):
+    with Image.open(path) as image:
+        return image.convert("L")
+
+
+def main():
+    start = time.perf_counter()
+    dataset = datasets.ImageFolder(sys.argv[1], transforms.PILToTensor(), loader=grey)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=512, num_workers=int(sys.argv[2]))
+    count = sum(len(labels) for _, labels in loader)
+    print(count / (time.perf_counter() - start))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Trains the same perceptron in PyTorch as fast as PyTorch goes on this machine; prints images a second of each epoch.
+"""Trains the same perceptron in PyTorch as fast as PyTorch goes on this machine; prints images a second of each epoch, then the last
+one's mean loss.
 
-usage: peer_train.py SHARDS HIDDEN BATCH EPOCHS THREADS          (HIDDEN as 1024,1024)
+usage: train.py SHARDS HIDDEN BATCH EPOCHS THREADS          (HIDDEN as 1024,1024)
 
 The whole split is in memory, standardised once; batches are index_select'ed from it; Adam is the fused one; the loss is
 read once an epoch.
@@ -40,10 +41,12 @@ for _ in range(epochs):
     start = time.perf_counter()
     total = torch.zeros(())
     for rows in torch.randperm(len(inputs)).split(batch):
-        loss = nn.functional.cross_entropy(model(inputs[rows]), labels[rows])
+        x, y = inputs.index_select(0, rows), labels.index_select(0, rows)
+        loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         total += loss.detach() * len(rows)
-    total.item()
+    mean_loss = total.item() / len(inputs)
     print(f"{len(inputs) / (time.perf_counter() - start):.0f}", flush=True)
+print(mean_loss)
