@@ -134,9 +134,11 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the data set: raw/ and shards/")
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of a finished run on it")
     parser.add_argument("--quick", action="store_true", help="fewer rows and turns: under three minutes")
+    parser.add_argument("--rounds", type=int, help="turns of each row [default: 5, quick 3]")
     arguments = parser.parse_args()
     shards, raw, run = arguments.data / "shards", arguments.data / "raw", arguments.run
     rounds, duration = (3, 0.05) if arguments.quick else (5, 0.25)
+    rounds = arguments.rounds or rounds
     files = sum(1 for path in (raw / "train").rglob("*") if path.is_file())
 
     table = Table(rounds)
