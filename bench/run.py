@@ -134,10 +134,10 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the data set: raw/ and shards/")
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of a finished run on it")
     parser.add_argument("--quick", action="store_true", help="fewer rows and turns: under three minutes")
-    parser.add_argument("--rounds", type=int, help="turns of each row [default: 5, quick 3]")
+    parser.add_argument("--rounds", type=int, help="turns of each row [default: 5, quick 2]")
     arguments = parser.parse_args()
     shards, raw, run = arguments.data / "shards", arguments.data / "raw", arguments.run
-    rounds, duration = (3, 0.05) if arguments.quick else (5, 0.25)
+    rounds, duration = (2, 0.05) if arguments.quick else (5, 0.25)
     rounds = arguments.rounds or rounds
     files = sum(1 for path in (raw / "train").rglob("*") if path.is_file())
 
@@ -186,7 +186,7 @@ def main():
         losses.append(f"{last['ours']:.4f} and {last['PyTorch']:.4f}")
     table.add(f"\nMean training losses after those epochs, ours and PyTorch's: {'; '.join(losses)}.")
 
-    if CORES > 1:
+    if CORES > 1 and not arguments.quick:
         table.section("Training beside another process", "images/s of 784-1024-1024-10, batch 128",
                       "beside a busy loop", "alone", "share kept")
         for name, side in (("ours", train), ("PyTorch", peer_train)):
