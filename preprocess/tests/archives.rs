@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use artifacts::{Dataset, Digest, Role, Source};
@@ -12,6 +12,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, Luma};
 use tempfile::TempDir;
+
+mod support;
+use support::contents;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -91,23 +94,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
-}
-
-/// Every file below a folder, with the digest of its bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), Digest::of(&fs::read(&path).unwrap()));
-            }
-        }
-    }
-    files
 }
 
 /// What a hand-made archive may hold: broken files, other sizes and colours, duplicates, conflicts, files that are in no

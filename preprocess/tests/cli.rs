@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,9 @@ use std::time::Duration;
 use artifacts::{Dataset, Digest, Part, Provenance, RemovedCounts, Role, Source, SplitName};
 use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
+
+mod support;
+use support::contents;
 
 /// A folder `in` to preprocess and a place `out` to write to.
 struct Workplace(TempDir);
@@ -87,23 +90,6 @@ fn png(image: &DynamicImage) -> Vec<u8> {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Every file below a folder, with the digest of its bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(path.strip_prefix(folder).unwrap().to_owned(), Digest::of(&fs::read(&path).unwrap()));
-            }
-        }
-    }
-    files
 }
 
 #[test]
