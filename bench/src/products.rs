@@ -2,34 +2,11 @@
 //! keeps them: what it writes them for is not part of the time.
 
 use serde_json::{Value, json};
-use train::cpu::kernel::{Along, Family, Phase};
+use train::cpu::kernel::Along;
 use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared};
-use train::cpu::product::{Grid, MOST_A_TASK, Product};
+use train::cpu::product::{Grid, MOST_A_TASK, Multiply, Product};
 
 use crate::Bench;
-
-struct Multiply<'a> {
-    product: Product<'a>,
-    grid: Grid,
-    out: Shared<'a, Line>,
-    layout: Layout,
-}
-
-impl Phase for Multiply<'_> {
-    fn tasks(&self) -> usize {
-        self.grid.tasks()
-    }
-
-    #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
-        let [blocks, panels] = self.grid.task(task);
-        let place = |panel, block| {
-            // SAFETY: every block is in one task.
-            unsafe { self.out.part(self.layout.block(panel, block).start) }
-        };
-        self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
-    }
-}
 
 fn lines(layout: Layout) -> Vec<Line> {
     (0..layout.lines()).map(|line| Line(std::array::from_fn(|lane| ((line + lane) % 7) as f32 - 3.0))).collect()

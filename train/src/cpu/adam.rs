@@ -1,6 +1,6 @@
 //! AdamW, wherever a gradient has just been computed.
 
-use super::kernel::{Family, Phase};
+use super::kernel::{Family, Phase, prefetch};
 use super::panels::{Line, Shared};
 use crate::engine::Step;
 
@@ -38,10 +38,10 @@ pub struct Parameters<'a> {
 impl Parameters<'_> {
     /// Asks for the lines that an update will read soon.
     #[inline(always)]
-    pub fn prefetch<F: Family>(&self, start: usize, lines: usize) {
+    pub fn prefetch(&self, start: usize, lines: usize) {
         let buffers = [&self.values, &self.exp_avg, &self.exp_avg_sq].into_iter().chain(&self.averaged);
         for buffer in buffers {
-            (start..start + lines).for_each(|line| F::prefetch(buffer.place(line)));
+            (start..start + lines).for_each(|line| prefetch(buffer.place(line)));
         }
     }
 }

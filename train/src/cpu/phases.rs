@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::adam::{Adam, Parameters};
 use super::dropout::Dropout;
-use super::kernel::{Along, Family, Phase};
+use super::kernel::{Along, Family, Phase, prefetch};
 use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared};
 use super::product::{Grid, Product};
 use super::softmax::Loss;
@@ -285,7 +285,9 @@ impl Phase for Judge<'_> {
         // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
         unsafe {
             *self.losses.part(panel * LANES) = losses;
-            (0..layout.blocks()).for_each(|block| self.delta.transpose::<F>(panel, block));
+            for block in 0..layout.blocks() {
+                self.delta.transpose::<F>(self.delta.block(panel, block), panel, block);
+            }
         }
     }
 }
@@ -309,16 +311,16 @@ impl<'a> Delta<'a> {
         unsafe { self.by_image.part(self.layout.block(panel, block).start) }
     }
 
-    /// Puts a block in panels of images where it lies in panels of outputs.
+    /// Puts what lies there in panels of images where it lies in panels of outputs.
     ///
     /// # Safety
-    /// Nobody else uses the block, and the processor is of the family.
+    /// Nobody else uses that place, and the processor is of the family.
     #[inline(always)]
-    unsafe fn transpose<F: Family>(&self, panel: usize, block: usize) {
+    unsafe fn transpose<F: Family>(&self, gradients: &Block, panel: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
             let place = self.by_output.part(self.transposed_layout.block(block, panel).start);
-            *place = F::transposed(self.block(panel, block));
+            *place = F::transposed(gradients);
         }
     }
 }
@@ -360,17 +362,14 @@ impl Phase for Backward<'_> {
                 }
             }
             // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
-            unsafe {
-                let place = self.previous.by_output.part(self.previous.transposed_layout.block(block, panel).start);
-                *place = F::transposed(gradients);
-            }
+            unsafe { self.previous.transpose::<F>(gradients, panel, block) };
         };
         // What `finish` reads and overwrites was last used long ago.
         let prepare = |panel, block| {
             let outputs = &self.output[self.previous.layout.block(panel, block)];
-            outputs.iter().for_each(|line| F::prefetch(line));
+            outputs.iter().for_each(|line| prefetch(line));
             let transposed = self.previous.transposed_layout.block(block, panel);
-            transposed.for_each(|line| F::prefetch(self.previous.by_output.place(line)));
+            transposed.for_each(|line| prefetch(self.previous.by_output.place(line)));
         };
         product.multiply::<F>(panels, blocks, place, prepare, finish);
     }
@@ -454,7 +453,7 @@ impl Phase for Learn<'_> {
         let start = |panel, block| place_of_layer.weight + place_of_layer.layout.block(panel, block).start;
         let prepare = |panel, block| {
             if let Learning::Update { parameters, .. } = &self.learning {
-                parameters.prefetch::<F>(start(panel, block), LANES);
+                parameters.prefetch(start(panel, block), LANES);
             }
         };
         let finish = |gradients: &mut Block, panel, block| {

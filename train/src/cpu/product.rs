@@ -12,8 +12,8 @@
 
 use std::ops::Range;
 
-use super::kernel::{Along, Family, Rows};
-use super::panels::{Block, LANES, Matrix};
+use super::kernel::{Along, Family, Phase, Rows};
+use super::panels::{Block, LANES, Layout, Line, Matrix, Shared};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
@@ -125,35 +125,40 @@ impl Grid {
     }
 }
 
+/// A product alone: its blocks go where they belong, and nothing happens to them.
+#[derive(Debug)]
+pub struct Multiply<'a> {
+    /// The operands.
+    pub product: Product<'a>,
+    /// The tasks, in blocks and panels.
+    pub grid: Grid,
+    /// The product's place.
+    pub out: Shared<'a, Line>,
+    /// How it lies there.
+    pub layout: Layout,
+}
+
+impl Phase for Multiply<'_> {
+    fn tasks(&self) -> usize {
+        self.grid.tasks()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let [blocks, panels] = self.grid.task(task);
+        let place = |panel, block| {
+            // SAFETY: every block is in one task.
+            unsafe { self.out.part(self.layout.block(panel, block).start) }
+        };
+        self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::kernel::{Phase, Processor};
-    use super::super::panels::{Layout, Line, Shared};
+    use super::super::kernel::Processor;
     use super::super::pool::Pool;
     use super::*;
-
-    struct Multiply<'a> {
-        product: Product<'a>,
-        grid: Grid,
-        out: Shared<'a, Line>,
-        layout: Layout,
-    }
-
-    impl Phase for Multiply<'_> {
-        fn tasks(&self) -> usize {
-            self.grid.tasks()
-        }
-
-        #[inline(always)]
-        fn run<F: Family>(&self, task: usize) {
-            let [blocks, panels] = self.grid.task(task);
-            let place = |panel, block| {
-                // SAFETY: every block is in one task.
-                unsafe { self.out.part(self.layout.block(panel, block).start) }
-            };
-            self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
-        }
-    }
 
     /// The product row by row: lanes of `a`, rows of `b`.
     fn multiply(processor: Processor, sizes: [usize; 3], along: Along, threads: usize) -> (Vec<f32>, Vec<f32>) {

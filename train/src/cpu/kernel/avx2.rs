@@ -1,11 +1,10 @@
 //! x86-64 with AVX2 and FMA: 16 registers of 8 lanes.
 
 use std::arch::x86_64::{
-    __m256, _MM_HINT_T0, _mm_prefetch, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_load_ps, _mm256_setzero_ps,
-    _mm256_store_ps,
+    __m256, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_load_ps, _mm256_setzero_ps, _mm256_store_ps,
 };
 
-use super::{Along, Family, Phase, Rows, has_terms, transpose};
+use super::{Along, Family, Phase, Rows, has_terms, prefetch, transpose};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Of this family.
@@ -43,12 +42,6 @@ impl Family for Avx2 {
     #[inline(always)]
     fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
         transpose::bytes(rows)
-    }
-
-    #[inline(always)]
-    fn prefetch(line: *const Line) {
-        // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
 }
 
@@ -96,7 +89,7 @@ unsafe fn part<const R: usize, const ROW: usize, const TERM: usize>(
             if ROW == LANES {
                 // The next elements are far from these.
                 for row in 0..R {
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(stride + row * ROW).cast());
+                    prefetch(from.wrapping_add(stride + row * ROW).cast());
                 }
             }
             sixteen_times!(term => {

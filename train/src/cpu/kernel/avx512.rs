@@ -1,10 +1,8 @@
 //! x86-64 with AVX-512: 32 registers of 16 lanes.
 
-use std::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch, _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_ps,
-};
+use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_ps};
 
-use super::{Along, Family, Phase, Rows, has_terms, transpose};
+use super::{Along, Family, Phase, Rows, has_terms, prefetch, transpose};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Of this family.
@@ -43,12 +41,6 @@ impl Family for Avx512 {
     fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
         transpose::bytes(rows)
     }
-
-    #[inline(always)]
-    fn prefetch(line: *const Line) {
-        // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
-    }
 }
 
 /// A block's product: a register for each of its rows, with the elements of `rows` so far apart from one row and from one
@@ -71,7 +63,7 @@ unsafe fn multiply<const ROW: usize, const TERM: usize>(lines: &[Line], rows: Ro
             if ROW == LANES {
                 // The next elements are far from these.
                 for row in 0..LANES {
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(stride + row * ROW).cast());
+                    prefetch(from.wrapping_add(stride + row * ROW).cast());
                 }
             }
             sixteen_times!(term => {

@@ -50,7 +50,7 @@ pub struct Rows<'a> {
 }
 
 /// A family of processors.
-pub trait Family: Copy {
+pub trait Family {
     /// Adds to `block`, or overwrites it with, the products of rows and lines: with `t` over the lines,
     /// `block[r].0[l] = fma(rows[r, t], lines[t].0[l], block[r].0[l])`.
     ///
@@ -66,9 +66,6 @@ pub trait Family: Copy {
 
     /// Rows of bytes with rows and columns exchanged.
     fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES];
-
-    /// Asks for a line that will be read soon.
-    fn prefetch(line: *const Line);
 }
 
 /// A phase of a step: tasks that any thread may do in any order.
@@ -149,6 +146,18 @@ impl Processor {
             Self::Portable => pool.run(phase.tasks(), &|task| phase.run::<portable::Portable>(task)),
         }
     }
+}
+
+/// Asks for a line that will be used soon, where the compiler offers that.
+#[inline(always)]
+pub fn prefetch(line: *const Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 /// Whether `rows` has the terms that `count` lines ask for.

@@ -42,7 +42,4 @@ impl Family for Portable {
     fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
         std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
     }
-
-    #[inline(always)]
-    fn prefetch(_: *const Line) {}
 }
