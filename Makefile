@@ -59,7 +59,7 @@ run := $(strip $(RUNS))/$(or $(strip $(RUN)),$(dataset))
 source := $(data)/raw/source.json
 shards := $(data)/shards/dataset.json
 training := $(run)/training.json
-model := $(run)/model.onnx
+exported := $(run)/export.json
 report := $(run)/report/report.json
 
 # Threads and verbosity decide no result: they are given to a stage, but do not make it run again.
@@ -97,7 +97,7 @@ all: evaluate ## the whole chain: fetch, preprocess, train, export, evaluate
 fetch: $(source) ## download, check and unpack the archive
 preprocess: $(shards) ## turn the images into .npy shards
 train: $(training) ## train the network
-export: $(model) ## write the network as ONNX
+export: $(exported) ## write the network as ONNX
 evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
@@ -111,10 +111,10 @@ $(shards): $(bin)/preprocess $(data)/.preprocess.arguments $(source)
 $(training): $(bin)/train $(run)/.train.arguments $(shards)
 	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(strip $(RESUME)),--resume))
 
-$(model): $(bin)/export $(run)/.export.arguments $(training)
+$(exported): $(bin)/export $(run)/.export.arguments $(training)
 	$< $(strip --run $(run) $(export_arguments))
 
-$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxruntime)
+$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(exported) $(shards) $(onnxruntime)
 	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
 
 # A stage's arguments are an input like any other: their file changes when they do.
