@@ -37,6 +37,8 @@ PREPROCESS_FLAGS ?=#       of preprocess
 TRAIN_FLAGS ?=#            of train
 EXPORT_FLAGS ?=#           of export
 EVALUATE_FLAGS ?=#         of evaluate
+LOCK ?= reproduce.lock#    reproduce, lock: the file of digests
+SECONDS ?= 60#             fuzz: how long each parser is fuzzed
 PYTHON ?= python3#         a Python 3 with pip
 QUICK ?=#                  bench: 1 for fewer rows and turns, under three minutes
 
@@ -74,6 +76,12 @@ train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call 
 export_arguments := $(EXPORT_FLAGS)
 evaluate_arguments := $(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
 threads := $(call flag,THREADS,threads)
+
+# What decides the artifacts, for a make of its own; the folders and the threads are that one's choice.
+chain_variables := $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE VALID_FRACTION TEST_FRACTION MAX_REJECTS RECIPE HIDDEN \
+	EPOCHS BATCH_SIZE LEARNING_RATE WEIGHT_DECAY DROPOUT LABEL_SMOOTHING SCHEDULE WARMUP PATIENCE ENGINE PROVIDER SEED \
+	FETCH_FLAGS PREPROCESS_FLAGS TRAIN_FLAGS EXPORT_FLAGS EVALUATE_FLAGS,\
+	$(if $(strip $($(variable))),'$(variable)=$(strip $($(variable)))'))
 
 target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
@@ -140,6 +148,17 @@ $(addprefix $(bin)/,$(stages)): $(build_stamp)
 $(unpacked_onnxruntime): python/onnxruntime.txt python/unpack_onnxruntime.py
 	$(PYTHON) python/unpack_onnxruntime.py $(@D)
 	@touch $@
+
+## Targets: trust
+.PHONY: reproduce lock verify fuzz sanitize load
+reproduce: $(build_stamp) $(onnxruntime) ## run the chain twice, as differently as can be, and compare every byte
+	$(PYTHON) python/reproduce.py --lock $(LOCK) -- $(chain_variables)
+
+lock: $(build_stamp) $(onnxruntime) ## write the digests that `make reproduce` compares with: reproduce.lock
+	$(PYTHON) python/reproduce.py --write-lock $(LOCK) -- $(chain_variables)
+
+verify: ## walk the chain backwards, from report.json to the archive, and say where it is broken
+	$(PYTHON) python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
 
 ## Targets: the project
 .PHONY: test bench lint format help clean distclean

@@ -209,6 +209,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(!place.join(".lock").exists());
     }
 }

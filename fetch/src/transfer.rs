@@ -45,7 +45,7 @@ pub fn transfer(
         Ok(response) => response,
         Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
     };
-    let total = match check_headers(&response, wanted, resumed_at) {
+    let total = match check_headers(&response, wanted, resumed_at, most_unknown) {
         Ok(total) => total,
         Err(MirrorFailure::Range) => {
             partial.discard()?;
@@ -64,9 +64,6 @@ pub fn transfer(
         partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
     };
 
-    if wanted.bytes.is_none() && total.is_some_and(|total| total > most_unknown) {
-        return Ok(Err(MirrorFailure::TooLarge { most: most_unknown }));
-    }
     let pace = Pace::new(timeout);
     let most = total.unwrap_or(most_unknown);
     let received = receive(response.into_body(), &mut file, most, total, pace, partial, console)?;
@@ -170,6 +167,7 @@ fn check_headers(
     response: &Response<Body>,
     wanted: &WantedArchive,
     resumed_at: u64,
+    most_unknown: u64,
 ) -> Result<Option<u64>, MirrorFailure> {
     let headers = response.headers();
     let total = match response.status() {
@@ -186,6 +184,7 @@ fn check_headers(
     }
     match (wanted.bytes, total) {
         (Some(expected), Some(found)) if expected != found => Err(MirrorFailure::Size { expected, found }),
+        (None, Some(found)) if found > most_unknown => Err(MirrorFailure::TooLarge { most: most_unknown }),
         (expected, total) => Ok(expected.or(total)),
     }
 }

@@ -17,7 +17,7 @@ const WIDTH: u32 = 5;
 const HEIGHT: u32 = 6;
 
 /// Bytes of address space that the decoder of hostile images is given: what a broken file claims is more.
-const ADDRESS_SPACE: u64 = 700 << 20;
+const ADDRESS_SPACE: u64 = 400 << 20;
 
 /// A folder of two classes with 100 good images each, beside those that a test adds.
 struct Workplace(TempDir);
@@ -187,14 +187,16 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
         workplace.file(&format!("A/{name}.png"), &png(&[header(width, height, grey), data.clone()]));
     }
     workplace.file("A/nothing.png", &png(&[header(0, 0, grey), data.clone()]));
-    // 2 GiB of a colour profile in 2 MiB, and the same of a text.
-    let zeros = zlib(&vec![0; 1 << 28]);
+    // More of a colour profile than there is memory, and as much of a text.
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    (0..512).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
+    let zeros = encoder.finish().unwrap();
     let size = header(WIDTH, HEIGHT, grey);
-    let rows = chunk(b"IDAT", &zlib(&unfiltered(glyph("B", 998).as_raw(), WIDTH as usize)));
+    let rows = |index| chunk(b"IDAT", &zlib(&unfiltered(glyph("B", index).as_raw(), WIDTH as usize)));
     let profile = chunk(b"iCCP", &[b"profile\0\0", &zeros[..]].concat());
     let text = chunk(b"zTXt", &[b"text\0\0", &zeros[..]].concat());
-    workplace.file("B/profile.png", &png(&[size.clone(), profile, rows.clone()]));
-    workplace.file("B/text.png", &png(&[size.clone(), text, rows]));
+    workplace.file("B/profile.png", &png(&[size.clone(), profile, rows(998)]));
+    workplace.file("B/text.png", &png(&[size.clone(), text, rows(999)]));
     // Rows without end.
     workplace.file("B/rows.png", &png(&[size, chunk(b"IDAT", &zeros)]));
     let (rejected, decoded) = workplace.outcome();
@@ -206,11 +208,12 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
         assert!(rejected[name].ends_with("; at most 2048 a side are read"), "{name}: {}", rejected[name]);
     }
     assert!(rejected.contains_key("A/nothing.png"));
-    for name in ["B/profile.png", "B/text.png", "B/rows.png"] {
-        let known = rejected.contains_key(name) || decoded.contains_key(name);
-        assert!(known, "{name}");
+    // What comes of the others is the decoder's to say, as long as it is an image's own pixels.
+    for (name, pixels) in [("profile", glyph("B", 998)), ("text", glyph("B", 999)), ("rows", GrayImage::new(5, 6))] {
+        let name = format!("B/{name}.png");
+        let is_own = decoded.get(&name).is_some_and(|found| found == pixels.as_raw());
+        assert!(is_own || rejected.contains_key(&name), "{name}");
     }
-    assert!(decoded.values().filter(|pixels| *pixels != &vec![0; 30]).all(|pixels| pixels == glyph("B", 998).as_raw()));
 }
 
 #[test]
