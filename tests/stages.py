@@ -55,7 +55,7 @@ class Stages:
         for name in OUTPUTS[stage]:
             place = self.folder / name
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-                if path.is_file() and not path.name.startswith(OTHERS):
+                if path.is_file() and not path.name.startswith((".", *OTHERS)):
                     found[path.relative_to(self.folder).as_posix()] = path.read_bytes()
         return found
 

@@ -81,6 +81,7 @@ def open_folder():
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_place_that_cannot_be_written_to_is_said_before_the_work(whole, open_folder, stage):
     chain = copy_of(whole, open_folder / "chain")
+    chain.folder.chmod(0o755)
     if stage == "evaluate":
         # Its own folder alone; and the run's, where there is none yet.
         chain.remove(stage)
@@ -133,8 +134,8 @@ def test_a_full_disk_is_said_before_the_work_and_room_mends_it(whole, tmp_path, 
         code, said = chain.run(stage)
         assert code == 1
         assert "No space left on device" in said and "hint: make room" in said, said
-        first = [line for line in said.splitlines() if not line.startswith(("hint", "  caused"))]
-        assert first[0].startswith("error: cannot"), said
+        work = ["epoch 1/", "files in 2 classes", "fetch:", "nodes,", "evaluate: `run/model.onnx`"]
+        assert not any(sign in said for sign in work), said
         assert outputs(chain) == before
         filler.unlink()
         resize("16m")

@@ -232,7 +232,10 @@ fn the_same_name_by_another_road_comes_twice_and_another_case_is_another_name() 
 #[test]
 fn archives_without_class_folders_say_so() {
     assert!(matches!(read(&tar(&[])), Err(Error::NoClassFolders { files: 0, .. })));
-    assert!(matches!(read(&gzip(&tar(&[("1.png", b"1"), ("2.png", b"2")]))), Err(Error::NoClassFolders { files: 2, .. })));
+    assert!(matches!(
+        read(&gzip(&tar(&[("1.png", b"1"), ("2.png", b"2")]))),
+        Err(Error::NoClassFolders { files: 2, .. })
+    ));
     let mut builder = Builder::new(Vec::new());
     add(&mut builder, b"set/A/", EntryType::Directory, b"");
     add(&mut builder, b"set/B/", EntryType::Directory, b"");

@@ -1,4 +1,5 @@
 use std::io;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 
 use crate::Digest;
@@ -82,9 +83,10 @@ impl Error {
         match self {
             Self::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
                 .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
-            Self::Io { source, .. } => cause_hint(source.kind()).map(str::to_owned),
-            Self::Changed { path } => stage_that_writes(path)
-                .map(|stage| format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")),
+            Self::Io { source, .. } => hint_for(source).map(str::to_owned),
+            Self::Changed { path } => stage_that_writes(path).map(|stage| {
+                format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")
+            }),
             Self::Locked { .. } => Some("wait until it has ended, or name another folder".to_owned()),
             Self::Foreign { .. } => Some("name a folder that is new, empty, or an earlier output".to_owned()),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
@@ -102,8 +104,11 @@ fn process(id: Option<u32>) -> String {
     id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
-fn cause_hint(kind: io::ErrorKind) -> Option<&'static str> {
-    Some(match kind {
+fn hint_for(error: &io::Error) -> Option<&'static str> {
+    // What was written through an encoder comes back within the encoder's own error.
+    let causes = successors(Some(error as &(dyn std::error::Error + 'static)), |cause| cause.source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    Some(match kinds.find(|&kind| kind != io::ErrorKind::Other)? {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "make room and run it again, or name a folder on another disk"
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::place::beside;
-use crate::unfinished::Unfinished;
+use crate::unfinished::{Unfinished, begin};
 
 /// How often a folder may vanish before that is an error.
 const MOST_ATTEMPTS: usize = 1000;
@@ -45,6 +45,10 @@ impl Lock {
     }
 
     fn take(path: PathBuf, folder: &Path, place: &Path) -> Result<Self> {
+        begin(|| Self::take_undisturbed(path, folder, place))
+    }
+
+    fn take_undisturbed(path: PathBuf, folder: &Path, place: &Path) -> Result<Self> {
         let mut attempts = 0;
         let (mut file, made) = loop {
             attempts += 1;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
 use crate::lock::Lock;
-use crate::unfinished::Unfinished;
+use crate::unfinished::{Unfinished, begin};
 
 /// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
 ///
@@ -21,12 +21,14 @@ pub fn write_file(
     path: &Path,
     write: impl FnOnce(&mut HashingWriter<BufWriter<&File>>) -> io::Result<()>,
 ) -> Result<Digest> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).context("create the folder", folder)?;
-    }
     let temporary = beside(path, ".partial");
-    let unfinished = Unfinished::file(&temporary);
-    let file = File::create(&temporary).context("create", &temporary)?;
+    let (unfinished, file) = begin(|| {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).context("create the folder", folder)?;
+        }
+        let file = File::create(&temporary).context("create", &temporary)?;
+        Ok::<_, Error>((Unfinished::file(&temporary), file))
+    })?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
     let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
     if let Err(error) = written.context("write", path) {
@@ -71,8 +73,10 @@ impl StagedDirectory {
         }
         remove_directory(&replaced)?;
         remove_directory(&staging)?;
-        let unfinished = Some(Unfinished::staging(&staging));
-        fs::create_dir_all(&staging).context("create the folder", &staging)?;
+        let unfinished = begin(|| {
+            fs::create_dir_all(&staging).context("create the folder", &staging)?;
+            Ok::<_, Error>(Some(Unfinished::staging(&staging)))
+        })?;
         Ok(Self { staging, place: place.to_owned(), unfinished, _lock: lock })
     }
 

@@ -90,7 +90,11 @@ fn checkpoint() -> Checkpoint {
         weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
         bias: Array1::from_shape_fn(outputs, |o| o as f32),
     };
-    Checkpoint { model, provenance: Provenance::new("train", "0.1.0").with_seed(3), layers: vec![layer(3, 6), layer(2, 3)] }
+    Checkpoint {
+        model,
+        provenance: Provenance::new("train", "0.1.0").with_seed(3),
+        layers: vec![layer(3, 6), layer(2, 3)],
+    }
 }
 
 /// The file with each of its bits changed in turn.

@@ -13,7 +13,9 @@ mod summary;
 use std::fs;
 use std::io::{self, Write as _};
 
-use artifacts::{Checkpoint, Digest, ExportRecord, IoContext as _, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord};
+use artifacts::{
+    Checkpoint, Digest, ExportRecord, IoContext as _, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
+};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;

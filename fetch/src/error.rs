@@ -82,10 +82,7 @@ impl Failure for Error {
             )),
             Self::Digest { archive, .. } => Some(format!("look for yourself: `sha256sum {archive}`")),
             Self::NoFont { .. } => Some("`-v` says of each font why it is left out".into()),
-            Self::Scheme { .. }
-            | Self::Proxy { .. }
-            | Self::NoFontFile { .. }
-            | Self::ArchiveName { .. } => None,
+            Self::Scheme { .. } | Self::Proxy { .. } | Self::NoFontFile { .. } | Self::ArchiveName { .. } => None,
         }
     }
 

@@ -8,6 +8,7 @@
 //! A kept archive is digested before it is used again. It is used if it has the digest that is expected; where none is,
 //! if it has the digest that it was kept with and came from the same URL.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ impl<'a> Store<'a> {
                     self.lock()?;
                     write_file(&self.folder.join(&wanted.file_name), |writer| writer.write_all(bytes))?;
                 }
-                return Ok(Input::Embedded(wanted.file_name.clone(), bytes));
+                return Ok(Input::Embedded(wanted.file_name.clone(), Cow::Borrowed(bytes)));
             }
             Supply::Mirrors(locations) => locations,
         };

@@ -100,7 +100,9 @@ fn receive(
         let found = partial.bytes + count as u64;
         if found > most {
             partial.discard()?;
-            return Ok(Err(total.map_or(MirrorFailure::TooLarge { most }, |expected| MirrorFailure::TooLong { expected })));
+            return Ok(Err(
+                total.map_or(MirrorFailure::TooLarge { most }, |expected| MirrorFailure::TooLong { expected })
+            ));
         }
         file.write_all(&buffer[..count]).context("write", &partial.path)?;
         partial.bytes = found;
@@ -126,7 +128,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Of a server that has at least `window` for each [`LOWEST_SPEED`] times its seconds.
+    /// One that asks for [`LOWEST_SPEED`] over every `window`.
     fn new(window: Duration) -> Self {
         Self { window, since: Instant::now(), bytes: 0 }
     }

@@ -346,7 +346,10 @@ fn a_server_that_drips_is_given_up_though_no_read_runs_into_the_time_limit() {
         let arguments = own(&workplace, &second, &letters());
         let more = ["--mirror", &first.url, "--timeout", "1", "--retries", "0"];
         let said = run_well(&workplace, &with(&arguments, &more));
-        assert!(said.contains(&format!("warning: {}/letters.tar.gz: ", first.url)) && said.contains(expected), "{said}");
+        assert!(
+            said.contains(&format!("warning: {}/letters.tar.gz: ", first.url)) && said.contains(expected),
+            "{said}"
+        );
         assert_whole(&workplace, &letters());
     }
 }

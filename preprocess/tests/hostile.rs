@@ -200,10 +200,7 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
     // Rows without end.
     workplace.file("B/rows.png", &png(&[size, chunk(b"IDAT", &zeros)]));
     let (rejected, decoded) = workplace.outcome();
-    assert_eq!(
-        rejected["A/30000.png"],
-        "it is 30000 pixels high and 30000 wide; at most 2048 a side are read"
-    );
+    assert_eq!(rejected["A/30000.png"], "it is 30000 pixels high and 30000 wide; at most 2048 a side are read");
     for name in ["A/most.png", "A/wide.png"] {
         assert!(rejected[name].ends_with("; at most 2048 a side are read"), "{name}: {}", rejected[name]);
     }
@@ -253,9 +250,12 @@ fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
             ],
         ),
         ("private-chunk", vec![plain.clone(), chunk(b"abCd", b"whatever"), rows.clone(), chunk(b"teST", b"")]),
-        ("split-data", vec![plain.clone(), chunk(b"IDAT", &zlib(&unfiltered(grey.as_raw(), row))[..5]), {
-            chunk(b"IDAT", &zlib(&unfiltered(grey.as_raw(), row))[5..])
-        }]),
+        (
+            "split-data",
+            vec![plain.clone(), chunk(b"IDAT", &zlib(&unfiltered(grey.as_raw(), row))[..5]), {
+                chunk(b"IDAT", &zlib(&unfiltered(grey.as_raw(), row))[5..])
+            }],
+        ),
     ];
     for (name, chunks) in &good {
         // Under two labels the same pixels would be removed, and as duplicates too: one form a run.
@@ -298,10 +298,8 @@ fn images_of_one_pixel_are_images() {
     for (class, first) in [("A", 0), ("B", 100)] {
         for index in 0..100 {
             let pixel = GrayImage::from_pixel(1, 1, Luma([first + index]));
-            workplace.file(
-                &format!("{class}/{index}.png"),
-                &encoded(&DynamicImage::ImageLuma8(pixel), ImageFormat::Png),
-            );
+            workplace
+                .file(&format!("{class}/{index}.png"), &encoded(&DynamicImage::ImageLuma8(pixel), ImageFormat::Png));
         }
     }
     let output = workplace.run(&["--input", "in"]);

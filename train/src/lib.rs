@@ -27,8 +27,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, IoContext as _, Lock, Provenance, RunDirectory, TrainingRecord, Weights,
-    reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, IoContext as _, Lock, Provenance, RunDirectory, TrainingRecord,
+    Weights, reference_logits,
 };
 use terminal::Console;
 

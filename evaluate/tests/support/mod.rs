@@ -8,8 +8,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Dataset, Digest, ExportRecord, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory, Shard, ShardFile,
-    Split, SplitName, Splits, TrainingRecord, reference_logits,
+    Dataset, Digest, ExportRecord, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory,
+    Shard, ShardFile, Split, SplitName, Splits, TrainingRecord, reference_logits,
 };
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
