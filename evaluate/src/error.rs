@@ -139,8 +139,10 @@ pub enum Error {
         split: SplitName,
     },
     /// A number overflowed on the way through the network.
-    #[error("the model's logits for image {row} of the {split} split are not finite")]
+    #[error("the logits of `{}` for image {row} of the {split} split are not finite", model.display())]
     NotFinite {
+        /// The model.
+        model: PathBuf,
         /// Which image.
         row: usize,
         /// Which split.

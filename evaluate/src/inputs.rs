@@ -27,7 +27,8 @@ impl<'a> Inputs<'a> {
         let (dataset, dataset_digest) = Dataset::read(&options.dataset)?;
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
-        let model = Model::open(&runtime, &run.model(), options.provider, options.threads())?;
+        let recorded = if options.no_verify { None } else { Some(run.export_record()) };
+        let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options.provider, options.threads())?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
         Ok(Self { options, run, training, dataset, model, dataset_digest, training_digest, runtime })
@@ -53,7 +54,7 @@ impl<'a> Inputs<'a> {
     }
 
     fn open_split(&self, split: SplitName) -> Result<SplitData, Error> {
-        Ok(self.dataset.open(&self.options.dataset, split, true)?)
+        Ok(self.dataset.open(&self.options.dataset, split, !self.options.no_verify)?)
     }
 
     /// Whether the run was trained on this very data set. To judge a model on another one with the same classes is a

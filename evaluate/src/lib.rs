@@ -20,7 +20,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use artifacts::{Digest, SplitData};
+use artifacts::{Digest, Lock, RunDirectory, SplitData};
 pub use error::Error;
 pub use latency::Latency;
 pub use metrics::{Accuracy, ClassFigures, ConfusionMatrix, MacroAverage, wilson_interval};
@@ -37,6 +37,8 @@ use crate::predict::Predictions;
 /// # Errors
 /// See [`Error`]. Nothing is written unless the model has passed every check.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let folder = options.output.clone().unwrap_or_else(|| RunDirectory::new(&options.run).report());
+    let _lock = Lock::within(&folder)?;
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
     for line in inputs.details() {
@@ -46,8 +48,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let data = inputs.judged()?;
     let predictions = predict::classify(&mut inputs, &data, console)?;
     let timings = measure(&mut inputs, &data, &predictions)?;
+    data.check_unchanged()?;
 
-    let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
     let report = |files| report(&inputs, &data, &predictions, parity, files);
     let (report, place) = report::write(&folder, &predictions, &timings, report)?;
 

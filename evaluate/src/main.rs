@@ -24,6 +24,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(arguments.verbosity);
+    console.end_on_signals(artifacts::remove_unfinished, None);
     make_onnxruntime_heard();
     console.finish(evaluate::run(&arguments.options, &console))
 }

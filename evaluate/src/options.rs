@@ -36,6 +36,10 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Provider::Auto)]
     pub provider: Provider,
 
+    /// Do not compare the model and the shards with the digests that were recorded of them
+    #[arg(long)]
+    pub no_verify: bool,
+
     /// The library of ONNX Runtime, as libonnxruntime.so
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_env_values = true, value_parser = clap::value_parser!(OsString))]
     pub onnxruntime: Option<OsString>,

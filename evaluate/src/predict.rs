@@ -42,7 +42,7 @@ pub(crate) fn classify(inputs: &mut Inputs<'_>, data: &SplitData, console: &Cons
         elapsed += begin.elapsed();
         for (row, logits) in (batch.start..).zip(scores.logits.chunks_exact(classes)) {
             if !logits.iter().all(|logit| logit.is_finite()) {
-                return Err(Error::NotFinite { row, split });
+                return Err(Error::NotFinite { model: model.path.clone(), row, split });
             }
             predicted.push(largest(logits));
             loss += cross_entropy(logits, data.label(row));

@@ -8,8 +8,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Dataset, Digest, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory, Shard, ShardFile,
-    Split, SplitName, Splits, TrainingRecord, reference_logits,
+    Dataset, Digest, ExportRecord, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory,
+    Shard, ShardFile, Split, SplitName, Splits, TrainingRecord, reference_logits,
 };
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -167,6 +167,9 @@ impl Example {
 
     pub fn write_model(&self, metadata: &ModelMetadata, form: &ModelForm) {
         write_model(&self.run().model(), metadata, form);
+        let model = artifacts::sha256_file(&self.run().model()).unwrap();
+        let record = ExportRecord { provenance: metadata.export.clone(), model };
+        artifacts::write_json(&self.run().export_record(), &record).unwrap();
     }
 
     pub fn evaluate(&self) -> Command {
