@@ -1,7 +1,7 @@
 """The exported model and the report on it, against independent implementations of both.
 
-The model is opened by ONNX's own checker and by onnxruntime from Python, its logits are computed again in NumPy from the
-checkpoint, and the report is what this model says of these images. What the report makes of it is test_report.py's.
+The model is opened by ONNX's own checker and by onnxruntime from Python, its logits are computed again in NumPy from
+the checkpoint, and the report is what this model says of these images. What is made of that is test_report.py's.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Every number of report.json, computed again by scikit-learn, scipy, statsmodels or NumPy from the model's logits.
 
-The logits beside the report are the ones that its figures are of (test_model.py compares them with onnxruntime's in Python),
-so that what is computed from them agrees to 1e-9.
+The logits beside the report are the ones that its figures are of, so that what is computed from them agrees to 1e-9;
+test_model.py compares them with onnxruntime's in Python.
 """
 
 import base64
@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 from scipy import optimize
 from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from scipy.stats.contingency import relative_risk
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
@@ -71,8 +71,9 @@ def asked(chain, judged: Judged, tmp_path_factory) -> Judged:
     np.save(folder / "unlabelled.npy", images[some])
     weights = {name: 1 + place for place, name in enumerate(judged.classes)}
     (folder / "prior.json").write_text(json.dumps(weights))
-    chain.make("all", RUN="asked", EPOCHS=1, TEMPERATURE=2, CROSS_VALIDATE=2, PRIOR=f"uniform test english {folder / 'prior.json'}",
-               ESTIMATE_PRIOR=folder / "unlabelled.npy", COMPARE=judged.run / "report" / "report.json")
+    chain.make("all", RUN="asked", EPOCHS=1, TEMPERATURE=2, CROSS_VALIDATE=2,
+               PRIOR=f"uniform test english {folder / 'prior.json'}", ESTIMATE_PRIOR=folder / "unlabelled.npy",
+               COMPARE=judged.run / "report" / "report.json")
     result = Judged(chain.run("asked"), judged.shards)
     result.unlabelled = images[some]
     return result
@@ -159,7 +160,8 @@ def test_the_bootstrap_draws_fonts(judged: Judged) -> None:
     state, stream = 0x6E6F744D4E495354, 0x666F6E74
     increment = (stream << 1 | 1) % modulus
     begun = ((state + increment) * multiplier + increment) % modulus
-    generator.state = {"bit_generator": "PCG64", "state": {"state": begun, "inc": increment}, "has_uint32": 0, "uinteger": 0}
+    words = {"state": begun, "inc": increment}
+    generator.state = {"bit_generator": "PCG64", "state": words, "has_uint32": 0, "uinteger": 0}
     words = generator.random_raw(found["resamples"] * len(fonts))
     draws = np.array([int(word) * len(fonts) >> 64 for word in words]).reshape(found["resamples"], len(fonts))
 
@@ -322,8 +324,8 @@ def test_the_prior_of_unlabelled_images_is_the_likelihood_s_and_the_confusion_ma
     np.testing.assert_allclose(found["predicted_share"], share, **CLOSE)
     np.testing.assert_allclose(found["training_prior"], asked.training_prior, **CLOSE)
 
-    # EM climbs the likelihood of a mixture; at the top (Karush, Kuhn, Tucker), the mean of ratio / mixture is 1 for every
-    # class that is there, and at most 1 for the others.
+    # EM climbs the likelihood of a mixture; at the top (Karush, Kuhn, Tucker), the mean of ratio / mixture is 1 for
+    # each class that is there, and at most 1 for the others.
     maximised = found["expectation_maximisation"]
     assert maximised["converged"]
     priors = np.array(maximised["priors"])
@@ -333,7 +335,8 @@ def test_the_prior_of_unlabelled_images_is_the_likelihood_s_and_the_confusion_ma
     np.testing.assert_allclose(slopes[priors > 1e-3], 1, rtol=0, atol=1e-5)
     assert (slopes < 1 + 1e-3).all()
 
-    valid, labels = np.load(asked.run / "report" / "validation-logits.npy").argmax(axis=1), asked.load("valid", "labels")
+    valid = np.load(asked.run / "report" / "validation-logits.npy").argmax(axis=1)
+    labels = asked.load("valid", "labels")
     joint = metrics.confusion_matrix(labels, valid, labels=asked.labels_range).T / len(labels)
     weights = np.linalg.solve(joint, share)
     shifted = found["black_box_shift_estimation"]
@@ -480,7 +483,8 @@ def check_label_issues(judged: Judged, splits: list[tuple]) -> None:
         rows = sorted(rows, key=lambda row: probabilities[row, labels[row]])
         assert [issue["row"] for issue in found["images_found"]] == rows[:500]
         for issue, row in zip(found["images_found"], rows):
-            assert (issue["label"], issue["suggestion"]) == (judged.classes[labels[row]], judged.classes[confident[row]])
+            assert issue["label"] == judged.classes[labels[row]]
+            assert issue["suggestion"] == judged.classes[confident[row]]
             np.testing.assert_allclose(
                 [issue["label_probability"], issue["suggestion_probability"]],
                 probabilities[row, [labels[row], confident[row]]], **CLOSE,
@@ -507,7 +511,8 @@ def test_what_was_learned_is_that_of_numpy_on_the_checkpoint(judged: Judged) -> 
     ):
         most = (before @ weight.T + bias).max(axis=0)
         clear = np.abs(most) > 1e-4
-        assert set(np.flatnonzero((most <= 0) & clear)) <= set(found["dead"]) <= set(np.flatnonzero((most <= 0) | ~clear))
+        dead = set(found["dead"])
+        assert set(np.flatnonzero((most <= 0) & clear)) <= dead <= set(np.flatnonzero((most <= 0) | ~clear))
         assert found["units"] == len(bias)
         np.testing.assert_allclose(found["mean_active_share"], (after > 0).mean(), atol=1e-4)
     norms = np.linalg.norm(layers[0][0], axis=1)
@@ -584,7 +589,7 @@ def test_the_making_is_told_from_the_artifacts(judged: Judged) -> None:
 def test_two_models_are_compared_by_statsmodels_test(asked: Judged, judged: Judged) -> None:
     found = asked.report["comparison"]
     this, other = asked.predicted == asked.truth, judged.predicted == judged.truth
-    table = [[int((this & other).sum()), int((this & ~other).sum())], [int((~this & other).sum()), int((~this & ~other).sum())]]
+    table = [[int((one & two).sum()) for two in (other, ~other)] for one in (this, ~this)]
     names = [["both_right", "only_this_right"], ["only_other_right", "both_wrong"]]
     assert [[found[name] for name in row] for row in names] == table
     np.testing.assert_allclose(found["mcnemar_p"], mcnemar(table, exact=True).pvalue, **CLOSE)
@@ -597,7 +602,8 @@ def test_two_models_are_compared_by_statsmodels_test(asked: Judged, judged: Judg
     weights = np.concatenate([np.ones(len(this)), [0.5] * 4])
     mean = np.average(values, weights=weights)
     deviation = np.sqrt(np.cov(values, aweights=weights, ddof=0) / weights.sum())
-    np.testing.assert_allclose(found["difference"]["interval_95"], mean + np.array([-1, 1]) * 1.959963984540054 * deviation, **CLOSE)
+    expected = mean + np.array([-1, 1]) * norm.ppf(0.975) * deviation
+    np.testing.assert_allclose(found["difference"]["interval_95"], expected, **CLOSE)
     check_proportion(found["other_accuracy"], int(other.sum()), len(other), "the other's accuracy")
     rows = np.flatnonzero(asked.predicted != judged.predicted)
     assert found["differing"] == len(rows)
