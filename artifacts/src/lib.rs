@@ -7,6 +7,7 @@
 //! | `checkpoint.safetensors` | train | [`Checkpoint`] |
 //! | `training.json`, `metrics.jsonl`, `timings.jsonl` | train | [`TrainingRecord`], [`EpochMetrics`], [`EpochTiming`] |
 //! | `reference-logits.npy` | train | [`reference_logits`] |
+//! | `cross-validation.json`, `out-of-sample-logits.npy` | train, where asked | [`CrossValidation`] |
 //! | the metadata of `model.onnx`; `export.json` | export | [`ModelMetadata`], [`ExportRecord`] |
 //!
 //! Four rules hold for all of them:
@@ -20,6 +21,7 @@
 //!   Measured times go into files of their own (`timings.jsonl`).
 
 mod checkpoint;
+mod cross_validation;
 mod dataset;
 mod digest;
 mod document;
@@ -38,9 +40,10 @@ mod training;
 mod unfinished;
 
 pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
+pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
-    Splits, shard_bytes,
+    Splits, font_of, shard_bytes,
 };
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};
@@ -52,5 +55,5 @@ pub use place::{StagedDirectory, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};
-pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics};
+pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics, read_timings};
 pub use unfinished::{NothingFinishes, remove_unfinished};

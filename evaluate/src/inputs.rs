@@ -1,11 +1,19 @@
 //! What is judged and on what: opened, and known to belong together.
 
-use artifacts::{Dataset, Digest, ModelDescription, Provenance, RunDirectory, SplitData, SplitName, TrainingRecord};
+use artifacts::{
+    Checkpoint, CrossValidation, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance,
+    RunDirectory, SplitData, SplitName, TrainingRecord,
+};
+
+use ndarray::Array2;
 
 use crate::error::Error;
 use crate::library::Runtime;
 use crate::model::{self, Model};
 use crate::options::Options;
+use crate::other::Other;
+use crate::priors::Prior;
+use crate::unlabelled::Unlabelled;
 
 /// The inputs of an evaluation.
 #[derive(Debug)]
@@ -15,8 +23,17 @@ pub(crate) struct Inputs<'a> {
     pub training: TrainingRecord,
     pub dataset: Dataset,
     pub model: Model,
-    dataset_digest: Digest,
-    training_digest: Digest,
+    pub checkpoint: Checkpoint,
+    pub metrics: Vec<EpochMetrics>,
+    /// None where the training's `timings.jsonl` is gone: no result needs it.
+    pub timings: Option<Vec<EpochTiming>>,
+    /// The out-of-sample logits of the training images, where `train` was asked for them.
+    pub cross_validation: Option<(CrossValidation, Array2<f32>)>,
+    pub priors: Vec<Prior>,
+    pub unlabelled: Option<Unlabelled>,
+    pub other: Option<Other>,
+    pub dataset_digest: Digest,
+    pub training_digest: Digest,
     runtime: Runtime,
 }
 
@@ -26,12 +43,38 @@ impl<'a> Inputs<'a> {
         let run = RunDirectory::new(&options.run);
         let (dataset, dataset_digest) = Dataset::read(&options.dataset)?;
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
+        let checkpoint = read_checkpoint(&run, &training)?;
+        let metrics = read_metrics(&run, &training)?;
+        let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
         let recorded = if options.no_verify { None } else { Some(run.export_record()) };
         let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options.provider, options.threads())?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
-        Ok(Self { options, run, training, dataset, model, dataset_digest, training_digest, runtime })
+        let priors = Prior::open_all(&options.prior, &dataset.classes)?;
+        let unlabelled = options.estimate_prior.as_deref();
+        let unlabelled = unlabelled.map(|path| Unlabelled::read(path, &model.metadata.model)).transpose()?;
+        let other = options.compare.as_deref();
+        let other = other.map(|path| Other::read(path, &dataset, dataset_digest, options.split.into())).transpose()?;
+        let trained_here = training.provenance.inputs.get(Dataset::FILE_NAME) == Some(&dataset_digest);
+        let cross_validation = if trained_here { read_cross_validation(&run, &dataset)? } else { None };
+        Ok(Self {
+            options,
+            run,
+            training,
+            dataset,
+            model,
+            checkpoint,
+            metrics,
+            timings,
+            cross_validation,
+            priors,
+            unlabelled,
+            other,
+            dataset_digest,
+            training_digest,
+            runtime,
+        })
     }
 
     /// Which images to judge on.
@@ -46,6 +89,16 @@ impl<'a> Inputs<'a> {
             return Err(Error::EmptySplit { dataset: self.dataset.name.clone(), split: self.split() });
         }
         Ok(data)
+    }
+
+    /// The training images: those that a cross-validation has predicted.
+    pub(crate) fn training_images(&self) -> Result<SplitData, Error> {
+        self.open_split(SplitName::Train)
+    }
+
+    /// The temperature in the model's graph; 1 without one.
+    pub(crate) fn model_temperature(&self) -> f64 {
+        self.model.metadata.temperature()
     }
 
     /// The images of the trainer's reference logits, and perhaps more.
@@ -91,15 +144,71 @@ impl<'a> Inputs<'a> {
 
     /// How the figures come to be, but for parity.
     pub(crate) fn provenance(&self) -> Provenance {
-        Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        let priors: Vec<&str> = self.priors.iter().map(|prior| prior.name.as_str()).collect();
+        let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+            .with_argument("prior", priors)
             .with_argument("split", self.split().as_str())
             .with_argument("batch_size", self.options.batch_size)
             .with_argument("provider", self.model.provider)
             .with_argument("onnxruntime", self.runtime.version.as_str())
             .with_input(Dataset::FILE_NAME, self.dataset_digest)
             .with_input("training.json", self.training_digest)
-            .with_input("model.onnx", self.model.digest)
+            .with_input("model.onnx", self.model.digest);
+        for (prior, digest) in self.priors.iter().filter_map(|prior| Some((prior, prior.digest?))) {
+            provenance = provenance.with_input(&format!("prior {}", prior.name), digest);
+        }
+        if let Some((record, _)) = &self.cross_validation {
+            provenance = provenance.with_input("out-of-sample-logits.npy", record.logits);
+        }
+        if let Some(unlabelled) = &self.unlabelled {
+            provenance = provenance.with_input(&format!("unlabelled {}", unlabelled.name), unlabelled.digest);
+        }
+        if let Some(other) = &self.other {
+            provenance = provenance.with_input("compared report.json", other.digest);
+        }
+        provenance
     }
+}
+
+/// The training's own checkpoint.
+fn read_checkpoint(run: &RunDirectory, training: &TrainingRecord) -> Result<Checkpoint, Error> {
+    let (path, recorded) = (run.checkpoint(), training.checkpoint);
+    let (checkpoint, found) = Checkpoint::read(&path)?;
+    if found == recorded {
+        return Ok(checkpoint);
+    }
+    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
+}
+
+/// The run's cross-validation, where there is one. Like the trainer's logits, it is of the data set that it was trained on.
+fn read_cross_validation(
+    run: &RunDirectory,
+    dataset: &Dataset,
+) -> Result<Option<(CrossValidation, Array2<f32>)>, Error> {
+    let path = run.cross_validation();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (record, _) = artifacts::read_json::<CrossValidation>(&path)?;
+    let logits = record.read_logits(&run.out_of_sample_logits(), &path)?;
+    let expected = (dataset.splits.train.images, dataset.classes.len());
+    if logits.dim() != expected || !logits.iter().all(|logit| logit.is_finite()) {
+        let reason = format!("finite logits of shape {expected:?} were expected, but its shape is {:?}", logits.dim());
+        let path = run.out_of_sample_logits();
+        return Err(artifacts::Error::Malformed { path, kind: "array of logits", reason }.into());
+    }
+    Ok(Some((record, logits)))
+}
+
+/// The training's own `metrics.jsonl`.
+fn read_metrics(run: &RunDirectory, training: &TrainingRecord) -> Result<Vec<EpochMetrics>, Error> {
+    let (path, recorded) = (run.metrics(), training.metrics);
+    let metrics = artifacts::read_metrics(&path)?;
+    let found = artifacts::sha256_file(&path)?;
+    if found == recorded {
+        return Ok(metrics);
+    }
+    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
 }
 
 /// The model is an export of the checkpoint that the run's training ended with.

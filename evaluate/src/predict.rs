@@ -1,95 +1,77 @@
-//! A pass over the split that the model is judged on.
+//! A pass over images.
 
 use std::time::{Duration, Instant};
 
-use artifacts::SplitData;
-use ndarray::{Array1, Array2};
+use artifacts::{SplitData, SplitName};
+use ndarray::{Array2, Axis};
 use terminal::Console;
 
-use crate::batches::Batches;
+use crate::batches::{Batch, Batches};
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::model::Model;
 
 /// What the model says of each image.
 #[derive(Debug)]
 pub(crate) struct Predictions {
-    /// `[N]`: the class with the largest logit, the first of them where several are equal.
-    pub classes: Array1<u8>,
+    /// `[N, C]`, finite.
+    pub logits: Array2<f32>,
     /// `[N, C]`.
     pub probabilities: Array2<f32>,
-    /// Mean cross entropy, in nats.
-    pub loss: f64,
     /// How long the runtime computed.
     pub elapsed: Duration,
 }
 
 /// Classifies all images of a split.
-pub(crate) fn classify(inputs: &mut Inputs<'_>, data: &SplitData, console: &Console) -> Result<Predictions, Error> {
-    let (split, batch_size) = (inputs.split(), inputs.options.batch_size());
-    let model = &mut inputs.model;
-    let progress = console.progress(data.len() as u64, "images").labelled("evaluate");
-    let classes = model.classes();
-    let mut predicted = Vec::with_capacity(data.len());
-    let mut probabilities = Vec::with_capacity(data.len() * classes);
-    let (mut loss, mut elapsed) = (0.0, Duration::ZERO);
+pub(crate) fn classify(
+    inputs: &mut Inputs<'_>,
+    data: &SplitData,
+    split: SplitName,
+    console: &Console,
+) -> Result<Predictions, Error> {
+    let batches = Batches::new(data, data.len(), inputs.options.batch_size());
+    pass(&mut inputs.model, batches, data.len(), &format!("the {split} split"), console)
+}
 
-    if let Some(first) = Batches::new(data, data.len(), batch_size).next() {
-        model.run(&first.images)?; // The first run allocates: it is none of the pass's time.
-    }
-    for batch in Batches::new(data, data.len(), batch_size) {
+/// Classifies the images without labels, where some were named.
+pub(crate) fn classify_unlabelled(inputs: &mut Inputs<'_>, console: &Console) -> Result<Option<Predictions>, Error> {
+    let Some(unlabelled) = &inputs.unlabelled else { return Ok(None) };
+    let (size, count) = (inputs.options.batch_size(), unlabelled.images.len_of(Axis(0)));
+    let chunks = unlabelled.images.axis_chunks_iter(Axis(0), size);
+    let batches = (0..).step_by(size).zip(chunks);
+    let batches = batches.map(|(start, images)| Batch { start, images: images.iter().copied().collect() });
+    pass(&mut inputs.model, batches, count, &format!("`{}`", unlabelled.name), console).map(Some)
+}
+
+fn pass(
+    model: &mut Model,
+    batches: impl Iterator<Item = Batch>,
+    count: usize,
+    place: &str,
+    console: &Console,
+) -> Result<Predictions, Error> {
+    let progress = console.progress(count as u64, "images").labelled("evaluate");
+    let classes = model.classes();
+    let mut logits = Vec::with_capacity(count * classes);
+    let mut probabilities = Vec::with_capacity(count * classes);
+    let mut elapsed = Duration::ZERO;
+
+    for batch in batches {
+        if batch.start == 0 {
+            model.run(&batch.images)?; // The first run allocates: it is none of the pass's time.
+        }
         let begin = Instant::now();
         let scores = model.run(&batch.images)?;
         elapsed += begin.elapsed();
         for (row, logits) in (batch.start..).zip(scores.logits.chunks_exact(classes)) {
             if !logits.iter().all(|logit| logit.is_finite()) {
-                return Err(Error::NotFinite { model: model.path.clone(), row, split });
+                return Err(Error::NotFinite { model: model.path.clone(), row, place: place.to_owned() });
             }
-            predicted.push(largest(logits));
-            loss += cross_entropy(logits, data.label(row));
         }
+        logits.extend(scores.logits);
         probabilities.extend(scores.probabilities);
-        progress.set_position(predicted.len() as u64);
+        progress.set_position((logits.len() / classes) as u64);
     }
-    let probabilities = Array2::from_shape_vec((data.len(), classes), probabilities).expect("each image has a row");
-    Ok(Predictions { classes: predicted.into(), probabilities, loss: loss / data.len() as f64, elapsed })
-}
-
-/// The place of the largest value, the first of them where several are equal, as NumPy's `argmax`.
-fn largest(logits: &[f32]) -> u8 {
-    let mut best = 0;
-    for (class, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = class;
-        }
-    }
-    u8::try_from(best).expect("a data set has at most 256 classes")
-}
-
-/// `log Σ exp(logit) − logit of the label`, in nats, with the largest logit taken out of the sum.
-fn cross_entropy(logits: &[f32], label: u8) -> f64 {
-    let largest = f64::from(logits[usize::from(largest(logits))]);
-    let sum: f64 = logits.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-    largest + sum.ln() - f64::from(logits[usize::from(label)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_of_equal_logits_wins() {
-        assert_eq!(largest(&[1.0, 3.0, 3.0, 2.0]), 1);
-        assert_eq!(largest(&[0.0, -0.0]), 0);
-        assert_eq!(largest(&[f32::MIN, f32::MAX]), 1);
-    }
-
-    #[test]
-    fn cross_entropy_is_exact_where_it_is_known_and_does_not_overflow() {
-        assert!((cross_entropy(&[0.0; 10], 3) - 10.0_f64.ln()).abs() < 1e-15);
-        // log(e + 1) - 1 and log(e + 1), worked by hand.
-        assert!((cross_entropy(&[1.0, 0.0], 0) - 0.313_261_687_518_222_8).abs() < 1e-15);
-        assert!((cross_entropy(&[1.0, 0.0], 1) - 1.313_261_687_518_222_8).abs() < 1e-15);
-        assert_eq!(cross_entropy(&[1e30, 0.0], 0), 0.0);
-        assert_eq!(cross_entropy(&[1e30, 0.0], 1), f64::from(1e30_f32));
-    }
+    let of_rows = |values| Array2::from_shape_vec((count, classes), values).expect("each image has a row");
+    Ok(Predictions { logits: of_rows(logits), probabilities: of_rows(probabilities), elapsed })
 }
