@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod data;
 pub mod engine;
 mod error;
+mod events;
 mod journal;
 pub mod model;
 mod options;
@@ -19,16 +20,13 @@ mod show;
 pub mod state;
 pub mod sweep;
 
-use std::fs;
-use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, IoContext as _, Provenance, RunDirectory, TrainingRecord, Weights,
-    reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
 };
 use terminal::Console;
 
@@ -78,7 +76,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         verification.finish()?;
         let journal = match &mut journal {
             Some(journal) => journal,
-            None => journal.insert(replace_results(&run, &progress)?),
+            None => journal.insert(replace_results(&run, &progress, options.tensorboard)?),
         };
         let (metrics, timing) = trained?;
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
@@ -89,7 +87,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     if journal.is_none() {
         verification.finish()?;
-        replace_results(&run, &progress)?;
+        replace_results(&run, &progress, options.tensorboard)?;
     }
     finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)
 }
@@ -136,14 +134,11 @@ fn begin(
 
 /// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
 /// training is over, nothing in the folder looks finished.
-fn replace_results(run: &RunDirectory, progress: &Progress) -> Result<Journal, Error> {
+fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     for path in [run.training_record(), run.checkpoint(), run.reference_logits()] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", &path)?,
-            _ => {}
-        }
+        journal::remove(&path)?;
     }
-    Journal::begin(run, &progress.metrics)
+    Journal::begin(run, &progress.metrics, tensorboard)
 }
 
 /// Trains an epoch, counted from 1, and validates.
