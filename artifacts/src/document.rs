@@ -53,6 +53,19 @@ fn write_document<T: Document>(mut writer: impl io::Write, document: &T) -> io::
     writer.write_all(b"\n")
 }
 
+/// The values of a file of JSON lines, `kind` by name, whose text is `text`.
+pub(crate) fn parse_lines<T: DeserializeOwned>(path: &Path, kind: &'static str, text: &str) -> Result<Vec<T>> {
+    let lines = text.lines().enumerate();
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                let reason = format!("line {}: {error}", index + 1);
+                Error::Malformed { path: path.to_owned(), kind, reason }
+            })
+        })
+        .collect()
+}
+
 /// Reads a document, and the digest of its file.
 ///
 /// # Errors

@@ -85,7 +85,7 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     Some(match name {
         "source.json" => "fetch",
-        "dataset.json" => "preprocess",
+        "dataset.json" | "removed.jsonl" => "preprocess",
         _ if name.ends_with(".npy") && name != crate::run::REFERENCE_LOGITS => "preprocess",
         "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | crate::run::REFERENCE_LOGITS => "train",
         "model.onnx" => "export",

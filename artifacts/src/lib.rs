@@ -35,7 +35,7 @@ mod training;
 pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
-    Splits, shard_bytes,
+    Splits, font_of, shard_bytes,
 };
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};
@@ -45,4 +45,4 @@ pub use place::{StagedDirectory, prepare_folder, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};
-pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics};
+pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics, read_timings};

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::ModelDescription;
 use crate::digest::Digest;
-use crate::document::Document;
-use crate::error::{Error, IoContext as _, Result};
+use crate::document::{Document, parse_lines};
+use crate::error::{IoContext as _, Result};
 use crate::provenance::Provenance;
 
 /// `training.json`: the account of a finished training. It is written after everything it names.
@@ -100,14 +100,14 @@ pub struct EpochTiming {
 /// When the file cannot be read or a line of it is no [`EpochMetrics`].
 pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>> {
     let text = fs::read_to_string(path).context("read", path)?;
-    let lines = text.lines().enumerate();
-    lines
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| Error::Malformed {
-                path: path.to_owned(),
-                kind: "metrics.jsonl",
-                reason: format!("line {}: {error}", index + 1),
-            })
-        })
-        .collect()
+    parse_lines(path, "metrics.jsonl", &text)
+}
+
+/// Reads `timings.jsonl`.
+///
+/// # Errors
+/// When the file cannot be read or a line of it is no [`EpochTiming`].
+pub fn read_timings(path: &Path) -> Result<Vec<EpochTiming>> {
+    let text = fs::read_to_string(path).context("read", path)?;
+    parse_lines(path, "timings.jsonl", &text)
 }

@@ -1,6 +1,9 @@
 //! What is judged and on what: opened, and known to belong together.
 
-use artifacts::{Dataset, Digest, ModelDescription, Provenance, RunDirectory, SplitData, SplitName, TrainingRecord};
+use artifacts::{
+    Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, SplitData, SplitName,
+    TrainingRecord,
+};
 
 use crate::error::Error;
 use crate::library::Runtime;
@@ -15,8 +18,11 @@ pub(crate) struct Inputs<'a> {
     pub training: TrainingRecord,
     pub dataset: Dataset,
     pub model: Model,
-    dataset_digest: Digest,
-    training_digest: Digest,
+    pub metrics: Vec<EpochMetrics>,
+    /// None where the training's `timings.jsonl` is gone: no result needs it.
+    pub timings: Option<Vec<EpochTiming>>,
+    pub dataset_digest: Digest,
+    pub training_digest: Digest,
     runtime: Runtime,
 }
 
@@ -26,11 +32,13 @@ impl<'a> Inputs<'a> {
         let run = RunDirectory::new(&options.run);
         let (dataset, dataset_digest) = Dataset::read(&options.dataset)?;
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
+        let metrics = read_metrics(&run, &training)?;
+        let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
         let model = Model::open(&runtime, &run.model(), options.provider, options.threads())?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
-        Ok(Self { options, run, training, dataset, model, dataset_digest, training_digest, runtime })
+        Ok(Self { options, run, training, dataset, model, metrics, timings, dataset_digest, training_digest, runtime })
     }
 
     /// Which images to judge on.
@@ -45,6 +53,11 @@ impl<'a> Inputs<'a> {
             return Err(Error::EmptySplit { dataset: self.dataset.name.clone(), split: self.split() });
         }
         Ok(data)
+    }
+
+    /// The temperature in the model's graph; 1 without one.
+    pub(crate) fn model_temperature(&self) -> f64 {
+        self.model.metadata.export.arguments.get("temperature").and_then(serde_json::Value::as_f64).unwrap_or(1.0)
     }
 
     /// The images of the trainer's reference logits, and perhaps more.
@@ -99,6 +112,17 @@ impl<'a> Inputs<'a> {
             .with_input("training.json", self.training_digest)
             .with_input("model.onnx", self.model.digest)
     }
+}
+
+/// The training's own `metrics.jsonl`.
+fn read_metrics(run: &RunDirectory, training: &TrainingRecord) -> Result<Vec<EpochMetrics>, Error> {
+    let (path, recorded) = (run.metrics(), training.metrics);
+    let metrics = artifacts::read_metrics(&path)?;
+    let found = artifacts::sha256_file(&path)?;
+    if found == recorded {
+        return Ok(metrics);
+    }
+    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
 }
 
 /// The model is an export of the checkpoint that the run's training ended with.

@@ -5,32 +5,32 @@
 //! same bytes for the same model, data, batch size and runtime, whatever the number of threads; times are in
 //! `timings.json`.
 
+mod assemble;
 mod batches;
 mod error;
 mod inputs;
+mod judged;
 mod latency;
 mod library;
-mod metrics;
+mod making;
+pub mod measures;
 mod model;
 mod options;
 mod parity;
 mod predict;
-mod report;
+pub mod report;
 mod table;
 
-use std::collections::BTreeMap;
-
-use artifacts::{Digest, SplitData};
+use artifacts::SplitName;
 pub use error::Error;
 pub use latency::Latency;
-pub use metrics::{Accuracy, ClassFigures, ConfusionMatrix, MacroAverage, wilson_interval};
 pub use options::{JudgedSplit, Options, Provider};
 pub use parity::Parity;
 pub use report::{Report, Timings};
 use terminal::Console;
 
 use crate::inputs::Inputs;
-use crate::predict::Predictions;
+use crate::judged::Judged;
 
 /// Judges the run that `options` names, and writes its report.
 ///
@@ -43,13 +43,15 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         console.detail(line);
     }
     let parity = check_parity(&mut inputs, console)?;
-    let data = inputs.judged()?;
-    let predictions = predict::classify(&mut inputs, &data, console)?;
-    let timings = measure(&mut inputs, &data, &predictions)?;
+    let (data, split) = (inputs.judged()?, inputs.split());
+    let judged = Judged::classify(&mut inputs, data, split, console)?;
+    let data = inputs.validation()?;
+    let validation = Judged::classify(&mut inputs, data, SplitName::Valid, console)?;
+    let timings = measure(&mut inputs, &judged)?;
 
     let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
-    let report = |files| report(&inputs, &data, &predictions, parity, files);
-    let (report, place) = report::write(&folder, &predictions, &timings, report)?;
+    let report = assemble::report(&inputs, &judged, &validation, parity)?;
+    let (report, place) = report::files::write(&folder, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.data(format!("report {}", place.display()));
@@ -75,8 +77,8 @@ fn check_parity(inputs: &mut Inputs<'_>, console: &Console) -> Result<Option<Par
     Ok(Some(parity))
 }
 
-fn measure(inputs: &mut Inputs<'_>, data: &SplitData, predictions: &Predictions) -> Result<Timings, Error> {
-    let (images, seconds) = (data.len(), predictions.elapsed.as_secs_f64());
+fn measure(inputs: &mut Inputs<'_>, judged: &Judged) -> Result<Timings, Error> {
+    let (images, seconds) = (judged.data.len(), judged.predictions.elapsed.as_secs_f64());
     let (threads, batch_size) = (inputs.options.threads(), inputs.options.batch_size());
     Ok(Timings {
         provenance: inputs.provenance(),
@@ -86,51 +88,18 @@ fn measure(inputs: &mut Inputs<'_>, data: &SplitData, predictions: &Predictions)
         images,
         seconds,
         images_per_second: images as f64 / seconds,
-        batch: Latency::measure(&mut inputs.model, data, batch_size)?,
-        one_image: Latency::measure(&mut inputs.model, data, 1)?,
+        batch: Latency::measure(&mut inputs.model, &judged.data, batch_size)?,
+        one_image: Latency::measure(&mut inputs.model, &judged.data, 1)?,
+        training: inputs.timings.as_deref().and_then(making::training_timings),
     })
 }
 
-fn report(
-    inputs: &Inputs<'_>,
-    data: &SplitData,
-    predictions: &Predictions,
-    parity: Option<Parity>,
-    files: BTreeMap<String, Digest>,
-) -> Report {
-    let model = &inputs.model.metadata.model;
-    let labels = (0..data.len()).map(|row| data.label(row));
-    let pairs = labels.zip(predictions.classes.iter().copied());
-    let confusion_matrix = ConfusionMatrix::count(model.classes.len(), pairs);
-    let per_class = confusion_matrix.per_class(&model.classes);
-    let provenance = match parity {
-        Some(_) => inputs.provenance().with_input("reference-logits.npy", inputs.training.reference_logits),
-        None => inputs.provenance(),
-    };
-    Report {
-        provenance,
-        model: model.clone(),
-        dataset: inputs.dataset.name.clone(),
-        split: inputs.split(),
-        images: data.len(),
-        provider: inputs.model.provider.to_owned(),
-        accuracy: confusion_matrix.accuracy(),
-        loss: predictions.loss,
-        macro_average: MacroAverage::of(&per_class),
-        confusion_matrix,
-        per_class,
-        parity_unchecked: parity.is_none().then(|| ANOTHER_DATA_SET.to_owned()),
-        parity,
-        files,
-    }
-}
-
 fn show(report: &Report, timings: &Timings, console: &Console) {
-    console.table(&table::figures(&report.per_class, &report.macro_average));
-    match table::confusion(&report.confusion_matrix, &report.model.classes) {
+    console.table(&table::figures(&report.by_class));
+    match table::confusion(&report.by_class.confusion_matrix, &report.model.classes) {
         Some(table) => console.table(&table),
         None => console.say("evaluate: the confusion matrix is too wide for a terminal; it stands in report.json"),
     }
     console.table(&table::speed(timings));
-    console.data(table::accuracy_line(report));
+    console.data(table::accuracy_line(&report.overall.without_duplicates.accuracy));
 }

@@ -2,14 +2,14 @@
 
 use terminal::{Align, Table};
 
-use crate::metrics::{ClassFigures, ConfusionMatrix, MacroAverage};
-use crate::report::{Report, Timings};
+use crate::measures::confusion::ConfusionMatrix;
+use crate::report::{ByClass, Proportion, Timings};
 
 /// A confusion matrix of more classes would be wider than a terminal.
 const MOST_COLUMNS: usize = 16;
 
 /// The figures of each class, and their averages.
-pub(crate) fn figures(classes: &[ClassFigures], average: &MacroAverage) -> Table {
+pub(crate) fn figures(by_class: &ByClass) -> Table {
     let mut table = Table::new(&[
         ("class", Align::Left),
         ("support", Align::Right),
@@ -19,14 +19,15 @@ pub(crate) fn figures(classes: &[ClassFigures], average: &MacroAverage) -> Table
         ("precision", Align::Right),
         ("F1", Align::Right),
     ]);
-    for class in classes {
+    for class in &by_class.classes {
         let (support, prior) = (class.support.to_string(), figure(Some(class.prior)));
-        let rates = [class.recall, class.false_alarm_rate, class.precision, class.f1].map(figure);
-        table.row([class.class.clone(), support, prior].into_iter().chain(rates));
+        let rates = [class.recall.value, class.false_alarm_rate.value, class.precision.value, class.f1.value];
+        table.row([class.class.clone(), support, prior].into_iter().chain(rates.map(figure)));
     }
-    let total: u64 = classes.iter().map(|class| class.support).sum();
+    let average = &by_class.macro_average;
+    let total = by_class.confusion_matrix.total().to_string();
     let rates = [average.recall, average.false_alarm_rate, average.precision, average.f1].map(figure);
-    table.row(["macro average".to_owned(), total.to_string(), String::new()].into_iter().chain(rates));
+    table.row(["macro average".to_owned(), total, String::new()].into_iter().chain(rates));
     table
 }
 
@@ -58,9 +59,9 @@ pub(crate) fn speed(timings: &Timings) -> Table {
 }
 
 /// The result, for programs.
-pub(crate) fn accuracy_line(report: &Report) -> String {
-    let [low, high] = report.accuracy.wilson_95;
-    format!("accuracy {:.4} (95 % Wilson {low:.4} to {high:.4})", report.accuracy.value)
+pub(crate) fn accuracy_line(accuracy: &Proportion) -> String {
+    let interval = accuracy.wilson_95.map(|[low, high]| format!(" (95 % Wilson {low:.4} to {high:.4})"));
+    format!("accuracy {}{}", figure(accuracy.value), interval.unwrap_or_default())
 }
 
 /// What does not exist is a dash.

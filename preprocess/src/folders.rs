@@ -37,14 +37,6 @@ pub struct ImageFile {
     pub is_test: bool,
 }
 
-impl ImageFile {
-    /// The file name without folders and extension.
-    pub fn stem(&self) -> &str {
-        let name = self.name.rsplit('/').next().unwrap_or_default();
-        name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-    }
-}
-
 /// Where a file lies.
 #[derive(Debug)]
 pub struct Place {

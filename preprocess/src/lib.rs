@@ -8,7 +8,6 @@ mod decode;
 mod duplicates;
 mod error;
 mod folders;
-mod font;
 mod header;
 mod options;
 mod png;

@@ -4,13 +4,12 @@
 //! is that of the digests of their names with the seed, so it depends on nothing else: not on the order of the files, and
 //! hardly on the other fonts.
 
-use artifacts::{Digest, SplitName};
+use artifacts::{Digest, SplitName, font_of};
 use rayon::prelude::*;
 
 use crate::decode::DecodedImage;
 use crate::error::Error;
 use crate::folders::Folders;
-use crate::font::font_of;
 use crate::options::Options;
 
 /// An image with its place in the data set.
@@ -48,7 +47,7 @@ pub fn assign<'a>(
         .map(|image| {
             let file = &folders.files[image.file];
             let split = if file.is_test { SplitName::Test } else { SplitName::Train };
-            let (font, label) = (font_of(file.stem()), file.label);
+            let (font, label) = (font_of(&file.name), file.label);
             Assigned { name: &file.name, at: image.at, pixels: image.pixels, label, font, split, kept: true }
         })
         .collect();

@@ -12,9 +12,12 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 
 const EXTENSIONS: [&str; 10] = ["ttf", "otf", "ttc", "otc", "pfb", "pfa", "pfm", "fon", "dfont", "woff"];
 
-/// The font's file name that a glyph's file name encodes, as notMNIST's do: `Um9tYW5hIEJvbGQucGZi` is
+/// The font's file name that a glyph's file name encodes, as notMNIST's do: `train/A/Um9tYW5hIEJvbGQucGZi.png` is of
 /// `Romana Bold.pfb`. `None` where the name encodes none.
-pub fn font_of(stem: &str) -> Option<String> {
+#[must_use]
+pub fn font_of(file: &str) -> Option<String> {
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let bytes = STANDARD.decode(stem).or_else(|_| URL_SAFE.decode(stem)).ok()?;
     let font = String::from_utf8(bytes).ok()?;
     let (_, extension) = font.rsplit_once('.')?;
@@ -33,6 +36,7 @@ mod tests {
         assert_eq!(font_of("MDEtMDEtMDAudHRm").as_deref(), Some("01-01-00.ttf"));
         assert_eq!(font_of("QS5PVEY=").as_deref(), Some("A.OTF"));
         assert_eq!(font_of("QS5PVEY").as_deref(), Some("A.OTF"));
+        assert_eq!(font_of("test/A/QS5PVEY=.png").as_deref(), Some("A.OTF"));
     }
 
     #[test]

@@ -1,0 +1,28 @@
+use std::fs;
+use std::path::Path;
+
+use super::manifest::{Dataset, RemovedImage};
+use crate::digest::Digest;
+use crate::document::parse_lines;
+use crate::error::{Error, IoContext as _, Result};
+
+impl Dataset {
+    /// Reads `removed.jsonl` in `folder`, where this `dataset.json` lies.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has another digest than this records, or a line of it is no [`RemovedImage`].
+    pub fn read_removed_list(&self, folder: &Path) -> Result<Vec<RemovedImage>> {
+        let path = folder.join(Self::REMOVED_LIST);
+        let text = fs::read_to_string(&path).context("read", &path)?;
+        let found = Digest::of(text.as_bytes());
+        if found != self.removed_list {
+            return Err(Error::Digest {
+                path,
+                found,
+                recorded_by: folder.join(Self::FILE_NAME),
+                recorded: self.removed_list,
+            });
+        }
+        parse_lines(&path, Self::REMOVED_LIST, &text)
+    }
+}

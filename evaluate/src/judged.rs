@@ -1,0 +1,65 @@
+//! A split with everything that is known of its images.
+
+use std::collections::HashMap;
+
+use artifacts::{Dataset, Removed, SplitData, SplitName, font_of};
+use terminal::Console;
+
+use crate::error::Error;
+use crate::inputs::Inputs;
+use crate::measures::bootstrap::Fonts;
+use crate::measures::outcomes::Outcomes;
+use crate::predict::{self, Predictions};
+
+/// A classified split. All lists are in the order of its rows.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub split: SplitName,
+    pub data: SplitData,
+    /// The file that each image was read from.
+    pub files: Vec<String>,
+    /// The font that its name tells.
+    pub fonts: Vec<Option<String>>,
+    pub predictions: Predictions,
+    pub outcomes: Outcomes,
+}
+
+impl Judged {
+    /// Classifies `data`, the split of that name.
+    pub(crate) fn classify(
+        inputs: &mut Inputs<'_>,
+        data: SplitData,
+        split: SplitName,
+        console: &Console,
+    ) -> Result<Self, Error> {
+        let predictions = predict::classify(inputs, &data, split, console)?;
+        let files = data.names()?;
+        let fonts = files.iter().map(|file| font_of(file)).collect();
+        let labels = (0..data.len()).map(|row| data.label(row)).collect();
+        let outcomes = Outcomes::new(labels, predictions.logits.clone(), inputs.model_temperature());
+        Ok(Self { split, data, files, fonts, predictions, outcomes })
+    }
+
+    /// The groups of images of one font, where fonts are known.
+    pub(crate) fn font_groups(&self) -> Option<Fonts> {
+        Fonts::of(&self.fonts)
+    }
+
+    /// How often each image was in the test set as it came: itself, and the duplicates that `preprocess` removed for it.
+    pub(crate) fn times_as_it_came(&self, inputs: &Inputs<'_>) -> Result<Vec<u64>, Error> {
+        let rows: HashMap<&str, usize> = self.files.iter().map(String::as_str).zip(0..).collect();
+        let mut times = vec![1; self.files.len()];
+        let folder = &inputs.options.dataset;
+        for removed in inputs.dataset.read_removed_list(folder)? {
+            if removed.split == self.split && removed.reason == Removed::Duplicate {
+                let row = rows.get(removed.same_as.as_str()).ok_or_else(|| artifacts::Error::Malformed {
+                    path: folder.join(Dataset::REMOVED_LIST),
+                    kind: Dataset::REMOVED_LIST,
+                    reason: format!("`{}` is no image of the {} split", removed.same_as, self.split),
+                })?;
+                times[*row] += 1;
+            }
+        }
+        Ok(times)
+    }
+}

@@ -1,0 +1,92 @@
+//! Intervals for images that are not independent: the glyphs of one font succeed or fail together.
+
+use std::collections::BTreeMap;
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::Rng as _;
+
+use crate::measures::intervals::quantile;
+use crate::measures::quality::{Image, Sums};
+use crate::report::FontBootstrap;
+
+/// How often fonts are drawn: the ends of a 95 % interval then have an error of about 2 % of its width.
+pub const RESAMPLES: u32 = 2000;
+
+/// The state and the stream that the generator (PCG XSL RR 128/64, NumPy's `PCG64`) begins with.
+const SEED: (u128, u128) = (0x6e6f_744d_4e49_5354, 0x666f_6e74);
+
+/// The rows of each font's images.
+#[derive(Debug, Clone)]
+pub struct Fonts(Vec<Vec<usize>>);
+
+impl Fonts {
+    /// The groups of images whose names tell these fonts, in the order of each one's first row; an image without one is a
+    /// group of its own. Nothing where no name tells a font.
+    #[must_use]
+    pub fn of(names: &[Option<String>]) -> Option<Self> {
+        names.iter().any(Option::is_some).then(|| {
+            let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut groups: Vec<Vec<usize>> = Vec::new();
+            for (row, name) in names.iter().enumerate() {
+                let next = groups.len();
+                let place = name.as_ref().map_or(next, |name| *places.entry(name).or_insert(next));
+                if place == next {
+                    groups.push(Vec::new());
+                }
+                groups[place].push(row);
+            }
+            Self(groups)
+        })
+    }
+}
+
+/// Draws as many fonts as there are, with replacement, [`RESAMPLES`] times, and takes the middle 95 % of each figure.
+pub(crate) fn by_font(images: &[Image], classes: usize, Fonts(fonts): &Fonts) -> FontBootstrap {
+    let mut generator = Pcg64::new(SEED.0, SEED.1);
+    let resamples: Vec<Sums> = (0..RESAMPLES)
+        .map(|_| {
+            let mut sums = Sums::new(classes);
+            for _ in fonts {
+                let font = &fonts[draw(&mut generator, fonts.len())];
+                font.iter().for_each(|&row| sums.add(&images[row]));
+            }
+            sums
+        })
+        .collect();
+    let of = |figure: fn(&Sums) -> f64| middle_95(resamples.iter().map(figure).collect()).expect("there are resamples");
+    let where_it_exists = |figure: fn(&Sums) -> Option<f64>| middle_95(resamples.iter().filter_map(figure).collect());
+    FontBootstrap {
+        fonts: fonts.len() as u64,
+        resamples: RESAMPLES,
+        accuracy_95: of(Sums::accuracy),
+        balanced_accuracy_95: where_it_exists(Sums::balanced_accuracy),
+        macro_f1_95: where_it_exists(Sums::macro_f1),
+        cohen_kappa_95: where_it_exists(Sums::cohen_kappa),
+        negative_log_likelihood_95: of(|sums| sums.mean(sums.negative_log_likelihood)),
+        brier_score_95: of(|sums| sums.mean(sums.brier_score)),
+        top_2_accuracy_95: of(|sums| sums.mean(sums.in_top_2 as f64)),
+    }
+}
+
+/// A number below `count`: the high word of its product with 64 random bits. With fewer than 2³² fonts, no one of them is
+/// more probable than another by more than 2⁻³².
+fn draw(generator: &mut Pcg64, count: usize) -> usize {
+    (u128::from(generator.next_u64()) * count as u128 >> 64) as usize
+}
+
+fn middle_95(mut values: Vec<f64>) -> Option<[f64; 2]> {
+    values.sort_unstable_by(f64::total_cmp);
+    (!values.is_empty()).then(|| [0.025, 0.975].map(|level| quantile(&values, level)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_one_font_are_together_and_those_without_are_alone() {
+        let names = [Some("a"), None, Some("b"), None, Some("a")].map(|name| name.map(str::to_owned));
+        assert_eq!(Fonts::of(&names).unwrap().0, [vec![0, 4], vec![1], vec![2], vec![3]]);
+        assert!(Fonts::of(&[None, None]).is_none());
+    }
+}

@@ -1,0 +1,108 @@
+//! What the predictions are worth for each class, in the words of Bayes' theorem.
+//!
+//! A figure whose denominator is 0 does not exist: recall where the split has no image of the class, precision where the
+//! model never says it. A macro average is the mean over the classes for which the figure exists. That is scikit-learn's
+//! `zero_division=np.nan`, and the macro average of recall is its `balanced_accuracy_score`.
+
+use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::intervals::{ratio_of_shares, wilson};
+use crate::measures::quality::mean;
+use crate::measures::undefined::Reasons;
+use crate::report::{ByClass, ClassFigures, Estimate, MacroAverage, Proportion};
+
+/// Section 2, of at least one image.
+///
+/// # Panics
+/// When there are not as many names as classes.
+#[must_use]
+pub fn by_class(confusion_matrix: ConfusionMatrix, names: &[String], reasons: &mut Reasons) -> ByClass {
+    assert_eq!(names.len(), confusion_matrix.classes(), "each class has a name");
+    let classes: Vec<_> =
+        names.iter().enumerate().map(|(class, name)| figures(&confusion_matrix, class, name)).collect();
+    classes.iter().for_each(|class| explain(class, reasons));
+    ByClass { macro_average: macro_average(&classes), classes, confusion_matrix }
+}
+
+fn figures(matrix: &ConfusionMatrix, class: usize, name: &str) -> ClassFigures {
+    let (total, support, predicted) = (matrix.total(), matrix.support(class), matrix.predicted(class));
+    let true_positives = matrix.rows()[class][class];
+    let (misses, false_positives) = (support - true_positives, predicted - true_positives);
+    let (others, true_negatives) = (total - support, total - support - false_positives);
+    ClassFigures {
+        class: name.to_owned(),
+        support,
+        predicted,
+        prior: support as f64 / total as f64,
+        recall: Proportion::of(true_positives, support),
+        specificity: Proportion::of(true_negatives, others),
+        false_alarm_rate: Proportion::of(false_positives, others),
+        precision: Proportion::of(true_positives, predicted),
+        f1: f1(true_positives, support + false_positives),
+        positive_likelihood_ratio: ratio_of_shares([true_positives, support], [false_positives, others]),
+        negative_likelihood_ratio: ratio_of_shares([misses, support], [true_negatives, others]),
+    }
+}
+
+/// `2 J / (1 + J)` of `J = TP / (TP + FP + FN)`.
+fn f1(true_positives: u64, involved: u64) -> Estimate {
+    let of_jaccard = |jaccard: f64| 2.0 * jaccard / (1.0 + jaccard);
+    let some = involved > 0;
+    Estimate {
+        value: some.then(|| 2.0 * true_positives as f64 / (true_positives + involved) as f64),
+        interval_95: some.then(|| wilson(true_positives, involved).map(of_jaccard)),
+    }
+}
+
+fn macro_average(classes: &[ClassFigures]) -> MacroAverage {
+    let average = |figure: fn(&ClassFigures) -> Option<f64>| mean(classes.iter().filter_map(figure));
+    MacroAverage {
+        recall: average(|class| class.recall.value),
+        specificity: average(|class| class.specificity.value),
+        false_alarm_rate: average(|class| class.false_alarm_rate.value),
+        precision: average(|class| class.precision.value),
+        f1: average(|class| class.f1.value),
+    }
+}
+
+fn explain(figures: &ClassFigures, reasons: &mut Reasons) {
+    let ClassFigures { class, recall, specificity, false_alarm_rate, precision, f1, .. } = figures;
+    let mut explain = |value: Option<f64>, figure: &str, reason: String| {
+        reasons.explain(value.as_ref(), format!("by_class.classes.{class}.{figure}"), reason);
+    };
+    let no_image = || format!("the split has no image of class {class}");
+    let no_other = || format!("the split has no image of another class than {class}");
+    explain(recall.value, "recall", no_image());
+    explain(specificity.value, "specificity", no_other());
+    explain(false_alarm_rate.value, "false_alarm_rate", no_other());
+    explain(precision.value, "precision", format!("no image was taken for class {class}"));
+    explain(f1.value, "f1", format!("no image is of class {class} and none was taken for it"));
+    let undefined = |denominator: &Proportion, zero: &str| match (recall.total, denominator.total) {
+        (0, _) => no_image(),
+        (_, 0) => no_other(),
+        _ => zero.to_owned(),
+    };
+    let ratios = [
+        (
+            &figures.positive_likelihood_ratio,
+            "positive_likelihood_ratio",
+            false_alarm_rate,
+            "no false alarm was counted",
+        ),
+        (
+            &figures.negative_likelihood_ratio,
+            "negative_likelihood_ratio",
+            specificity,
+            "no image of another class was told apart from it",
+        ),
+    ];
+    for (ratio, name, denominator, zero) in ratios {
+        explain(ratio.value, name, undefined(denominator, zero));
+        if ratio.value.is_some() {
+            let interval = ratio.interval_95.map(|[low, _]| low);
+            explain(interval, &format!("{name}.interval_95"), "the ratio is 0, and has no logarithm".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! What a count leaves open: intervals of shares and of ratios of shares.
+
+use statrs::function::beta::inv_beta_reg;
+
+use crate::report::{Estimate, Proportion};
+
+/// The 0.975 quantile of the standard normal distribution.
+pub const Z_95: f64 = 1.959_963_984_540_054;
+
+impl Proportion {
+    /// `count` of `total`.
+    #[must_use]
+    pub fn of(count: u64, total: u64) -> Self {
+        let some = total > 0;
+        Self {
+            count,
+            total,
+            value: some.then(|| count as f64 / total as f64),
+            wilson_95: some.then(|| wilson(count, total)),
+            jeffreys_95: some.then(|| jeffreys(count, total)),
+        }
+    }
+}
+
+/// The 95 % confidence interval of a share, `count` of `total`.
+///
+/// ```text
+/// (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)
+/// ```
+///
+/// E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
+/// Statistical Association 22 (1927), pages 209 to 212. Unlike the usual `p ± z √(p(1 − p)/n)`, it stays within 0 and 1
+/// and is right for shares near 1, where a good classifier's accuracy is.
+///
+/// # Panics
+/// With a `total` of 0.
+#[must_use]
+pub fn wilson(count: u64, total: u64) -> [f64; 2] {
+    assert!(total > 0, "a share of nothing has no interval");
+    let n = total as f64;
+    let (share, z_squared) = (count as f64 / n, Z_95 * Z_95);
+    let centre = share + z_squared / (2.0 * n);
+    let half_width = Z_95 * (share * (1.0 - share) / n + z_squared / (4.0 * n * n)).sqrt();
+    let [low, high] = [centre - half_width, centre + half_width].map(|end| end / (1.0 + z_squared / n));
+    // At the ends of the scale the formula gives just 0 and 1, but for rounding.
+    [if count == 0 { 0.0 } else { low }, if count == total { 1.0 } else { high }]
+}
+
+/// The middle 95 % of what is believed of a share after `count` of `total`, before which nothing was: the 2.5 % and 97.5 %
+/// quantiles of `Beta(count + 1/2, total − count + 1/2)`.
+///
+/// The prior is Jeffreys', `Beta(1/2, 1/2)`: H. Jeffreys, "An invariant form for the prior probability in estimation
+/// problems", Proceedings of the Royal Society A 186 (1946). It is `proportion_confint(method="jeffreys")` of statsmodels.
+///
+/// # Panics
+/// When `count` is more than `total`.
+#[must_use]
+pub fn jeffreys(count: u64, total: u64) -> [f64; 2] {
+    assert!(count <= total, "a part is no more than the whole");
+    let (a, b) = (count as f64 + 0.5, (total - count) as f64 + 0.5);
+    [0.025, 0.975].map(|level| inv_beta_reg(a, b, level))
+}
+
+/// The ratio of two shares of different images, `count_1 / total_1 : count_2 / total_2`, with the interval of its
+/// logarithm: `ln ratio ± z √(1/count_1 − 1/total_1 + 1/count_2 − 1/total_2)`.
+///
+/// D. Katz, J. Baptista, S. P. Azen, M. C. Pike, "Obtaining confidence intervals for the risk ratio in cohort studies",
+/// Biometrics 34 (1978); for likelihood ratios, D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of Clinical Epidemiology
+/// 44 (1991). It is `scipy.stats.contingency.relative_risk`'s. There is no ratio where a total or `count_2` is 0, and no
+/// interval where `count_1` is.
+#[must_use]
+pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2]) -> Estimate {
+    let [n_1, n_2] = [total_1, total_2].map(|total| total as f64);
+    let [x_1, x_2] = [count_1, count_2].map(|count| count as f64);
+    let value = (total_1 > 0 && total_2 > 0 && count_2 > 0).then(|| (x_1 / n_1) / (x_2 / n_2));
+    let interval_95 = value.filter(|_| count_1 > 0).map(|ratio| {
+        let deviation = (1.0 / x_1 - 1.0 / n_1 + 1.0 / x_2 - 1.0 / n_2).sqrt();
+        [-Z_95, Z_95].map(|z| ratio * (z * deviation).exp())
+    });
+    Estimate { value, interval_95 }
+}
+
+/// The value below which the share `level` of `sorted` lies, linear between two of them: NumPy's `quantile`.
+///
+/// # Panics
+/// With no values.
+#[must_use]
+pub fn quantile(sorted: &[f64], level: f64) -> f64 {
+    let place = level * (sorted.len() - 1) as f64;
+    let (below, part) = (place.floor() as usize, place.fract());
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_close(found: [f64; 2], expected: [f64; 2], tolerance: f64) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+        }
+    }
+
+    /// statsmodels 0.15.0: `proportion_confint(count, total, method="wilson")`.
+    #[test]
+    fn wilson_intervals_are_statsmodels_s() {
+        for (count, total, expected) in [
+            (0, 10, [0.0, 0.277_532_799_862_889_26]),
+            (10, 10, [0.722_467_200_137_110_6, 1.0]),
+            (1, 1, [0.206_549_314_377_237_4, 1.0]),
+            (0, 1, [0.0, 0.793_450_685_622_762_7]),
+            (1, 2, [0.094_531_205_734_230_68, 0.905_468_794_265_769_3]),
+            (81, 263, [0.255_288_519_878_274_2, 0.366_209_576_982_800_04]),
+            (17_250, 18_724, [0.917_333_131_067_494_3, 0.925_049_053_483_176_7]),
+        ] {
+            assert_close(wilson(count, total), expected, 1e-15);
+        }
+    }
+
+    #[test]
+    fn wilson_intervals_end_exactly_at_0_and_1() {
+        for total in 1..1000 {
+            assert_eq!((wilson(0, total)[0], wilson(total, total)[1]), (0.0, 1.0));
+        }
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_nothing() {
+        let nothing = Proportion { count: 0, total: 0, value: None, wilson_95: None, jeffreys_95: None };
+        assert_eq!(Proportion::of(0, 0), nothing);
+    }
+
+    #[test]
+    fn a_ratio_exists_where_its_denominator_does_and_its_interval_where_all_counts_do() {
+        assert_eq!(ratio_of_shares([0, 4], [2, 5]), Estimate { value: Some(0.0), interval_95: None });
+        for (one, other) in [([3, 4], [0, 5]), ([0, 0], [2, 5]), ([3, 4], [0, 0])] {
+            assert_eq!(ratio_of_shares(one, other), Estimate { value: None, interval_95: None });
+        }
+    }
+
+    /// `numpy.quantile([1, 2, 4, 8], level)`.
+    #[test]
+    fn quantiles_are_numpy_s() {
+        for (level, expected) in [(0.0, 1.0), (0.25, 1.75), (0.5, 3.0), (0.9, 6.8), (1.0, 8.0)] {
+            assert!((quantile(&[1.0, 2.0, 4.0, 8.0], level) - expected).abs() < 1e-15);
+        }
+        assert_eq!(quantile(&[3.0], 0.975), 3.0);
+    }
+}

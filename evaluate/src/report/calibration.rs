@@ -1,0 +1,90 @@
+use serde::{Deserialize, Serialize};
+
+use super::figures::Proportion;
+
+/// Section 4: how sure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The temperature in the model's graph (`export --temperature`); 1 without one.
+    pub model_temperature: f64,
+    /// The temperature fitted on validation. Nothing where none is the best: when every validation image is classified
+    /// rightly, ever lower ones are ever better.
+    pub fitted: Option<FittedTemperature>,
+    /// How confidences are put into bins.
+    pub binning: Binning,
+    /// With the probabilities as the model gives them.
+    pub before: Reliability,
+    /// With those of the fitted temperature.
+    pub after: Option<Reliability>,
+    /// Accuracy where the least sure images are refused, by the model's own confidence: from all images kept to one in a
+    /// hundred.
+    pub accuracy_by_coverage: Vec<Coverage>,
+}
+
+/// `softmax(logits / T)` with the T that has the lowest negative log likelihood on the validation split (C. Guo, G. Pleiss,
+/// Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FittedTemperature {
+    /// T: above 1, the network was too sure; below 1, not sure enough.
+    pub temperature: f64,
+    /// How many validation images it was fitted on.
+    pub images: u64,
+    /// Their mean negative log likelihood with the model's own temperature, in nats.
+    pub negative_log_likelihood_before: f64,
+    /// The same with the fitted one.
+    pub negative_log_likelihood_after: f64,
+}
+
+/// How confidences are put into bins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Binning {
+    /// How many bins.
+    pub bins: u32,
+    /// How those of equal width are cut.
+    pub equal_width: String,
+    /// How those of equal size are cut.
+    pub equal_size: String,
+}
+
+/// How well confidence (the probability of the predicted class) tells accuracy, on the split that is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// Mean of `−log p(label)`, in nats.
+    pub negative_log_likelihood: f64,
+    /// See [`super::Quality::brier_score`].
+    pub brier_score: f64,
+    /// Mean confidence over all images.
+    pub mean_confidence: f64,
+    /// `Σ (images in bin / images) · |accuracy in bin − mean confidence in bin|` over bins of equal width (Guo 2017, eq. 3).
+    pub expected_calibration_error: f64,
+    /// The same over bins of equal size (K. Nguyen, B. O'Connor, EMNLP 2015).
+    pub adaptive_calibration_error: f64,
+    /// Bins of equal width, from 0 to 1; empty ones too.
+    pub equal_width: Vec<ReliabilityBin>,
+    /// Bins of equal size; as many as images where these are fewer.
+    pub equal_size: Vec<ReliabilityBin>,
+}
+
+/// Images of similar confidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// Confidences from here ...
+    pub low: f64,
+    /// ... to here.
+    pub high: f64,
+    /// Mean confidence; nothing in an empty bin.
+    pub mean_confidence: Option<f64>,
+    /// How many are in it, and the share classified rightly.
+    pub accuracy: Proportion,
+}
+
+/// The images that are kept when all less confident ones are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The share of images kept.
+    pub coverage: f64,
+    /// Images of at least this confidence are kept.
+    pub threshold: f64,
+    /// How many are kept, and the share of them classified rightly.
+    pub accuracy: Proportion,
+}

@@ -1,0 +1,61 @@
+use artifacts::{Digest, ModelDescription};
+use serde::{Deserialize, Serialize};
+
+use super::figures::{Estimate, Proportion};
+
+/// Section 8: against another model, on the very same images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// SHA-256 of the other report.
+    pub report: Digest,
+    /// SHA-256 of the other `model.onnx`.
+    pub other_digest: Digest,
+    /// What the other network is.
+    pub other: ModelDescription,
+    /// How good the other is.
+    pub other_accuracy: Proportion,
+    /// Images that both classify rightly.
+    pub both_right: u64,
+    /// Images that only this model classifies rightly.
+    pub only_this_right: u64,
+    /// Images that only the other classifies rightly.
+    pub only_other_right: u64,
+    /// Images that both get wrong.
+    pub both_wrong: u64,
+    /// Accuracy of this model less that of the other, with the interval of A. Agresti and Y. Min, Statistics in Medicine
+    /// 24, 2005: Wald's for matched pairs, with half an image added to each of the four counts.
+    pub difference: Estimate,
+    /// The exact two-sided p value of McNemar's test: that of a binomial test of `only_this_right` among the images that
+    /// one alone gets right, with a share of 1/2. It is 1 where there is none.
+    pub mcnemar_p: f64,
+    /// How many images the two give different classes.
+    pub differing: u64,
+    /// These, in the order of the rows; at most [`Comparison::MOST`].
+    pub images: Vec<Disagreement>,
+}
+
+impl Comparison {
+    /// How many images are listed at most.
+    pub const MOST: usize = 200;
+}
+
+/// An image that two models take for different classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// Its row in the split.
+    pub row: usize,
+    /// The file that it was read from.
+    pub file: String,
+    /// The font that the file's name tells.
+    pub font: Option<String>,
+    /// The class that it is labelled with.
+    pub label: String,
+    /// What this model takes it for.
+    pub this: String,
+    /// How sure it is.
+    pub this_confidence: f64,
+    /// What the other takes it for.
+    pub other: String,
+    /// How sure that is.
+    pub other_confidence: f64,
+}

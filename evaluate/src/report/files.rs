@@ -1,0 +1,71 @@
+//! The files of the report.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use artifacts::Digest;
+use ndarray::{Array, Array1, Dimension};
+use ndarray_npy::{WritableElement, WriteNpyExt as _};
+
+use super::{Report, Timings};
+use crate::error::Error;
+use crate::judged::Judged;
+
+/// The class of each image, `u8 [N]`, in the order of the split's rows.
+pub const PREDICTIONS: &str = "predictions.npy";
+/// The probability of each class for each image, `f32 [N, C]`, as the model gives it.
+pub const PROBABILITIES: &str = "probabilities.npy";
+/// The logits that it gives, `f32 [N, C]`.
+pub const LOGITS: &str = "logits.npy";
+/// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
+pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
+
+/// Writes the arrays, `timings.json` and, with the arrays' digests, `report.json`; returns that report and its place.
+///
+/// `report.json` vouches for the files beside it: an older one goes before they do, and the new one comes last.
+pub(crate) fn write(
+    folder: &Path,
+    judged: &Judged,
+    validation: &Judged,
+    timings: &Timings,
+    mut report: Report,
+) -> Result<(Report, PathBuf), Error> {
+    let place = folder.join("report.json");
+    remove(&place)?;
+    report.files = write_arrays(folder, judged, validation)?;
+    artifacts::write_json(&folder.join("timings.json"), timings)?;
+    artifacts::write_json(&place, &report)?;
+    Ok((report, place))
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(artifacts::Error::Io { action: "remove", path: path.to_owned(), source }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the digests, by file name.
+fn write_arrays(folder: &Path, judged: &Judged, validation: &Judged) -> Result<BTreeMap<String, Digest>, Error> {
+    let predictions = Array1::from_vec(judged.outcomes.predicted.clone());
+    let digests = [
+        (PREDICTIONS, write_array(folder, PREDICTIONS, &predictions)?),
+        (PROBABILITIES, write_array(folder, PROBABILITIES, &judged.predictions.probabilities)?),
+        (LOGITS, write_array(folder, LOGITS, &judged.predictions.logits)?),
+        (VALIDATION_LOGITS, write_array(folder, VALIDATION_LOGITS, &validation.predictions.logits)?),
+    ];
+    Ok(digests.map(|(name, digest)| (name.to_owned(), digest)).into())
+}
+
+fn write_array<T: WritableElement, D: Dimension>(
+    folder: &Path,
+    name: &str,
+    array: &Array<T, D>,
+) -> Result<Digest, Error> {
+    let write = artifacts::write_file(&folder.join(name), |writer| array.write_npy(writer).map_err(io::Error::other));
+    Ok(write?)
+}

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+
+use artifacts::{Digest, EpochMetrics, Fonts, Provenance, Rejected, RemovedCounts, Weights};
+use serde::{Deserialize, Serialize};
+
+/// Section 7: how it was made. Times are in [`super::Timings`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Making {
+    /// `metrics.jsonl`, one an epoch.
+    pub learning_curves: Vec<EpochMetrics>,
+    /// The epoch, from 1, whose weights were kept.
+    pub kept_epoch: usize,
+    /// Which of its weights.
+    pub kept_weights: Weights,
+    /// The network's layers, first to last.
+    pub layers: Vec<LayerSummary>,
+    /// How many weights and biases they have together.
+    pub parameters: u64,
+    /// What it was trained and is judged on.
+    pub dataset: DatasetSummary,
+    /// What each stage was asked for, and its version, in the order of the chain: "preprocess", "train", "export",
+    /// "evaluate".
+    pub stages: Vec<Provenance>,
+    /// Every file from the archive to the model, in the order in which they were written.
+    pub artifacts: Vec<ArtifactDigest>,
+}
+
+/// A linear layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSummary {
+    /// Its name in the checkpoint, as "0" or "2".
+    pub name: String,
+    /// How many inputs.
+    pub inputs: u64,
+    /// How many outputs.
+    pub outputs: u64,
+    /// Whether a `ReLU` follows.
+    pub relu: bool,
+    /// Weights and biases, `inputs · outputs + outputs`.
+    pub parameters: u64,
+}
+
+/// `dataset.json` in short.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    /// Its name.
+    pub name: String,
+    /// Mean of the training pixels, scaled to 0 to 1.
+    pub mean: f64,
+    /// Standard deviation of the training pixels, scaled to 0 to 1.
+    pub standard_deviation: f64,
+    /// Images of the training split by class, in the order of the classes.
+    pub train: Vec<u64>,
+    /// Of the validation split.
+    pub valid: Vec<u64>,
+    /// Of the test split.
+    pub test: Vec<u64>,
+    /// Duplicates, leaks and conflicts that were removed or reported.
+    pub removed: RemovedCounts,
+    /// What the file names told of fonts.
+    pub fonts: Fonts,
+    /// How many images were converted to 8-bit grey, by their colour type.
+    pub converted: BTreeMap<String, u64>,
+    /// How many files are no usable image.
+    pub rejected: u64,
+    /// The first of them; at most [`DatasetSummary::MOST_REJECTED`].
+    pub rejected_files: Vec<Rejected>,
+}
+
+impl DatasetSummary {
+    /// How many rejected files are listed at most.
+    pub const MOST_REJECTED: usize = 20;
+}
+
+/// A file and its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactDigest {
+    /// Its name, as "dataset.json".
+    pub file: String,
+    /// The stage that wrote it; nothing for an archive.
+    pub written_by: Option<String>,
+    /// Of its bytes.
+    pub sha256: Digest,
+}

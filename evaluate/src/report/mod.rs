@@ -1,0 +1,97 @@
+//! `report.json`: everything that one should know before trusting a model, as numbers.
+//!
+//! | section | field | type | defined in |
+//! |---|---|---|---|
+//! | 1 how good | [`Report::overall`] | [`Overall`] | `overall.rs` |
+//! | 2 by class | [`Report::by_class`] | [`ByClass`] | `by_class.rs` |
+//! | 3 by Bayes | [`Report::bayes`] | [`Bayes`] | `bayes.rs` |
+//! | 4 how sure | [`Report::calibration`] | [`Calibration`] | `calibration.rs` |
+//! | 5 where it fails | [`Report::failures`] | [`Failures`] | `failures.rs` |
+//! | 6 what it learned | [`Report::learned`] | [`Learned`] | `learned.rs` |
+//! | 7 how it was made | [`Report::making`], and [`Timings`] beside it | [`Making`] | `making.rs` |
+//! | 8 against another | [`Report::comparison`] | [`Comparison`] | `comparison.rs` |
+//!
+//! These types hold the numbers and say what each is; [`crate::measures`] computes them. Three rules hold for all:
+//!
+//! - No number is NaN or infinite. A figure that does not exist is `None`, `null` in JSON, and [`Report::undefined`] says
+//!   why.
+//! - Shares are from 0 to 1, times are seconds, information is in nats, intervals are of 95 %, lower end first.
+//! - Nothing depends on the clock, the threads or the place. [`Timings`] is a file of its own.
+//!
+//! An image is named by its row in its split, so that whoever draws it finds its pixels ([`artifacts::SplitData::image`]),
+//! and by the file that it was read from.
+
+mod bayes;
+mod by_class;
+mod calibration;
+mod comparison;
+mod failures;
+mod figures;
+pub(crate) mod files;
+mod learned;
+mod making;
+mod overall;
+mod timings;
+
+use std::collections::BTreeMap;
+
+use artifacts::{Digest, Document, ModelDescription, Provenance, SplitName};
+pub use bayes::{
+    Bayes, BlackBoxShiftEstimation, ClassBayes, EstimatedPrior, Expectation, ExpectationMaximisation, OtherPrior,
+};
+pub use by_class::{ByClass, ClassFigures, MacroAverage};
+pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, Reliability, ReliabilityBin};
+pub use comparison::{Comparison, Disagreement};
+pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
+pub use figures::{Estimate, Proportion, Undefined};
+pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
+pub use making::{ArtifactDigest, DatasetSummary, LayerSummary, Making};
+pub use overall::{FontBootstrap, Overall, Quality};
+use serde::{Deserialize, Serialize};
+pub use timings::{Timings, TrainingTimings};
+
+use crate::parity::Parity;
+
+/// `report.json`. The same model, data, arguments and runtime give the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How it was judged.
+    pub provenance: Provenance,
+    /// What was judged.
+    pub model: ModelDescription,
+    /// The data set's name.
+    pub dataset: String,
+    /// Which part of it.
+    pub split: SplitName,
+    /// How many images that has.
+    pub images: u64,
+    /// What computed: "cpu".
+    pub provider: String,
+    /// How far the model's logits are from the trainer's; nothing where that could not be checked.
+    pub parity: Option<Parity>,
+    /// Section 1.
+    pub overall: Overall,
+    /// Section 2.
+    pub by_class: ByClass,
+    /// Section 3. (Sections 3 to 6 are `Option` for as long as they are not computed yet; then they become plain.)
+    pub bayes: Option<Bayes>,
+    /// Section 4.
+    pub calibration: Option<Calibration>,
+    /// Section 5.
+    pub failures: Option<Failures>,
+    /// Section 6.
+    pub learned: Option<Learned>,
+    /// Section 7.
+    pub making: Making,
+    /// Section 8; nothing where no other report was named.
+    pub comparison: Option<Comparison>,
+    /// Why each figure that is `null` is.
+    pub undefined: Vec<Undefined>,
+    /// SHA-256 of the files beside it, by file name ([`files`]).
+    pub files: BTreeMap<String, Digest>,
+}
+
+impl Document for Report {
+    const KIND: &'static str = "report.json";
+    const SCHEMA_VERSION: u32 = 2;
+}

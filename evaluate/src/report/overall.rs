@@ -1,0 +1,63 @@
+use serde::{Deserialize, Serialize};
+
+use super::figures::Proportion;
+
+/// Section 1: how good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overall {
+    /// On the split as `preprocess` wrote it: no two images have the same pixels and label.
+    pub without_duplicates: Quality,
+    /// On the test set as it came, duplicates within it included: what published accuracies are of. Nothing for another
+    /// split than the test split, whose removed images were not all duplicates within it.
+    pub as_it_came: Option<Quality>,
+}
+
+/// How good on some images. Terms and definitions are scikit-learn's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// How many images.
+    pub images: u64,
+    /// The share classified rightly. The intervals take the images as independent.
+    pub accuracy: Proportion,
+    /// The mean of recall over the classes that have images (`balanced_accuracy_score`).
+    pub balanced_accuracy: Option<f64>,
+    /// The mean of F1 over the classes for which it exists (`f1_score`, `average="macro"`, `zero_division=nan`).
+    pub macro_f1: Option<f64>,
+    /// Mean of `−log p(label)`, in nats (`log_loss`).
+    pub negative_log_likelihood: f64,
+    /// Mean over the images of `Σ (p(class) − [class is the label])²` over the classes: 0 at best, 2 at worst
+    /// (`brier_score_loss`, `scale_by_half=False`; G. W. Brier, Monthly Weather Review 78, 1950).
+    pub brier_score: f64,
+    /// The share whose label is among the two most probable classes (`top_k_accuracy_score`, `k=2`).
+    pub top_2_accuracy: Proportion,
+    /// Cohen's kappa, `(accuracy − chance) / (1 − chance)`, chance being the agreement of independent labels and
+    /// predictions with these frequencies (`cohen_kappa_score`). Nothing where chance is 1.
+    pub cohen_kappa: Option<f64>,
+    /// The intervals that take the glyphs of one font as dependent. Nothing where no file name tells a font.
+    pub by_font: Option<FontBootstrap>,
+}
+
+/// 95 % percentile intervals of a bootstrap over fonts: fonts are drawn with replacement, and each brings all of its
+/// images (A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). An image without
+/// a font counts as one of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FontBootstrap {
+    /// How many fonts there are, images without one included.
+    pub fonts: u64,
+    /// How often as many were drawn.
+    pub resamples: u32,
+    /// Of [`Quality::accuracy`]; each interval has its lower end first.
+    pub accuracy_95: [f64; 2],
+    /// Of [`Quality::balanced_accuracy`]; like the next two, of the resamples where it exists.
+    pub balanced_accuracy_95: Option<[f64; 2]>,
+    /// Of [`Quality::macro_f1`].
+    pub macro_f1_95: Option<[f64; 2]>,
+    /// Of [`Quality::cohen_kappa`].
+    pub cohen_kappa_95: Option<[f64; 2]>,
+    /// Of [`Quality::negative_log_likelihood`].
+    pub negative_log_likelihood_95: [f64; 2],
+    /// Of [`Quality::brier_score`].
+    pub brier_score_95: [f64; 2],
+    /// Of [`Quality::top_2_accuracy`].
+    pub top_2_accuracy_95: [f64; 2],
+}

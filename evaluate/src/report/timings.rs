@@ -1,0 +1,47 @@
+use artifacts::{Document, Provenance};
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Latency;
+
+/// `timings.json`: what the clock said, which no two evaluations share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// What was timed.
+    pub provenance: Provenance,
+    /// What computed: "cpu".
+    pub provider: String,
+    /// How many threads.
+    pub threads: usize,
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// How many images were classified.
+    pub images: usize,
+    /// How long the runtime computed for them.
+    pub seconds: f64,
+    /// The first by the second.
+    pub images_per_second: f64,
+    /// Of a batch.
+    pub batch: Latency,
+    /// Of one image alone.
+    pub one_image: Latency,
+    /// Of the training, from its `timings.jsonl`; nothing where that is gone.
+    pub training: Option<TrainingTimings>,
+}
+
+/// What `timings.jsonl` says of a training, an unfinished one that was resumed included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingTimings {
+    /// How many epochs.
+    pub epochs: usize,
+    /// Wall time of the training steps of all epochs, in seconds.
+    pub train_seconds: f64,
+    /// Wall time of the validation passes, in seconds.
+    pub valid_seconds: f64,
+    /// Training images a second, the median over the epochs.
+    pub images_per_second: f64,
+}
+
+impl Document for Timings {
+    const KIND: &'static str = "timings.json";
+    const SCHEMA_VERSION: u32 = 1;
+}
