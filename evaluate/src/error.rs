@@ -138,6 +138,12 @@ pub enum Error {
         /// Which split.
         split: SplitName,
     },
+    /// The page cannot show an image.
+    #[error("the report's page cannot show an image")]
+    Picture {
+        /// What is wrong with it.
+        source: image::ImageError,
+    },
     /// A number overflowed on the way through the network.
     #[error("the model's logits for image {row} of the {split} split are not finite")]
     NotFinite {
@@ -170,7 +176,7 @@ impl Failure for Error {
             Self::ReferenceShape { .. } => "train again: run `make train`".to_owned(),
             Self::Parity { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
-            Self::Runtime { .. } | Self::NotFinite { .. } => return None,
+            Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } => return None,
         })
     }
 }

@@ -16,6 +16,7 @@ mod making;
 pub mod measures;
 mod model;
 mod options;
+pub mod page;
 mod parity;
 mod predict;
 pub mod report;

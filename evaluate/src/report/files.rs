@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use artifacts::Digest;
+use artifacts::{Digest, SplitName};
 use ndarray::{Array, Array1, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt as _};
 
 use super::{Report, Timings};
 use crate::error::Error;
 use crate::judged::Judged;
+use crate::page::{self, Material};
 
 /// The class of each image, `u8 [N]`, in the order of the split's rows.
 pub const PREDICTIONS: &str = "predictions.npy";
@@ -21,7 +22,7 @@ pub const LOGITS: &str = "logits.npy";
 /// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
 pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 
-/// Writes the arrays, `timings.json` and, with the arrays' digests, `report.json`; returns that report and its place.
+/// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that report and its place.
 ///
 /// `report.json` vouches for the files beside it: an older one goes before they do, and the new one comes last.
 pub(crate) fn write(
@@ -35,6 +36,11 @@ pub(crate) fn write(
     remove(&place)?;
     report.files = write_arrays(folder, judged, validation)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
+    let image = |split: SplitName, row: usize| {
+        let of_split = [judged, validation].into_iter().find(|judged| judged.split == split)?;
+        (row < of_split.data.len()).then(|| of_split.data.image(row))
+    };
+    page::write(folder, &Material { report: &report, image: &image, first_layer: None, saliency: None }, timings)?;
     artifacts::write_json(&place, &report)?;
     Ok((report, place))
 }

@@ -3,12 +3,12 @@
 use artifacts::SplitName;
 use maud::{Markup, html};
 
-use crate::page::text::{count, counted, interval, per_cent, percentage};
+use crate::page::text::{count, interval, per_cent, percentage};
 use crate::report::{ClassFigures, Report};
 
 /// What was judged.
 pub(crate) fn title(report: &Report) -> Markup {
-    html! { (report.dataset) ", " (counted(report.model.classes.len() as u64, "class").replace("classs", "classes")) }
+    html! { (report.dataset) ", " (report.model.classes.len()) " classes" }
 }
 
 /// What came out.

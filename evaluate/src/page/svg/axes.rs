@@ -147,6 +147,16 @@ impl Axes {
         }
     }
 
+    /// The area between two heights, from `x[0]` to `x[1]`.
+    pub fn gap(&self, class: &str, x: [f64; 2], [y, other]: [f64; 2], words: &str) -> Markup {
+        let [left, right] = x.map(|x| self.x_scale.at(x));
+        let (top, bottom) = (self.y_scale.at(y.max(other)), self.y_scale.at(y.min(other)));
+        html! {
+            rect class={ "gap " (class) } x=(px(left + 1.0)) width=(px((right - left - 2.0).max(1.0)))
+                y=(px(top)) height=(px(bottom - top)) { title { (words) } }
+        }
+    }
+
     /// A bar that stands on the axis, from `x[0]` to `x[1]`, up to `y`.
     pub fn bar(&self, class: &str, x: [f64; 2], y: f64, words: &str) -> Markup {
         let [left, right] = x.map(|x| self.x_scale.at(x));
