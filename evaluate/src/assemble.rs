@@ -3,64 +3,83 @@
 use std::collections::BTreeMap;
 
 use artifacts::SplitName;
+use ndarray::Array3;
 
 use crate::ANOTHER_DATA_SET;
 use crate::error::Error;
+use crate::failures::failures;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
+use crate::learned::learned;
 use crate::making::making;
 use crate::measures::by_class::by_class;
+use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::{images, quality};
 use crate::measures::undefined::Reasons;
+use crate::measures::{bayes, prior, shift, temperature};
 use crate::parity::Parity;
-use crate::report::{Overall, Quality, Report};
+use crate::predict::Predictions;
+use crate::priors::Prior;
+use crate::report::{
+    Bayes, ByClass, Calibration, EstimatedPrior, Expectation, FittedTemperature, OtherPrior, Overall, Quality, Report,
+};
 
-/// Everything but the digests of the files beside it, which are not written yet.
+/// Everything but the digests of the files beside it, which are not written yet, and the saliency maps `[C, H, W]`.
 pub(crate) fn report(
     inputs: &Inputs<'_>,
     judged: &Judged,
     validation: &Judged,
+    unlabelled: Option<&Predictions>,
     parity: Option<Parity>,
-) -> Result<Report, Error> {
+) -> Result<(Report, Array3<f32>), Error> {
     let mut reasons = Reasons::default();
     reasons.explain(parity.as_ref(), "parity", ANOTHER_DATA_SET);
-    let model = inputs.model.metadata.model.clone();
-    let outcomes = &judged.outcomes;
-    let pairs = outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied());
-    let confusion_matrix = ConfusionMatrix::count(model.classes.len(), pairs);
-    let _ = validation;
     let provenance = match parity {
         Some(_) => inputs.provenance().with_input("reference-logits.npy", inputs.training.reference_logits),
         None => inputs.provenance(),
     };
-    Ok(Report {
+    let model = inputs.model.metadata.model.clone();
+    let overall = overall(inputs, judged, &mut reasons)?;
+    let by_class = by_class(confusion(&judged.outcomes), &model.classes, &mut reasons);
+    let fitted = temperature::fit(&validation.outcomes);
+    let bayes = ByBayes { inputs, judged, validation, by_class: &by_class, temperature: fitted.as_ref().ok() };
+    let bayes = bayes.section(unlabelled, &mut reasons);
+    let calibration = calibration(inputs, judged, fitted, &mut reasons);
+    let failures = failures(judged, validation, &model.classes, &mut reasons);
+    let (learned, saliency) = learned(inputs, judged, &mut reasons);
+    let report = Report {
         provenance,
         dataset: inputs.dataset.name.clone(),
         split: judged.split,
-        images: outcomes.len() as u64,
+        images: judged.outcomes.len() as u64,
         provider: inputs.model.provider.to_owned(),
         parity,
-        overall: overall(inputs, judged, &mut reasons)?,
-        by_class: by_class(confusion_matrix, &model.classes, &mut reasons),
-        bayes: None,
-        calibration: None,
-        failures: None,
-        learned: None,
+        overall,
+        by_class,
+        bayes,
+        calibration,
+        failures,
+        learned,
         making: making(inputs),
-        comparison: None,
+        comparison: inputs.other.as_ref().map(|other| other.compare(judged, &model.classes)),
         model,
         undefined: reasons.into_list(),
         files: BTreeMap::new(),
-    })
+    };
+    Ok((report, saliency))
+}
+
+fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {
+    let pairs = outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied());
+    ConfusionMatrix::count(outcomes.classes(), pairs)
 }
 
 fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Result<Overall, Error> {
-    let (outcomes, temperature) = (&judged.outcomes, inputs.model_temperature());
-    let fonts = judged.font_groups();
-    let quality_of = |times: &dyn Fn(usize) -> u64| {
-        quality(&images(outcomes, temperature, times), outcomes.classes(), fonts.as_ref())
-    };
+    let (outcomes, fonts) = (&judged.outcomes, judged.font_groups());
+    let quality_of =
+        |times: &dyn Fn(usize) -> u64| quality(&images(outcomes, times), outcomes.classes(), fonts.as_ref());
     let without_duplicates = quality_of(&|_| 1);
     explain(&without_duplicates, "overall.without_duplicates", reasons);
     let as_it_came = if judged.split == SplitName::Test {
@@ -80,4 +99,117 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
     let kappa = quality.cohen_kappa.as_ref();
     reasons.explain(kappa, format!("{place}.cohen_kappa"), "all labels and all predictions are of one class");
     reasons.explain(quality.by_font.as_ref(), format!("{place}.by_font"), "no file name tells a font");
+}
+
+/// What section 3 is computed from.
+struct ByBayes<'a> {
+    inputs: &'a Inputs<'a>,
+    judged: &'a Judged,
+    validation: &'a Judged,
+    by_class: &'a ByClass,
+    temperature: Option<&'a FittedTemperature>,
+}
+
+impl ByBayes<'_> {
+    fn section(&self, unlabelled: Option<&Predictions>, reasons: &mut Reasons) -> Bayes {
+        let prevalences = bayes::prevalences();
+        Bayes {
+            classes: bayes::classes(self.by_class, &prevalences, reasons),
+            prevalences,
+            priors: self.inputs.priors.iter().map(|prior| self.other_prior(prior, reasons)).collect(),
+            estimated_prior: unlabelled.map(|predictions| self.estimated_prior(predictions, reasons)),
+        }
+    }
+
+    fn other_prior(&self, prior: &Prior, reasons: &mut Reasons) -> OtherPrior {
+        let matrix = &self.by_class.confusion_matrix;
+        let priors = prior.shares(matrix);
+        let outcomes = self.calibrated(&self.judged.outcomes);
+        let training = self.training_prior();
+        let adjusted = training.as_ref().ok().and_then(|training| prior::reweighed(&outcomes, training, &priors));
+        let adjusted = adjusted.map(|matrix| prior::expectation(&matrix, &priors));
+        let place = format!("bayes.priors.{}", prior.name);
+        let reason = training.err().unwrap_or("a class has no training image");
+        reasons.explain(adjusted.as_ref(), format!("{place}.adjusted"), reason);
+        let unadjusted = prior::expectation(matrix, &priors);
+        let expectations = [("unadjusted", Some(&unadjusted)), ("adjusted", adjusted.as_ref())];
+        for (name, expectation) in expectations {
+            if let Some(expectation) = expectation {
+                self.explain(expectation, &format!("{place}.{name}"), reasons);
+            }
+        }
+        OtherPrior { name: prior.name.clone(), priors, unadjusted, adjusted }
+    }
+
+    fn explain(&self, expectation: &Expectation, place: &str, reasons: &mut Reasons) {
+        let unknown = "a class that this prior expects has no image in the split";
+        reasons.explain(expectation.accuracy.as_ref(), format!("{place}.accuracy"), unknown);
+        let reason = if expectation.accuracy.is_none() { unknown } else { "no image is taken for the class" };
+        for (class, precision) in self.by_class.classes.iter().zip(&expectation.precision) {
+            reasons.explain(precision.as_ref(), format!("{place}.precision.{}", class.class), reason);
+        }
+    }
+
+    fn estimated_prior(&self, predictions: &Predictions, reasons: &mut Reasons) -> EstimatedPrior {
+        let place = "bayes.estimated_prior";
+        let images = predictions.logits.nrows();
+        let unlabelled = Outcomes::new(vec![0; images], predictions.logits.clone(), self.inputs.model_temperature());
+        let unlabelled = self.calibrated(&unlabelled);
+        let mut predicted_share = vec![0.0; unlabelled.classes()];
+        unlabelled.predicted.iter().for_each(|&class| predicted_share[usize::from(class)] += 1.0 / images as f64);
+        let training = self.training_prior();
+        let usable = training.as_ref().ok().filter(|training| !training.contains(&0.0));
+        let maximised = usable.map(|training| shift::expectation_maximisation(&unlabelled.probabilities, training));
+        let reason = training.as_ref().err().copied().unwrap_or("a class has no training image");
+        reasons.explain(maximised.as_ref(), format!("{place}.expectation_maximisation"), reason);
+        let shifted = shift::black_box(&confusion(&self.validation.outcomes), &predicted_share);
+        let reason = "the confusion matrix of the validation split is singular, or leaves no class";
+        reasons.explain(shifted.as_ref(), format!("{place}.black_box_shift_estimation"), reason);
+        EstimatedPrior {
+            images: images as u64,
+            training_prior: training.ok(),
+            predicted_share,
+            expectation_maximisation: maximised,
+            black_box_shift_estimation: shifted,
+        }
+    }
+
+    /// With the probabilities that are nearest to the truth: those of the fitted temperature, where there is one.
+    fn calibrated(&self, outcomes: &Outcomes) -> Outcomes {
+        outcomes.at_temperature(self.temperature.map_or(outcomes.temperature, |fitted| fitted.temperature))
+    }
+
+    /// How frequent the classes were in training.
+    fn training_prior(&self) -> Result<Vec<f64>, &'static str> {
+        if !self.inputs.trained_on_this_data() {
+            return Err("the run was trained on another data set, whose class frequencies are not known here");
+        }
+        let split = self.inputs.dataset.split(SplitName::Train);
+        Ok(split.images_by_class.iter().map(|&images| images as f64 / split.images as f64).collect())
+    }
+}
+
+/// Section 4.
+fn calibration(
+    inputs: &Inputs<'_>,
+    judged: &Judged,
+    fitted: Result<FittedTemperature, &'static str>,
+    reasons: &mut Reasons,
+) -> Calibration {
+    let before = reliability(&judged.outcomes);
+    let temperature = fitted.ok();
+    let after = temperature
+        .filter(|_| judged.split != SplitName::Valid)
+        .map(|fitted| reliability(&judged.outcomes.at_temperature(fitted.temperature)));
+    let none = fitted.err().unwrap_or("the temperature was fitted on this very split");
+    reasons.explain(temperature.as_ref(), "calibration.fitted", none);
+    reasons.explain(after.as_ref(), "calibration.after", none);
+    Calibration {
+        model_temperature: inputs.model_temperature(),
+        fitted: temperature,
+        binning: binning(),
+        before,
+        after,
+        accuracy_by_coverage: accuracy_by_coverage(&judged.outcomes),
+    }
 }

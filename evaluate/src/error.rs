@@ -145,12 +145,44 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A number overflowed on the way through the network.
-    #[error("the model's logits for image {row} of the {split} split are not finite")]
+    #[error("the model's logits for image {row} of {place} are not finite")]
     NotFinite {
         /// Which image.
         row: usize,
-        /// Which split.
-        split: SplitName,
+        /// Of which split or file.
+        place: String,
+    },
+
+    /// The classes have no frequencies in English text.
+    #[error("`--prior english` needs classes that are single letters, each once; those of the model are {}", classes.join(", "))]
+    NoLetters {
+        /// The model's classes.
+        classes: Vec<String>,
+    },
+    /// The other report is on other images.
+    #[error(
+        "`{}` judges the {} split of data set `{}`, this one the {} split of data set `{}`, or the two data sets differ",
+        path.display(), other.1, other.0, this.1, this.0
+    )]
+    OtherImages {
+        /// The other report.
+        path: PathBuf,
+        /// Its data set's name and split.
+        other: (String, SplitName),
+        /// Those of the evaluation.
+        this: (String, SplitName),
+    },
+    /// A result has probability 0 with the numbers given.
+    #[error(
+        "test {number} cannot be {word}: with these numbers, and P(T) = {belief} before it, that has probability 0"
+    )]
+    ImpossibleResult {
+        /// Which test, from 1.
+        number: usize,
+        /// "positive" or "negative".
+        word: &'static str,
+        /// What was believed before it.
+        belief: f64,
     },
 }
 
@@ -176,7 +208,11 @@ impl Failure for Error {
             Self::ReferenceShape { .. } => "train again: run `make train`".to_owned(),
             Self::Parity { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
-            Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } => return None,
+            Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
+            Self::OtherImages { .. } => "evaluate the other run on the same data set and split".to_owned(),
+            Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } | Self::ImpossibleResult { .. } => {
+                return None;
+            }
         })
     }
 }

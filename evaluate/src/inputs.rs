@@ -1,14 +1,17 @@
 //! What is judged and on what: opened, and known to belong together.
 
 use artifacts::{
-    Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, SplitData, SplitName,
-    TrainingRecord,
+    Checkpoint, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, SplitData,
+    SplitName, TrainingRecord,
 };
 
 use crate::error::Error;
 use crate::library::Runtime;
 use crate::model::{self, Model};
 use crate::options::Options;
+use crate::other::Other;
+use crate::priors::Prior;
+use crate::unlabelled::Unlabelled;
 
 /// The inputs of an evaluation.
 #[derive(Debug)]
@@ -18,9 +21,13 @@ pub(crate) struct Inputs<'a> {
     pub training: TrainingRecord,
     pub dataset: Dataset,
     pub model: Model,
+    pub checkpoint: Checkpoint,
     pub metrics: Vec<EpochMetrics>,
     /// None where the training's `timings.jsonl` is gone: no result needs it.
     pub timings: Option<Vec<EpochTiming>>,
+    pub priors: Vec<Prior>,
+    pub unlabelled: Option<Unlabelled>,
+    pub other: Option<Other>,
     pub dataset_digest: Digest,
     pub training_digest: Digest,
     runtime: Runtime,
@@ -32,13 +39,34 @@ impl<'a> Inputs<'a> {
         let run = RunDirectory::new(&options.run);
         let (dataset, dataset_digest) = Dataset::read(&options.dataset)?;
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
+        let checkpoint = read_checkpoint(&run, &training)?;
         let metrics = read_metrics(&run, &training)?;
         let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
         let model = Model::open(&runtime, &run.model(), options.provider, options.threads())?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
-        Ok(Self { options, run, training, dataset, model, metrics, timings, dataset_digest, training_digest, runtime })
+        let priors = Prior::open_all(&options.prior, &dataset.classes)?;
+        let unlabelled = options.estimate_prior.as_deref();
+        let unlabelled = unlabelled.map(|path| Unlabelled::read(path, &model.metadata.model)).transpose()?;
+        let other = options.compare.as_deref();
+        let other = other.map(|path| Other::read(path, &dataset, dataset_digest, options.split.into())).transpose()?;
+        Ok(Self {
+            options,
+            run,
+            training,
+            dataset,
+            model,
+            checkpoint,
+            metrics,
+            timings,
+            priors,
+            unlabelled,
+            other,
+            dataset_digest,
+            training_digest,
+            runtime,
+        })
     }
 
     /// Which images to judge on.
@@ -103,15 +131,37 @@ impl<'a> Inputs<'a> {
 
     /// How the figures come to be, but for parity.
     pub(crate) fn provenance(&self) -> Provenance {
-        Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        let priors: Vec<&str> = self.priors.iter().map(|prior| prior.name.as_str()).collect();
+        let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+            .with_argument("prior", priors)
             .with_argument("split", self.split().as_str())
             .with_argument("batch_size", self.options.batch_size)
             .with_argument("provider", self.model.provider)
             .with_argument("onnxruntime", self.runtime.version.as_str())
             .with_input(Dataset::FILE_NAME, self.dataset_digest)
             .with_input("training.json", self.training_digest)
-            .with_input("model.onnx", self.model.digest)
+            .with_input("model.onnx", self.model.digest);
+        for (prior, digest) in self.priors.iter().filter_map(|prior| Some((prior, prior.digest?))) {
+            provenance = provenance.with_input(&format!("prior {}", prior.name), digest);
+        }
+        if let Some(unlabelled) = &self.unlabelled {
+            provenance = provenance.with_input(&format!("unlabelled {}", unlabelled.name), unlabelled.digest);
+        }
+        if let Some(other) = &self.other {
+            provenance = provenance.with_input("compared report.json", other.digest);
+        }
+        provenance
     }
+}
+
+/// The training's own checkpoint.
+fn read_checkpoint(run: &RunDirectory, training: &TrainingRecord) -> Result<Checkpoint, Error> {
+    let (path, recorded) = (run.checkpoint(), training.checkpoint);
+    let (checkpoint, found) = Checkpoint::read(&path)?;
+    if found == recorded {
+        return Ok(checkpoint);
+    }
+    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
 }
 
 /// The training's own `metrics.jsonl`.

@@ -10,6 +10,7 @@ use crate::inputs::Inputs;
 use crate::measures::bootstrap::Fonts;
 use crate::measures::outcomes::Outcomes;
 use crate::predict::{self, Predictions};
+use crate::report::ImageRecord;
 
 /// A classified split. All lists are in the order of its rows.
 #[derive(Debug)]
@@ -38,6 +39,20 @@ impl Judged {
         let labels = (0..data.len()).map(|row| data.label(row)).collect();
         let outcomes = Outcomes::new(labels, predictions.logits.clone(), inputs.model_temperature());
         Ok(Self { split, data, files, fonts, predictions, outcomes })
+    }
+
+    /// What the report says of an image.
+    pub(crate) fn record(&self, row: usize, classes: &[String]) -> ImageRecord {
+        let name = |class: u8| classes[usize::from(class)].clone();
+        ImageRecord {
+            row,
+            file: self.files[row].clone(),
+            font: self.fonts[row].clone(),
+            label: name(self.outcomes.labels[row]),
+            prediction: name(self.outcomes.predicted[row]),
+            confidence: self.outcomes.confidence(row),
+            probabilities: self.outcomes.probabilities.row(row).to_vec(),
+        }
     }
 
     /// The groups of images of one font, where fonts are known.

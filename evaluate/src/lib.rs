@@ -8,25 +8,32 @@
 mod assemble;
 mod batches;
 mod error;
+mod failures;
 mod inputs;
 mod judged;
 mod latency;
+mod learned;
 mod library;
 mod making;
 pub mod measures;
 mod model;
 mod options;
+mod other;
 pub mod page;
 mod parity;
 mod predict;
+mod priors;
 pub mod report;
 mod table;
+pub mod textbook;
+mod unlabelled;
 
 use artifacts::SplitName;
 pub use error::Error;
 pub use latency::Latency;
 pub use options::{JudgedSplit, Options, Provider};
 pub use parity::Parity;
+pub use priors::PriorName;
 pub use report::{Report, Timings};
 use terminal::Console;
 
@@ -51,8 +58,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let timings = measure(&mut inputs, &judged)?;
 
     let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
-    let report = assemble::report(&inputs, &judged, &validation, parity)?;
-    let (report, place) = report::files::write(&folder, &judged, &validation, &timings, report)?;
+    let unlabelled = predict::classify_unlabelled(&mut inputs, console)?;
+    let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
+    let first_layer = &inputs.checkpoint.layers[0].weight;
+    let (report, place) = report::files::write(&folder, &judged, &validation, &timings, first_layer, report)?;
 
     show(&report, &timings, console);
     console.data(format!("report {}", place.display()));
@@ -100,6 +109,17 @@ fn show(report: &Report, timings: &Timings, console: &Console) {
     match table::confusion(&report.by_class.confusion_matrix, &report.model.classes) {
         Some(table) => console.table(&table),
         None => console.say("evaluate: the confusion matrix is too wide for a terminal; it stands in report.json"),
+    }
+    console.table(&table::overall(report));
+    console.table(&table::priors(&report.bayes.priors));
+    if let Some(estimate) = &report.bayes.estimated_prior {
+        console.table(&table::estimated_prior(estimate, &report.model.classes));
+    }
+    if let Some(line) = table::temperature_line(&report.calibration) {
+        console.say(line);
+    }
+    if let Some(comparison) = &report.comparison {
+        console.say(table::comparison_line(comparison));
     }
     console.table(&table::speed(timings));
     console.data(table::accuracy_line(&report.overall.without_duplicates.accuracy));

@@ -1,10 +1,12 @@
 //! `evaluate`: judges an ONNX model on images that it has not seen. See the library for what it does.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 use evaluate::Options;
+use evaluate::textbook::{self, Question};
 use terminal::{Console, Verbosity};
 
 /// Judge a run's ONNX model on the test split with onnxruntime
@@ -12,6 +14,8 @@ use terminal::{Console, Verbosity};
 /// Compares the model's logits with the trainer's own first, then classifies the split and writes a report: accuracy
 /// with its 95 % Wilson interval, the confusion matrix, and for each class prior, recall (sensitivity), false alarm
 /// rate, precision (posterior) and F1. Times go to a file of their own, so the report is the same bytes each time.
+///
+/// `evaluate bayes` answers the textbook question alone: see `evaluate bayes --help`.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -21,8 +25,26 @@ struct Arguments {
     verbosity: Verbosity,
 }
 
+/// Answer by Bayes' theorem: after these test results, how probable is it that the thing is there?
+///
+/// Each step is shown on stderr; the posterior alone goes to stdout. Several results take the tests as independent.
+#[derive(Parser)]
+#[command(name = "evaluate bayes", version, max_term_width = 100)]
+struct BayesArguments {
+    #[command(flatten)]
+    question: Question,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "bayes") {
+        let BayesArguments { question, verbosity } = BayesArguments::parse_from(&arguments[1..]);
+        let console = Console::new(verbosity);
+        return console.finish(textbook::answer(&question, &console));
+    }
+    let arguments = Arguments::parse_from(arguments);
     let console = Console::new(arguments.verbosity);
     make_onnxruntime_heard();
     console.finish(evaluate::run(&arguments.options, &console))

@@ -5,6 +5,8 @@ use std::thread;
 
 use artifacts::SplitName;
 
+use crate::priors::PriorName;
+
 /// What `evaluate` is asked for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -35,6 +37,19 @@ pub struct Options {
     /// What computes
     #[arg(long, value_enum, default_value_t = Provider::Auto)]
     pub provider: Provider,
+
+    /// Tell what to expect where the classes are as frequent as here: uniform, test, english, or a JSON file of one weight
+    /// a class; may be given several times [default: test, uniform and, if the classes are letters, english]
+    #[arg(long, value_name = "PRIOR", help_heading = "Questions")]
+    pub prior: Vec<PriorName>,
+
+    /// Estimate how frequent the classes are among unlabelled images: a .npy, u8 [N, H, W]
+    #[arg(long, value_name = "FILE.npy", help_heading = "Questions")]
+    pub estimate_prior: Option<PathBuf>,
+
+    /// Compare with the model of another report on the same images
+    #[arg(long, value_name = "report.json", help_heading = "Questions")]
+    pub compare: Option<PathBuf>,
 
     /// The library of ONNX Runtime, as libonnxruntime.so
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_env_values = true, value_parser = clap::value_parser!(OsString))]

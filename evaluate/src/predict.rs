@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use artifacts::{SplitData, SplitName};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use terminal::Console;
 
-use crate::batches::Batches;
+use crate::batches::{Batch, Batches};
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::model::Model;
 
 /// What the model says of each image.
 #[derive(Debug)]
@@ -28,30 +29,49 @@ pub(crate) fn classify(
     split: SplitName,
     console: &Console,
 ) -> Result<Predictions, Error> {
-    let batch_size = inputs.options.batch_size();
-    let model = &mut inputs.model;
-    let progress = console.progress(data.len() as u64, "images").labelled("evaluate");
+    let batches = Batches::new(data, data.len(), inputs.options.batch_size());
+    pass(&mut inputs.model, batches, data.len(), &format!("the {split} split"), console)
+}
+
+/// Classifies the images without labels, where some were named.
+pub(crate) fn classify_unlabelled(inputs: &mut Inputs<'_>, console: &Console) -> Result<Option<Predictions>, Error> {
+    let Some(unlabelled) = &inputs.unlabelled else { return Ok(None) };
+    let (size, count) = (inputs.options.batch_size(), unlabelled.images.len_of(Axis(0)));
+    let chunks = unlabelled.images.axis_chunks_iter(Axis(0), size);
+    let batches = (0..).step_by(size).zip(chunks);
+    let batches = batches.map(|(start, images)| Batch { start, images: images.iter().copied().collect() });
+    pass(&mut inputs.model, batches, count, &format!("`{}`", unlabelled.name), console).map(Some)
+}
+
+fn pass(
+    model: &mut Model,
+    batches: impl Iterator<Item = Batch>,
+    count: usize,
+    place: &str,
+    console: &Console,
+) -> Result<Predictions, Error> {
+    let progress = console.progress(count as u64, "images").labelled("evaluate");
     let classes = model.classes();
-    let mut logits = Vec::with_capacity(data.len() * classes);
-    let mut probabilities = Vec::with_capacity(data.len() * classes);
+    let mut logits = Vec::with_capacity(count * classes);
+    let mut probabilities = Vec::with_capacity(count * classes);
     let mut elapsed = Duration::ZERO;
 
-    if let Some(first) = Batches::new(data, data.len(), batch_size).next() {
-        model.run(&first.images)?; // The first run allocates: it is none of the pass's time.
-    }
-    for batch in Batches::new(data, data.len(), batch_size) {
+    for batch in batches {
+        if batch.start == 0 {
+            model.run(&batch.images)?; // The first run allocates: it is none of the pass's time.
+        }
         let begin = Instant::now();
         let scores = model.run(&batch.images)?;
         elapsed += begin.elapsed();
         for (row, logits) in (batch.start..).zip(scores.logits.chunks_exact(classes)) {
             if !logits.iter().all(|logit| logit.is_finite()) {
-                return Err(Error::NotFinite { row, split });
+                return Err(Error::NotFinite { row, place: place.to_owned() });
             }
         }
         logits.extend(scores.logits);
         probabilities.extend(scores.probabilities);
         progress.set_position((logits.len() / classes) as u64);
     }
-    let of_rows = |values| Array2::from_shape_vec((data.len(), classes), values).expect("each image has a row");
+    let of_rows = |values| Array2::from_shape_vec((count, classes), values).expect("each image has a row");
     Ok(Predictions { logits: of_rows(logits), probabilities: of_rows(probabilities), elapsed })
 }

@@ -3,7 +3,9 @@
 use terminal::{Align, Table};
 
 use crate::measures::confusion::ConfusionMatrix;
-use crate::report::{ByClass, Proportion, Timings};
+use crate::report::{
+    ByClass, Calibration, Comparison, EstimatedPrior, FittedTemperature, OtherPrior, Proportion, Report, Timings,
+};
 
 /// A confusion matrix of more classes would be wider than a terminal.
 const MOST_COLUMNS: usize = 16;
@@ -44,6 +46,103 @@ pub(crate) fn confusion(matrix: &ConfusionMatrix, classes: &[String]) -> Option<
     Some(table)
 }
 
+/// How good it is on all images together, and how sure of itself.
+pub(crate) fn overall(report: &Report) -> Table {
+    let quality = &report.overall.without_duplicates;
+    let mut table = Table::new(&[
+        ("figure", Align::Left),
+        ("value", Align::Right),
+        ("95 %", Align::Left),
+        ("by font", Align::Left),
+    ]);
+    let font = quality.by_font.as_ref();
+    let (accuracy, top_2) = (&quality.accuracy, &quality.top_2_accuracy);
+    let rows = [
+        ("accuracy", accuracy.value, accuracy.wilson_95, font.map(|font| font.accuracy_95)),
+        ("balanced accuracy", quality.balanced_accuracy, None, font.and_then(|font| font.balanced_accuracy_95)),
+        ("macro F1", quality.macro_f1, None, font.and_then(|font| font.macro_f1_95)),
+        ("top-2 accuracy", top_2.value, top_2.wilson_95, font.map(|font| font.top_2_accuracy_95)),
+        ("Cohen's kappa", quality.cohen_kappa, None, font.and_then(|font| font.cohen_kappa_95)),
+        (
+            "negative log likelihood",
+            Some(quality.negative_log_likelihood),
+            None,
+            font.map(|font| font.negative_log_likelihood_95),
+        ),
+        ("Brier score", Some(quality.brier_score), None, font.map(|font| font.brier_score_95)),
+        ("calibration error (ECE)", Some(report.calibration.before.expected_calibration_error), None, None),
+    ];
+    for (name, value, interval, by_font) in rows {
+        table.row([name.to_owned(), figure(value), ends(interval), ends(by_font)]);
+    }
+    if let Some(as_it_came) = &report.overall.as_it_came
+        && as_it_came.images != quality.images
+    {
+        let name = format!("accuracy with its {} duplicates", as_it_came.images - quality.images);
+        let (accuracy, font) = (&as_it_came.accuracy, as_it_came.by_font.as_ref());
+        table.row([name, figure(accuracy.value), ends(accuracy.wilson_95), ends(font.map(|font| font.accuracy_95))]);
+    }
+    table
+}
+
+/// What to expect under other priors.
+pub(crate) fn priors(priors: &[OtherPrior]) -> Table {
+    let mut table = Table::new(&[
+        ("prior", Align::Left),
+        ("accuracy", Align::Right),
+        ("with reweighed probabilities", Align::Right),
+    ]);
+    for prior in priors {
+        let adjusted = prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy);
+        table.row([prior.name.clone(), figure(prior.unadjusted.accuracy), figure(adjusted)]);
+    }
+    table
+}
+
+/// How frequent the classes are among unlabelled images.
+pub(crate) fn estimated_prior(estimate: &EstimatedPrior, classes: &[String]) -> Table {
+    let mut table = Table::new(&[
+        ("class", Align::Left),
+        ("in training", Align::Right),
+        ("predicted", Align::Right),
+        ("EM", Align::Right),
+        ("BBSE", Align::Right),
+    ]);
+    for (place, class) in classes.iter().enumerate() {
+        let of = |priors: Option<&Vec<f64>>| figure(priors.map(|priors| priors[place]));
+        table.row([
+            class.clone(),
+            of(estimate.training_prior.as_ref()),
+            of(Some(&estimate.predicted_share)),
+            of(estimate.expectation_maximisation.as_ref().map(|estimate| &estimate.priors)),
+            of(estimate.black_box_shift_estimation.as_ref().map(|estimate| &estimate.priors)),
+        ]);
+    }
+    table
+}
+
+/// How sure the model is, and what would make that true.
+pub(crate) fn temperature_line(calibration: &Calibration) -> Option<String> {
+    let (fitted, after) = (calibration.fitted?, calibration.after.as_ref()?);
+    let FittedTemperature { temperature, images, .. } = fitted;
+    let [before, after] = [&calibration.before, after].map(|figures| figures.expected_calibration_error);
+    Some(format!(
+        "evaluate: temperature {temperature:.4}, fitted on {images} validation images, turns a calibration error of \
+         {before:.4} into {after:.4}; `export --temperature {temperature}` writes it into the model"
+    ))
+}
+
+/// The other model.
+pub(crate) fn comparison_line(comparison: &Comparison) -> String {
+    let Comparison { only_this_right, only_other_right, mcnemar_p, difference, .. } = comparison;
+    format!(
+        "evaluate: {only_this_right} images only this model gets right, {only_other_right} only the other: accuracy differs by \
+         {}{}, McNemar's exact p is {mcnemar_p:.4}",
+        figure(difference.value),
+        difference.interval_95.map_or_else(String::new, |interval| format!(" ({})", ends(Some(interval)))),
+    )
+}
+
 /// How fast it was.
 pub(crate) fn speed(timings: &Timings) -> Table {
     let mut table = Table::of_settings();
@@ -62,6 +161,10 @@ pub(crate) fn speed(timings: &Timings) -> Table {
 pub(crate) fn accuracy_line(accuracy: &Proportion) -> String {
     let interval = accuracy.wilson_95.map(|[low, high]| format!(" (95 % Wilson {low:.4} to {high:.4})"));
     format!("accuracy {}{}", figure(accuracy.value), interval.unwrap_or_default())
+}
+
+fn ends(interval: Option<[f64; 2]>) -> String {
+    interval.map_or_else(|| "–".to_owned(), |[low, high]| format!("{low:.4} to {high:.4}"))
 }
 
 /// What does not exist is a dash.

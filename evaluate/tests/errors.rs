@@ -191,9 +191,9 @@ fn data_of_another_image_size_is_refused() {
     let example = example().write();
     let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
     metadata.model.height = 1;
-    metadata.model.width = 4;
-    example.write_model(&metadata, &ModelForm { height: 1, width: 4, ..ModelForm::default() });
-    assert_refused(&example, &["takes images of 1x4 pixels, but those of data set `example` have 2x2"]);
+    metadata.model.width = 64;
+    example.write_model(&metadata, &ModelForm { height: 1, width: 64, ..ModelForm::default() });
+    assert_refused(&example, &["takes images of 1x64 pixels, but those of data set `example` have 8x8"]);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use artifacts::{Removed, RemovedImage, SplitName};
 use serde_json::{Value, json};
 use support::{Example, Pair, read_report, stderr};
 
-/// Twelve images of three classes; the figures are those of `src/metrics/tests.rs`, from scikit-learn.
+/// Twelve images of three classes; the figures are those of `src/measures/by_class/tests.rs`, from scikit-learn.
 const TWELVE: [Pair; 12] =
     [(0, 0), (1, 1), (2, 2), (0, 0), (0, 1), (1, 1), (2, 1), (2, 2), (0, 2), (1, 0), (2, 2), (0, 0)];
 
@@ -18,9 +19,16 @@ fn twelve() -> Example {
     Example::new(&["A", "B", "C"], &TWELVE).write()
 }
 
+/// Why a figure is `null`.
+fn reason_of<'a>(report: &'a Value, figure: &str) -> Option<&'a str> {
+    let undefined = report["undefined"].as_array().unwrap();
+    undefined.iter().find(|undefined| undefined["figure"] == figure)?["reason"].as_str()
+}
+
 /// The files that must be the same bytes each time.
 fn reproducible_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let names = ["report.json", "predictions.npy", "probabilities.npy"];
+    let names =
+        ["report.json", "predictions.npy", "probabilities.npy", "logits.npy", "validation-logits.npy", "saliency.npy"];
     names.map(|name| (name.to_owned(), fs::read(folder.join(name)).unwrap())).into()
 }
 
@@ -30,21 +38,23 @@ fn the_report_counts_what_the_model_does() {
     let assert = example.evaluate().assert().success();
     let report = read_report(&example.report());
     assert_eq!(report["kind"], "report.json");
-    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["schema_version"], 2);
     assert_eq!(
         (&report["dataset"], &report["split"], &report["images"]),
         (&json!("example"), &json!("test"), &json!(12))
     );
-    assert_eq!(report["confusion_matrix"], json!([[3, 1, 1], [1, 2, 0], [0, 1, 3]]));
-    assert_eq!((&report["accuracy"]["correct"], &report["accuracy"]["total"]), (&json!(8), &json!(12)));
-    assert_eq!(report["macro_average"]["recall"], json!(0.6722222222222222));
-    assert_eq!(report["per_class"][1]["class"], "B");
-    assert_eq!(report["per_class"][1]["support"], 3);
+    assert_eq!(report["by_class"]["confusion_matrix"], json!([[3, 1, 1], [1, 2, 0], [0, 1, 3]]));
+    let quality = &report["overall"]["without_duplicates"];
+    assert_eq!((&quality["accuracy"]["count"], &quality["accuracy"]["total"]), (&json!(8), &json!(12)));
+    assert_eq!(report["by_class"]["macro_average"]["recall"], json!(0.6722222222222222));
+    assert_eq!(report["by_class"]["classes"][1]["class"], "B");
+    assert_eq!(report["by_class"]["classes"][1]["support"], 3);
     assert_eq!(report["parity"]["images"], 40);
     assert_eq!(report["parity"]["largest_relative_difference"], 0.0);
     // Each image has one pixel of 4 and the rest 3: the loss is log(e + 2), less 1 where the model is right.
     let expected = (std::f64::consts::E + 2.0).ln() - 8.0 / 12.0;
-    assert!((report["loss"].as_f64().unwrap() - expected).abs() < 1e-12, "{}", report["loss"]);
+    let loss = &quality["negative_log_likelihood"];
+    assert!((loss.as_f64().unwrap() - expected).abs() < 1e-12, "{loss}");
 
     let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     let place = example.report();
@@ -78,9 +88,13 @@ fn the_files_beside_the_report_hold_every_image_s_prediction() {
     assert_eq!(files["predictions.npy"][128..], predictions);
     assert_eq!(files["probabilities.npy"].len(), 128 + 12 * 3 * 4);
     let report = read_report(&example.report());
-    for name in ["predictions.npy", "probabilities.npy"] {
-        assert_eq!(report["files"][name], artifacts::Digest::of(&files[name]).to_string());
+    assert_eq!(files["logits.npy"].len(), files["probabilities.npy"].len());
+    assert_eq!(files["validation-logits.npy"].len(), 128 + 40 * 3 * 4);
+    assert_eq!(files["saliency.npy"].len(), 128 + 3 * 64 * 4);
+    for (name, bytes) in files.iter().filter(|(name, _)| *name != "report.json") {
+        assert_eq!(report["files"][name], artifacts::Digest::of(bytes).to_string(), "{name}");
     }
+    assert_eq!(report["files"].as_object().unwrap().len(), files.len() - 1);
 }
 
 #[test]
@@ -99,7 +113,7 @@ fn batches_that_do_not_divide_the_split_lose_no_image() {
     for batch_size in ["1", "5", "12", "4096"] {
         example.evaluate().args(["--batch-size", batch_size]).assert().success();
         let report = read_report(&example.report());
-        assert_eq!(report["confusion_matrix"], json!([[3, 1, 1], [1, 2, 0], [0, 1, 3]]), "{batch_size}");
+        assert_eq!(report["by_class"]["confusion_matrix"], json!([[3, 1, 1], [1, 2, 0], [0, 1, 3]]), "{batch_size}");
         assert_eq!(report["provenance"]["arguments"]["batch_size"].to_string(), batch_size);
     }
 }
@@ -158,23 +172,124 @@ fn what_does_not_exist_is_null_and_a_dash() {
     let example = Example::new(&["A", "B", "C"], &[(0, 0), (1, 2), (1, 0)]).write();
     let text = stderr(&example.evaluate().assert().success());
     let report = read_report(&example.report());
-    assert_eq!((&report["per_class"][2]["recall"], &report["per_class"][1]["precision"]), (&Value::Null, &Value::Null));
-    assert_eq!(report["macro_average"]["recall"], json!(0.5));
+    let classes = &report["by_class"]["classes"];
+    assert_eq!((&classes[2]["recall"]["value"], &classes[1]["precision"]["value"]), (&Value::Null, &Value::Null));
+    assert_eq!(report["by_class"]["macro_average"]["recall"], json!(0.5));
     assert!(text.contains("│ C             ┆       0 ┆ 0.0000 ┆      – ┆"), "{text}");
 }
 
+/// The `null`s of the report outside the lists that say "nothing" by it, as paths with classes by name.
+fn nulls(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Null => found.push(path.to_owned()),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| nulls(value, &format!("{path}.{name}"), found)),
+        Value::Array(items) => items.iter().for_each(|item| nulls(item, &format!("{path}[]"), found)),
+        _ => {}
+    }
+}
+
 #[test]
-fn all_right_all_wrong_and_a_single_image_have_a_report() {
-    for (test, accuracy) in [
-        (vec![(0, 0), (1, 1), (1, 1)], "accuracy 1.0000 (95 % Wilson 0.4385 to 1.0000)"),
-        (vec![(0, 1), (1, 0), (1, 0)], "accuracy 0.0000 (95 % Wilson 0.0000 to 0.5615)"),
-        (vec![(1, 1)], "accuracy 1.0000 (95 % Wilson 0.2065 to 1.0000)"),
+fn degenerate_data_has_a_report_without_a_number_that_is_none() {
+    let sixty_two: Vec<String> = (0..62).map(|class| format!("class {class}")).collect();
+    let sixty_two: Vec<&str> = sixty_two.iter().map(String::as_str).collect();
+    let many: Vec<Pair> = (0..186).map(|row| ((row % 62) as u8, (row * 7 % 62) as u8)).collect();
+    for (classes, test, accuracy) in [
+        (&["no", "yes"][..], vec![(0, 0), (1, 1), (1, 1)], "accuracy 1.0000 (95 % Wilson 0.4385 to 1.0000)"),
+        (&["no", "yes"], vec![(0, 1), (1, 0), (1, 0)], "accuracy 0.0000 (95 % Wilson 0.0000 to 0.5615)"),
+        (&["no", "yes"], vec![(1, 1)], "accuracy 1.0000 (95 % Wilson 0.2065 to 1.0000)"),
+        (&["A", "B", "C"], vec![(0, 0), (1, 2), (1, 0)], "accuracy 0.3333"),
+        (&sixty_two, many, "accuracy 0.0"),
     ] {
-        let example = Example::new(&["no", "yes"], &test).write();
+        let example = Example::new(classes, &test).write();
         let assert = example.evaluate().assert().success();
         let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
         assert!(stdout.starts_with(accuracy), "{stdout}");
+        let text = std::fs::read_to_string(example.report()).unwrap();
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        let report = read_report(&example.report());
+        assert_eq!(reason_of(&report, "overall.without_duplicates.by_font"), Some("no file name tells a font"));
+        // serde_json writes a number that is none as null: each null must be one that the report's types allow.
+        let mut found = Vec::new();
+        nulls(&report, "", &mut found);
+        let allowed = [
+            ".value",
+            "_95",
+            ".by_font",
+            ".cohen_kappa",
+            ".font",
+            ".comparison",
+            ".estimated_prior",
+            ".recall",
+            ".precision[]",
+            ".false_alarm_rate",
+            ".false_alarms",
+            ".true_alarms",
+            ".posterior",
+            ".counted_precision",
+            "_images[]",
+            "_prevalence[]",
+            ".accuracy",
+            ".mean_confidence",
+            ".thresholds[]",
+            ".largest",
+            ".most",
+            ".least",
+            ".written_by",
+            ".active_share",
+            ".balanced_accuracy",
+            ".macro_f1",
+        ];
+        for path in found {
+            assert!(allowed.iter().any(|end| path.ends_with(end)), "{path}");
+        }
     }
+}
+
+#[test]
+fn kappa_is_nothing_where_chance_agrees_on_everything() {
+    let example = Example::new(&["no", "yes"], &[(1, 1), (1, 1)]).write();
+    example.evaluate().assert().success();
+    let report = read_report(&example.report());
+    assert_eq!(report["overall"]["without_duplicates"]["cohen_kappa"], Value::Null);
+    let reason = reason_of(&report, "overall.without_duplicates.cohen_kappa");
+    assert_eq!(reason, Some("all labels and all predictions are of one class"));
+}
+
+#[test]
+fn a_validation_split_that_is_all_right_has_no_temperature_and_a_reason() {
+    let mut example = Example::new(&["A", "B", "C"], &TWELVE);
+    example.valid = vec![(0, 0), (1, 1), (2, 2)];
+    let example = example.write();
+    example.evaluate().assert().success();
+    let report = read_report(&example.report());
+    assert_eq!((&report["calibration"]["fitted"], &report["calibration"]["after"]), (&Value::Null, &Value::Null));
+    for figure in ["calibration.fitted", "calibration.after"] {
+        assert!(reason_of(&report, figure).unwrap().starts_with("every validation image is classified rightly"));
+    }
+}
+
+#[test]
+fn the_test_set_as_it_came_counts_its_duplicates_again() {
+    let mut example = Example::new(&["A", "B"], &[(0, 0), (0, 1), (1, 1)]);
+    // The first row of the second shard is the split's second image, a wrong one.
+    let removed = |file: &str, split, reason, same_as: &str| RemovedImage {
+        file: file.to_owned(),
+        split,
+        reason,
+        same_as: same_as.to_owned(),
+    };
+    example.removed = vec![
+        removed("x.png", SplitName::Test, Removed::Duplicate, "1/0.png"),
+        removed("y.png", SplitName::Test, Removed::Duplicate, "1/0.png"),
+        removed("z.png", SplitName::Train, Removed::Leak, "0/0.png"),
+        removed("w.png", SplitName::Train, Removed::Duplicate, "0/0.png"),
+    ];
+    let example = example.write();
+    example.evaluate().assert().success();
+    let overall = &read_report(&example.report())["overall"];
+    let count = |quality: &Value| (quality["accuracy"]["count"].clone(), quality["accuracy"]["total"].clone());
+    assert_eq!(count(&overall["without_duplicates"]), (json!(2), json!(3)));
+    assert_eq!(count(&overall["as_it_came"]), (json!(2), json!(5)));
 }
 
 #[test]
@@ -185,7 +300,8 @@ fn another_data_set_with_the_same_classes_is_judged_without_parity() {
     assert!(text.contains("warning: parity cannot be checked on data set `another`"), "{text}");
     let report = read_report(&example.report());
     assert_eq!(report["parity"], Value::Null);
-    assert!(report["parity_unchecked"].as_str().unwrap().contains("another data set"));
+    let reason = reason_of(&report, "parity").unwrap();
+    assert!(reason.contains("another data set"), "{reason}");
     assert_eq!(report["provenance"]["inputs"].get("reference-logits.npy"), None);
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn by_font(images: &[Image], classes: usize, Fonts(fonts): &Fonts) ->
 /// A number below `count`: the high word of its product with 64 random bits. With fewer than 2³² fonts, no one of them is
 /// more probable than another by more than 2⁻³².
 fn draw(generator: &mut Pcg64, count: usize) -> usize {
-    (u128::from(generator.next_u64()) * count as u128 >> 64) as usize
+    ((u128::from(generator.next_u64()) * count as u128) >> 64) as usize
 }
 
 fn middle_95(mut values: Vec<f64>) -> Option<[f64; 2]> {

@@ -1,10 +1,18 @@
-//! What computes the numbers of the [`report`](crate::report), a concept a file. None of it knows of files or models: it
-//! takes labels, logits and counts.
+//! What computes the numbers of the [`report`](crate::report), a concept a file. None of it knows of files: it takes labels,
+//! logits, counts and weights.
 
+pub mod bayes;
 pub mod bootstrap;
 pub mod by_class;
+pub mod calibration;
 pub mod confusion;
 pub mod intervals;
+pub mod label_issues;
+pub mod network;
 pub mod outcomes;
+pub mod paired;
+pub mod prior;
 pub mod quality;
+pub mod shift;
+pub mod temperature;
 pub mod undefined;

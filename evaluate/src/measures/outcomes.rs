@@ -11,6 +11,8 @@ pub struct Outcomes {
     pub predicted: Vec<u8>,
     /// `[N, C]`.
     pub logits: Array2<f32>,
+    /// What the logits are divided by.
+    pub temperature: f64,
     /// `[N, C]`: `softmax(logits / temperature)`, computed from the logits in `f64`.
     pub probabilities: Array2<f64>,
 }
@@ -25,13 +27,13 @@ impl Outcomes {
         assert_eq!(labels.len(), logits.nrows(), "every image has a label and logits");
         let predicted = logits.rows().into_iter().map(largest).collect();
         let probabilities = softmax(&logits, temperature);
-        Self { labels, predicted, logits, probabilities }
+        Self { labels, predicted, logits, temperature, probabilities }
     }
 
     /// The same, with the probabilities of another temperature.
     #[must_use]
     pub fn at_temperature(&self, temperature: f64) -> Self {
-        Self { probabilities: softmax(&self.logits, temperature), ..self.clone() }
+        Self { temperature, probabilities: softmax(&self.logits, temperature), ..self.clone() }
     }
 
     /// How many images.
@@ -66,8 +68,8 @@ impl Outcomes {
 
     /// `−log p(label)`, in nats: finite however small the probability is.
     #[must_use]
-    pub fn negative_log_likelihood(&self, row: usize, temperature: f64) -> f64 {
-        cross_entropy(self.logits.row(row), self.labels[row], temperature)
+    pub fn negative_log_likelihood(&self, row: usize) -> f64 {
+        cross_entropy(self.logits.row(row), self.labels[row], self.temperature)
     }
 
     /// `Σ (p(class) − [class is the label])²`.
@@ -89,7 +91,7 @@ impl Outcomes {
 }
 
 /// The place of the largest value, the first of them where several are equal, as NumPy's `argmax`.
-fn largest(logits: ArrayView1<'_, f32>) -> u8 {
+pub(crate) fn largest<T: PartialOrd>(logits: ArrayView1<'_, T>) -> u8 {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn cross_entropy_is_exact_where_it_is_known_and_does_not_overflow() {
-        let loss = |label, logits: &[f32]| of(label, logits).negative_log_likelihood(0, 1.0);
+        let loss = |label, logits: &[f32]| of(label, logits).negative_log_likelihood(0);
         assert!((loss(3, &[0.0; 10]) - 10.0_f64.ln()).abs() < 1e-15);
         // log(e + 1) - 1 and log(e + 1), worked by hand.
         assert!((loss(0, &[1.0, 0.0]) - 0.313_261_687_518_222_8).abs() < 1e-15);

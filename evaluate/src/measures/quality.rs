@@ -16,12 +16,12 @@ pub(crate) struct Image {
     times: u64,
 }
 
-/// The images of `outcomes`, each counted `times(row)` times, with the probabilities of `temperature`.
-pub(crate) fn images(outcomes: &Outcomes, temperature: f64, times: impl Fn(usize) -> u64) -> Vec<Image> {
+/// The images of `outcomes`, each counted `times(row)` times.
+pub(crate) fn images(outcomes: &Outcomes, times: impl Fn(usize) -> u64) -> Vec<Image> {
     let image = |row| Image {
         truth: outcomes.labels[row],
         predicted: outcomes.predicted[row],
-        negative_log_likelihood: outcomes.negative_log_likelihood(row, temperature),
+        negative_log_likelihood: outcomes.negative_log_likelihood(row),
         brier_score: outcomes.brier_score(row),
         is_in_top_2: outcomes.label_is_in_top_2(row),
         times: times(row),

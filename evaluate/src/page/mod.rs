@@ -42,9 +42,9 @@ pub struct Material<'a> {
     /// The pixels of an image by its split and row, `[H, W]`, row-major.
     pub image: &'a dyn Fn(SplitName, usize) -> Option<&'a [u8]>,
     /// The first layer's weights, `[units, H · W]`.
-    pub first_layer: Option<&'a Array2<f32>>,
+    pub first_layer: &'a Array2<f32>,
     /// The saliency maps, `[classes, H, W]`.
-    pub saliency: Option<&'a Array3<f32>>,
+    pub saliency: &'a Array3<f32>,
 }
 
 /// Writes `report.html`, `timings.html` and the folder of figures; returns the digest of the first.

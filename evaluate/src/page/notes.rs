@@ -117,11 +117,9 @@ impl Note {
                  for which it exists. Its interval is Wilson's of J = TP / (TP + FP + FN), carried over by F1 = 2 J / (1 + J)",
                 "scikit-learn: f1_score. Interval: K. F. Y. Lam, 2023, arXiv 2309.14621.",
             ),
-            Self::NegativeLogLikelihood => (
-                "Negative log likelihood",
-                "the mean of −log p(label), in nats; 0 at best",
-                "scikit-learn: log_loss.",
-            ),
+            Self::NegativeLogLikelihood => {
+                ("Negative log likelihood", "the mean of −log p(label), in nats; 0 at best", "scikit-learn: log_loss.")
+            }
             Self::Brier => (
                 "Brier score",
                 "the mean over the images of Σ (p(c) − [c is the label])² over the classes c; 0 at best, 2 at worst",
@@ -154,7 +152,9 @@ impl Note {
                  font are not independent, so that the intervals that count images are too narrow",
                 "A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.",
             ),
-            Self::Recall => ("Recall, sensitivity", "P(says c given is c) = TP / (TP + FN)", "scikit-learn: recall_score."),
+            Self::Recall => {
+                ("Recall, sensitivity", "P(says c given is c) = TP / (TP + FN)", "scikit-learn: recall_score.")
+            }
             Self::Specificity => ("Specificity", "P(does not say c given is not c) = TN / (TN + FP)", ""),
             Self::FalseAlarm => ("False alarm rate", "P(says c given is not c) = FP / (FP + TN) = 1 − specificity", ""),
             Self::Precision => (

@@ -23,17 +23,15 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{ending}", count(number))
 }
 
-/// A share in per cent, without the sign: one decimal, or as many as tell it from 0 and 100 where it is neither.
+/// A share in per cent, without the sign: one decimal, or up to three to tell it from 0 and 100 where it is neither.
 pub(crate) fn per_cent(share: f64) -> String {
     let value = share * 100.0;
-    for decimals in 1..8 {
-        let text = format!("{value:.decimals$}");
-        let looks_whole = text.parse() == Ok(0.0) || text.parse() == Ok(100.0);
-        if !looks_whole || value == 0.0 || value == 100.0 {
-            return text;
-        }
+    if value == 0.0 || value == 100.0 {
+        return format!("{value:.1}");
     }
-    format!("{value:.1}")
+    let texts = (1..=3).map(|decimals| format!("{value:.decimals$}"));
+    let mut tell = texts.filter(|text| text.parse() != Ok(0.0) && text.parse() != Ok(100.0));
+    tell.next().unwrap_or_else(|| if value < 50.0 { "<0.001".to_owned() } else { ">99.999".to_owned() })
 }
 
 /// With the sign.
@@ -95,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_share_that_is_not_whole_does_not_look_so() {
-        let shares = [0.9611, 1.0, 0.0, 0.9996, 0.000_04, 1.0 / 3.0];
-        assert_eq!(shares.map(per_cent), ["96.1", "100.0", "0.0", "99.96", "0.004", "33.3"]);
+        let shares = [0.9611, 1.0, 0.0, 0.9996, 0.000_04, 1.0 / 3.0, 1e-9, 1.0 - 1e-9];
+        assert_eq!(shares.map(per_cent), ["96.1", "100.0", "0.0", "99.96", "0.004", "33.3", "<0.001", ">99.999"]);
     }
 
     #[test]

@@ -70,12 +70,14 @@ pub struct Expectation {
 pub struct EstimatedPrior {
     /// How many images.
     pub images: u64,
-    /// The training split's prior, from which both begin.
-    pub training_prior: Vec<f64>,
+    /// The training split's prior, from which the first method begins; nothing where the run was trained on another data
+    /// set than the one at hand.
+    pub training_prior: Option<Vec<f64>>,
     /// How the model's answers are spread over the classes, without any correction: how a naive count would estimate it.
     pub predicted_share: Vec<f64>,
     /// By expectation maximisation on the probabilities, temperature scaled where there is a temperature (Saerens 2002,
-    /// section 2.3). Nothing where a class has no training image.
+    /// section 2.3). Nothing where a class has no
+    /// training image.
     pub expectation_maximisation: Option<ExpectationMaximisation>,
     /// By black box shift estimation on the answers alone and the confusion matrix of the validation split (Z. Lipton,
     /// Y.-X. Wang, A. Smola, ICML 2018). Nothing where that matrix is singular.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use artifacts::{Digest, SplitName};
-use ndarray::{Array, Array1, Dimension};
+use ndarray::{Array, Array1, Array2, Array3, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt as _};
 
 use super::{Report, Timings};
@@ -19,6 +19,8 @@ pub const PREDICTIONS: &str = "predictions.npy";
 pub const PROBABILITIES: &str = "probabilities.npy";
 /// The logits that it gives, `f32 [N, C]`.
 pub const LOGITS: &str = "logits.npy";
+/// The saliency map of each class, `f32 [C, H, W]` ([`super::ClassSaliency`]).
+pub const SALIENCY: &str = "saliency.npy";
 /// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
 pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 
@@ -30,17 +32,18 @@ pub(crate) fn write(
     judged: &Judged,
     validation: &Judged,
     timings: &Timings,
-    mut report: Report,
+    first_layer: &Array2<f32>,
+    (mut report, saliency): (Report, Array3<f32>),
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
     remove(&place)?;
-    report.files = write_arrays(folder, judged, validation)?;
+    report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
     let image = |split: SplitName, row: usize| {
         let of_split = [judged, validation].into_iter().find(|judged| judged.split == split)?;
         (row < of_split.data.len()).then(|| of_split.data.image(row))
     };
-    page::write(folder, &Material { report: &report, image: &image, first_layer: None, saliency: None }, timings)?;
+    page::write(folder, &Material { report: &report, image: &image, first_layer, saliency: &saliency }, timings)?;
     artifacts::write_json(&place, &report)?;
     Ok((report, place))
 }
@@ -56,12 +59,18 @@ fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Returns the digests, by file name.
-fn write_arrays(folder: &Path, judged: &Judged, validation: &Judged) -> Result<BTreeMap<String, Digest>, Error> {
+fn write_arrays(
+    folder: &Path,
+    judged: &Judged,
+    validation: &Judged,
+    saliency: &Array3<f32>,
+) -> Result<BTreeMap<String, Digest>, Error> {
     let predictions = Array1::from_vec(judged.outcomes.predicted.clone());
     let digests = [
         (PREDICTIONS, write_array(folder, PREDICTIONS, &predictions)?),
         (PROBABILITIES, write_array(folder, PROBABILITIES, &judged.predictions.probabilities)?),
         (LOGITS, write_array(folder, LOGITS, &judged.predictions.logits)?),
+        (SALIENCY, write_array(folder, SALIENCY, saliency)?),
         (VALIDATION_LOGITS, write_array(folder, VALIDATION_LOGITS, &validation.predictions.logits)?),
     ];
     Ok(digests.map(|(name, digest)| (name.to_owned(), digest)).into())

@@ -47,8 +47,8 @@ pub struct FirstLayerUnit {
     pub unit: usize,
     /// The Euclidean length of that row.
     pub norm: f64,
-    /// The share of images that make it positive.
-    pub active_share: f64,
+    /// The share of images that make it positive; nothing in softmax regression, whose outputs are logits.
+    pub active_share: Option<f64>,
 }
 
 /// A class's map in `saliency.npy`: the mean over the images that are taken for the class of

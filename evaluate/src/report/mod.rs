@@ -73,14 +73,14 @@ pub struct Report {
     pub overall: Overall,
     /// Section 2.
     pub by_class: ByClass,
-    /// Section 3. (Sections 3 to 6 are `Option` for as long as they are not computed yet; then they become plain.)
-    pub bayes: Option<Bayes>,
+    /// Section 3.
+    pub bayes: Bayes,
     /// Section 4.
-    pub calibration: Option<Calibration>,
+    pub calibration: Calibration,
     /// Section 5.
-    pub failures: Option<Failures>,
+    pub failures: Failures,
     /// Section 6.
-    pub learned: Option<Learned>,
+    pub learned: Learned,
     /// Section 7.
     pub making: Making,
     /// Section 8; nothing where no other report was named.

@@ -5,11 +5,13 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file is a crate of its own and uses a part of this")]
 
 use std::env;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Dataset, Digest, Fonts, ModelDescription, ModelMetadata, Provenance, RemovedCounts, RunDirectory, Shard, ShardFile,
-    Split, SplitName, Splits, TrainingRecord, reference_logits,
+    Checkpoint, Dataset, Digest, EpochMetrics, Fonts, LinearLayer, ModelDescription, ModelMetadata, Provenance,
+    RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord,
+    reference_logits,
 };
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -21,7 +23,7 @@ use onnx_rs::ast::{
 use tempfile::TempDir;
 
 /// Height and width of every image.
-pub const SIDE: usize = 2;
+pub const SIDE: usize = 8;
 const PIXELS: usize = SIDE * SIDE;
 
 /// The class of an image and the class that the model takes it for.
@@ -33,6 +35,8 @@ pub struct Example {
     pub classes: Vec<String>,
     pub valid: Vec<Pair>,
     pub test: Vec<Pair>,
+    /// What `preprocess` is made to have removed.
+    pub removed: Vec<RemovedImage>,
     /// What the trainer is made to have computed, beside what the model computes.
     pub error_in_reference: f32,
 }
@@ -42,7 +46,14 @@ impl Example {
     pub fn new(classes: &[&str], test: &[Pair]) -> Self {
         let valid = (0..40).map(|row| ((row % 2) as u8, (row % 3 % 2) as u8)).collect();
         let classes = classes.iter().map(|&class| class.to_owned()).collect();
-        Self { folder: tempfile::tempdir().unwrap(), classes, valid, test: test.to_vec(), error_in_reference: 0.0 }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            classes,
+            valid,
+            test: test.to_vec(),
+            removed: vec![],
+            error_in_reference: 0.0,
+        }
     }
 
     pub fn run(&self) -> RunDirectory {
@@ -81,7 +92,7 @@ impl Example {
         ModelMetadata {
             schema_version: ModelMetadata::SCHEMA_VERSION,
             model: self.description(),
-            checkpoint: Digest::of(b"checkpoint"),
+            checkpoint: self.write_checkpoint(),
             training: training.clone(),
             export: Provenance::new("export", "0.1.0"),
         }
@@ -102,11 +113,48 @@ impl Example {
             kept_weights: artifacts::Weights::Trained,
             valid_loss: 0.5,
             valid_accuracy: 0.5,
-            checkpoint: Digest::of(b"checkpoint"),
-            metrics: Digest::of(b"metrics"),
+            checkpoint: self.write_checkpoint(),
+            metrics: self.write_metrics(),
             reference_logits: reference_logits::write(&self.run().reference_logits(), &logits).unwrap(),
         };
         artifacts::write_json(&self.run().training_record(), &record).unwrap();
+    }
+
+    /// Writes the network whose logit `c` is the value of pixel `c`; returns the digest.
+    fn write_checkpoint(&self) -> Digest {
+        let weight = Array2::from_shape_fn((self.classes.len(), PIXELS), |(class, pixel)| f32::from(class == pixel));
+        let layers = vec![LinearLayer { weight, bias: Array1::zeros(self.classes.len()) }];
+        let checkpoint =
+            Checkpoint { model: self.description(), provenance: Provenance::new("train", "0.1.0"), layers };
+        checkpoint.write(&self.run().checkpoint()).unwrap()
+    }
+
+    /// Writes the metrics of one epoch; returns the digest.
+    fn write_metrics(&self) -> Digest {
+        let epoch = EpochMetrics {
+            epoch: 1,
+            learning_rate: 0.001,
+            train_loss: 1.0,
+            valid_loss: 0.5,
+            valid_accuracy: 0.5,
+            averaged_valid_loss: None,
+            averaged_valid_accuracy: None,
+        };
+        artifacts::write_file(&self.run().metrics(), |writer| {
+            serde_json::to_writer(&mut *writer, &epoch).unwrap();
+            writer.write_all(b"\n")
+        })
+        .unwrap()
+    }
+
+    fn write_removed_list(&self) -> Digest {
+        artifacts::write_file(&self.shards().join(Dataset::REMOVED_LIST), |writer| {
+            self.removed.iter().try_for_each(|removed| {
+                serde_json::to_writer(&mut *writer, removed).unwrap();
+                writer.write_all(b"\n")
+            })
+        })
+        .unwrap()
     }
 
     /// Writes `dataset.json` and the shards; returns the digest of the former.
@@ -124,6 +172,7 @@ impl Example {
                 shards: shards.map(|(number, pairs)| self.write_shard(split, number, pairs)).collect(),
             }
         };
+        let train: Vec<Pair> = (0..self.classes.len()).map(|class| (class as u8, class as u8)).collect();
         let dataset = Dataset {
             provenance: Provenance::new("preprocess", "0.1.0"),
             name: name.to_owned(),
@@ -133,13 +182,13 @@ impl Example {
             mean: 0.0,
             standard_deviation: 1.0 / 255.0,
             splits: Splits {
-                train: split(SplitName::Train, &[(0, 0)]),
+                train: split(SplitName::Train, &train),
                 valid: split(SplitName::Valid, &self.valid),
                 test: split(SplitName::Test, &self.test),
             },
             fonts: Fonts::default(),
             removed: RemovedCounts::default(),
-            removed_list: Digest::of(b""),
+            removed_list: self.write_removed_list(),
             converted: [].into(),
             rejected: vec![],
         };

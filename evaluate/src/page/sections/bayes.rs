@@ -11,9 +11,7 @@ use crate::page::text::{count, number, or_undefined, per_cent, percentage, undef
 use crate::report::{Bayes, ClassBayes, EstimatedPrior, OtherPrior, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
-    let Some(bayes) = &report.bayes else {
-        return html! { p.note { "This report has no figures by Bayes' theorem." } };
-    };
+    let bayes = &report.bayes;
     html! {
         p {
             "When the model says “A”, how likely is it an A? That depends on three numbers: how many images are A's (the
@@ -42,7 +40,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
 fn worked_example(bayes: &Bayes) -> Markup {
     let with_posterior = bayes.classes.iter().filter_map(|class| Some((class, class.posterior?)));
     let Some((class, _)) = with_posterior.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { return Markup::default() };
-    let (Some(true_alarms), Some(false_alarms), Some(posterior)) = (class.true_alarms, class.false_alarms, class.posterior)
+    let (Some(true_alarms), Some(false_alarms), Some(posterior)) =
+        (class.true_alarms, class.false_alarms, class.posterior)
     else {
         return Markup::default();
     };
@@ -131,15 +130,15 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
 fn by_prevalence(bayes: &Bayes) -> Figure {
     let (columns, panel_width, panel_height) = (5.min(bayes.classes.len().max(1)), 150.0, 132.0);
     let rows = bayes.classes.len().div_ceil(columns);
-    let (left, bottom) = (46.0, 44.0);
+    let (left, bottom) = (50.0, 26.0);
     let height = rows as f64 * panel_height + bottom;
     let drawing = html! {
         @for (index, class) in bayes.classes.iter().enumerate() {
             @let (row, column) = (index / columns, index % columns);
             @let (x, y) = (left + column as f64 * panel_width, row as f64 * panel_height);
-            (panel(bayes, class, [x, x + panel_width - 26.0], [y + 24.0, y + panel_height - 22.0]))
+            (panel(bayes, class, [x, x + panel_width - 36.0], [y + 24.0, y + panel_height - 22.0]))
         }
-        text.label text-anchor="middle" x=(px(left + columns as f64 * panel_width / 2.0)) y=(px(height - 12.0)) { "prevalence, %" }
+        text.label text-anchor="middle" x=(px(left + columns as f64 * panel_width / 2.0)) y=(px(height - 8.0)) { "prevalence, %" }
         text.label text-anchor="middle" transform={ "translate(12 " (px(rows as f64 * panel_height / 2.0)) ") rotate(-90)" } {
             "posterior, %"
         }
@@ -147,7 +146,12 @@ fn by_prevalence(bayes: &Bayes) -> Figure {
     let rare = |class: &ClassBayes| {
         let place = bayes.prevalences.iter().position(|&prevalence| prevalence >= 0.01)?;
         let posterior = (*class.precision_by_prevalence.get(place)?)?;
-        Some(format!("{}: {} at a prevalence of {}", class.class, percentage(posterior), percentage(bayes.prevalences[place])))
+        Some(format!(
+            "{}: {} at a prevalence of {}",
+            class.class,
+            percentage(posterior),
+            percentage(bayes.prevalences[place])
+        ))
     };
     Figure {
         name: "precision-by-prevalence".to_owned(),
@@ -265,7 +269,7 @@ fn estimated(report: &Report, bayes: &Bayes) -> Markup {
                     report.reason(&format!("bayes.estimated_prior.{field}")));
                 tr {
                     th.name scope="row" { (name) }
-                    td { (share(Some(&estimate.training_prior), "training_prior")) }
+                    td { (share(estimate.training_prior.as_ref(), "training_prior")) }
                     td { (share(Some(&estimate.predicted_share), "predicted_share")) }
                     td { (share(expectation_maximisation.as_ref().map(|found| &found.priors), "expectation_maximisation")) }
                     td { (share(black_box_shift_estimation.as_ref().map(|found| &found.priors), "black_box_shift_estimation")) }

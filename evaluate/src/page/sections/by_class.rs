@@ -15,8 +15,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let by_class = &report.by_class;
     html! {
         p {
-            "Each class as a question of its own: “is it this one?”. Below each figure stands its 95 % interval, Wilson's for
-             shares." (Note::Wilson.mark())
+            "Each class as a question of its own: “is it this one?”. Shares are in per cent; below each figure stands its 95 %
+             interval, Wilson's for shares." (Note::Wilson.mark())
         }
         (figures_table(report))
         (figures.show(recall_and_precision(by_class), &html! {
@@ -27,7 +27,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
             (figures.show(counts(report), &html! {
                 "Images. Blue: recognised. Orange: mistaken, the deeper the more often (by the square root)." }))
             (figures.show(rows(report), &html! {
-                "Each row's shares in per cent: what becomes of a class's images. A class without images has an empty row." }))
+                "Each row's shares in per cent: what becomes of a class's images (orange by the cube root). A class without images
+                 has an empty row." }))
         }
         (mistakes(report))
     }
@@ -37,16 +38,15 @@ fn figures_table(report: &Report) -> Markup {
     let by_class = &report.by_class;
     let average = &by_class.macro_average;
     let heads = [
-        ("recall, %", Note::Recall),
-        ("specificity, %", Note::Specificity),
-        ("false alarms, %", Note::FalseAlarm),
-        ("precision, %", Note::Precision),
-        ("F1, %", Note::F1),
+        ("recall", Note::Recall),
+        ("specificity", Note::Specificity),
+        ("false alarms", Note::FalseAlarm),
+        ("precision", Note::Precision),
+        ("F1", Note::F1),
         ("LR+", Note::LikelihoodRatios),
         ("LR−", Note::LikelihoodRatios),
     ];
-    let shares =
-        [average.recall, average.specificity, average.false_alarm_rate, average.precision, average.f1];
+    let shares = [average.recall, average.specificity, average.false_alarm_rate, average.precision, average.f1];
     let heads = html! {
         th scope="col" { "class" }
         th scope="col" { "support" }
@@ -108,7 +108,8 @@ fn recall_and_precision(by_class: &ByClass) -> Figure {
         }
     };
     let told = |class: &ClassFigures| {
-        let [recall, precision] = both(class).map(|share| share.value.map_or_else(|| "undefined".to_owned(), percentage));
+        let [recall, precision] =
+            both(class).map(|share| share.value.map_or_else(|| "undefined".to_owned(), percentage));
         format!("{}: recall {recall}, precision {precision}", class.class)
     };
     Figure {
@@ -124,7 +125,8 @@ fn recall_and_precision(by_class: &ByClass) -> Figure {
 /// The mistakes, the most frequent first; of equally frequent ones, in the order of the classes.
 fn most_frequent(report: &Report) -> Vec<(usize, usize, u64)> {
     let rows = report.by_class.confusion_matrix.rows().iter().enumerate();
-    let cells = rows.flat_map(|(row, counts)| counts.iter().enumerate().map(move |(column, &images)| (row, column, images)));
+    let cells =
+        rows.flat_map(|(row, counts)| counts.iter().enumerate().map(move |(column, &images)| (row, column, images)));
     let mut mistakes: Vec<_> = cells.filter(|&(row, column, images)| row != column && images > 0).collect();
     mistakes.sort_by_key(|&(.., images)| std::cmp::Reverse(images));
     mistakes
@@ -137,7 +139,9 @@ fn described(report: &Report) -> String {
     let told: Vec<String> = most
         .iter()
         .take(5)
-        .map(|&(row, column, images)| format!("{} taken for {} {}", classes[row], classes[column], counted(images, "time")))
+        .map(|&(row, column, images)| {
+            format!("{} taken for {} {}", classes[row], classes[column], counted(images, "time"))
+        })
         .collect();
     if told.is_empty() {
         return "A confusion matrix without a mistake.".to_owned();
@@ -148,7 +152,8 @@ fn described(report: &Report) -> String {
 fn counts(report: &Report) -> Figure {
     let counts = report.by_class.confusion_matrix.rows();
     let most_of = |is_hit: bool| {
-        let cells = counts.iter().enumerate().flat_map(|(row, counts)| counts.iter().enumerate().map(move |cell| (row, cell)));
+        let cells =
+            counts.iter().enumerate().flat_map(|(row, counts)| counts.iter().enumerate().map(move |cell| (row, cell)));
         cells.filter(|(row, (column, _))| (row == column) == is_hit).map(|(_, (_, &images))| images).max().unwrap_or(0)
     };
     let [hits, misses] = [true, false].map(|is_hit| most_of(is_hit).max(1) as f64);
@@ -186,7 +191,7 @@ fn rows(report: &Report) -> Figure {
     };
     let shade = |row: usize, column: usize, images: u64| {
         let share = share(row, images);
-        if row == column { 0.85 * share } else { 0.85 * share.sqrt() }
+        if row == column { 0.85 * share } else { 0.85 * share.cbrt() }
     };
     let written = |row: usize, images: u64| match share(row, images) * 100.0 {
         0.0 => String::new(),

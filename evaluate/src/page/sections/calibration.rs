@@ -11,9 +11,7 @@ use crate::page::text::{count, counted, number, per_cent, percentage};
 use crate::report::{Calibration, Coverage, Reliability, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
-    let Some(calibration) = &report.calibration else {
-        return html! { p.note { "This report has no figures of calibration." } };
-    };
+    let calibration = &report.calibration;
     html! {
         p {
             "A model that says 90 % should be right nine times of ten. Its confidence is the probability of the class that it
@@ -82,8 +80,8 @@ fn errors(calibration: &Calibration) -> Markup {
 
 fn caption() -> Markup {
     html! {
-        "Bars: accuracy of the images in each bin of confidence. Pale: the gap to the mean confidence. On the dashed line, it
-         can be taken at its word. A pointer on a bar shows how many images it is of."
+        "Bars: accuracy of the images in each bin of confidence, with its 95 % Wilson interval. Orange: their mean confidence,
+         where the bar would end if it could be taken at its word. A pointer on a bar shows how many images it is of."
     }
 }
 
@@ -95,7 +93,8 @@ fn reliability(name: &str, title: &str, reliability: &Reliability) -> Figure {
         Axis::percent("confidence, %", 0.0, 1.0, 5),
         Axis::percent("accuracy, %", 0.0, 1.0, 5),
     );
-    let bins = || reliability.equal_width.iter().filter_map(|bin| Some((bin, bin.accuracy.value?, bin.mean_confidence?)));
+    let bins =
+        || reliability.equal_width.iter().filter_map(|bin| Some((bin, bin.accuracy.value?, bin.mean_confidence?)));
     let drawing = html! {
         (axes.frame())
         @for (bin, accuracy, confidence) in bins() {
@@ -104,7 +103,8 @@ fn reliability(name: &str, title: &str, reliability: &Reliability) -> Figure {
                 percentage(bin.low), percentage(bin.high), count(bin.accuracy.count), counted(bin.accuracy.total, "image"),
                 percentage(accuracy), percentage(confidence));
             (axes.bar("first", [bin.low, bin.high], accuracy, &words))
-            (axes.gap("second", [bin.low, bin.high], [accuracy, confidence], &words))
+            @if let Some(ends) = bin.accuracy.wilson_95 { (axes.upright(f64::midpoint(bin.low, bin.high), ends)) }
+            (axes.level("second", [bin.low, bin.high], confidence, &words))
         }
         (axes.line("ideal", [(0.0, Some(0.0)), (1.0, Some(1.0))]))
     };
@@ -147,7 +147,11 @@ fn coverage(points: &[Coverage]) -> Figure {
     let told = [0.5, 0.9, 1.0].into_iter().filter_map(nearest);
     let told = told.map(|(point, accuracy, _)| {
         let threshold = percentage(point.threshold);
-        format!("{} kept (confidence at least {threshold}): accuracy {}", percentage(point.coverage), percentage(accuracy))
+        format!(
+            "{} kept (confidence at least {threshold}): accuracy {}",
+            percentage(point.coverage),
+            percentage(accuracy)
+        )
     });
     Figure {
         name: "accuracy-by-coverage".to_owned(),

@@ -45,12 +45,8 @@ pub(super) fn gallery(material: &Material<'_>, records: &[ImageRecord]) -> Resul
 
 /// One of them.
 pub(super) fn record_item(material: &Material<'_>, record: &ImageRecord) -> Result<Markup, ImageError> {
-    let words = format!(
-        "labelled {}, taken for {} with {}",
-        record.label,
-        record.prediction,
-        percentage(record.confidence)
-    );
+    let words =
+        format!("labelled {}, taken for {} with {}", record.label, record.prediction, percentage(record.confidence));
     let picture = image(material, material.report.split, record.row, &words)?;
     let answer = html! {
         (record.label) @if record.label != record.prediction { " → " (record.prediction) }

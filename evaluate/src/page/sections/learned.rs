@@ -2,7 +2,6 @@
 
 use image::ImageError;
 use maud::{Markup, html};
-use ndarray::{Array2, Array3, Axis};
 
 use super::images::record_item;
 use super::table;
@@ -14,20 +13,20 @@ use crate::page::{Figures, Material, picture};
 use crate::report::{ClassTypical, HiddenLayer, Learned, TypicalImage};
 
 pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<Markup, ImageError> {
-    let Some(learned) = &material.report.learned else {
-        return Ok(html! { p.note { "This report does not look into the network." } });
-    };
-    let units = material.first_layer.map(|weights| first_layer(material, learned, weights)).transpose()?.flatten();
-    let saliency = material.saliency.map(|maps| saliency(material, learned, maps)).transpose()?.flatten();
+    let learned = &material.report.learned;
+    let units = first_layer(material, learned)?;
+    let saliency = saliency(material, learned)?;
     let typical = typical(material, &learned.typical)?;
     Ok(html! {
-        p { "Computed on the first " (counted(learned.images, "image")) " of the " (material.report.split) " split." }
+        p { "Computed on "
+            @if learned.images < material.report.images { "the first " (count(learned.images)) } @else { "all" } " images of the " (material.report.split) " split." }
         @if let Some(figure) = units {
             h3 { "What the first layer looks for" }
             (figures.show(figure, &html! {
                 "Each square is a unit's weights, laid out as the image is: orange pixels speak for it, blue ones against it, as
                  strongly as their colour; white ones do not matter. Each has its own scale. Those with the longest weight
-                 vectors come first; below each, the share of images that make it positive, in per cent." }))
+                 vectors come first" @if !learned.hidden_layers.is_empty() {
+                "; below each, the share of images that make it positive, in per cent" } "." }))
         }
         @if let Some(figure) = saliency {
             h3 { "Where it looks" }
@@ -42,36 +41,39 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
     })
 }
 
-fn first_layer(material: &Material<'_>, learned: &Learned, weights: &Array2<f32>) -> Result<Option<Figure>, ImageError> {
+fn first_layer(material: &Material<'_>, learned: &Learned) -> Result<Option<Figure>, ImageError> {
     let model = &material.report.model;
     let mut pictures = Vec::new();
     for unit in &learned.first_layer {
-        if unit.unit >= weights.nrows() {
-            continue;
-        }
-        let values = weights.index_axis(Axis(0), unit.unit).to_vec();
+        let values = material.first_layer.row(unit.unit).to_vec();
         let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let active = unit.active_share.map_or_else(|| "no share of images: it is an output".to_owned(), percentage);
         pictures.push(Tile {
             picture: picture::weights(&values, largest, [model.height, model.width])?,
-            name: per_cent(unit.active_share),
-            words: format!("unit {}: length {}, active for {}", unit.unit, number(unit.norm), percentage(unit.active_share)),
+            name: unit.active_share.map(per_cent).unwrap_or_default(),
+            words: format!("unit {}: length {}, active for {active}", unit.unit, number(unit.norm)),
         });
     }
     if pictures.is_empty() {
         return Ok(None);
     }
-    let description = format!("The weights of {} as images, longest weight vector first.", counted(pictures.len() as u64, "unit"));
+    let description =
+        format!("The weights of {} as images, longest weight vector first.", counted(pictures.len() as u64, "unit"));
     let title = "Weights of the first layer".to_owned();
     Ok(Some(tiles("first-layer-weights", title, description, 10, 52.0, &pictures)))
 }
 
-fn saliency(material: &Material<'_>, learned: &Learned, maps: &Array3<f32>) -> Result<Option<Figure>, ImageError> {
+fn saliency(material: &Material<'_>, learned: &Learned) -> Result<Option<Figure>, ImageError> {
     let model = &material.report.model;
     let mut pictures = Vec::new();
-    for (class, map) in learned.saliency.iter().zip(maps.outer_iter()) {
+    for (class, map) in learned.saliency.iter().zip(material.saliency.outer_iter()) {
         let Some(largest) = class.largest else { continue };
         pictures.push(Tile {
-            picture: picture::heat(&map.iter().copied().collect::<Vec<_>>(), largest as f32, [model.height, model.width])?,
+            picture: picture::heat(
+                &map.iter().copied().collect::<Vec<_>>(),
+                largest as f32,
+                [model.height, model.width],
+            )?,
             name: short(&class.class),
             words: format!("{}: {}, at most {} a pixel", class.class, counted(class.images, "image"), number(largest)),
         });
@@ -79,7 +81,10 @@ fn saliency(material: &Material<'_>, learned: &Learned, maps: &Array3<f32>) -> R
     if pictures.is_empty() {
         return Ok(None);
     }
-    let description = format!("{} of a class each: the pixels on which the winning logit depends.", counted(pictures.len() as u64, "map"));
+    let description = format!(
+        "{} of a class each: the pixels on which the winning logit depends.",
+        counted(pictures.len() as u64, "map")
+    );
     Ok(Some(tiles("saliency", "Saliency by class".to_owned(), description, 5, 96.0, &pictures)))
 }
 
@@ -88,7 +93,10 @@ fn typical(material: &Material<'_>, classes: &[ClassTypical]) -> Result<Markup, 
     for class in classes {
         for (which, typical) in [("most", &class.most), ("least", &class.least)] {
             if let Some(TypicalImage { distance, image }) = typical {
-                items.push((format!("{which} typical {}, at {}", class.class, number(*distance)), record_item(material, image)?));
+                items.push((
+                    format!("{which} typical {}, at {}", class.class, number(*distance)),
+                    record_item(material, image)?,
+                ));
             }
         }
     }

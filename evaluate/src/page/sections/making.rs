@@ -55,12 +55,17 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
         epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect::<Vec<_>>()
     };
     let averaged = |curve: Curve<'static>| curve.2.iter().any(|(_, value)| value.is_some()).then_some(curve);
-    let loss = [("first", "training", of(|epoch| Some(epoch.train_loss))), ("second", "validation", of(|epoch| Some(epoch.valid_loss)))]
-        .into_iter()
-        .chain(averaged(("third", "validation, averaged weights", of(|epoch| epoch.averaged_valid_loss))));
-    let accuracy = [("second", "validation", of(|epoch| Some(epoch.valid_accuracy)))]
-        .into_iter()
-        .chain(averaged(("third", "validation, averaged weights", of(|epoch| epoch.averaged_valid_accuracy))));
+    let loss = [
+        ("first", "training", of(|epoch| Some(epoch.train_loss))),
+        ("second", "validation", of(|epoch| Some(epoch.valid_loss))),
+    ]
+    .into_iter()
+    .chain(averaged(("third", "validation, averaged weights", of(|epoch| epoch.averaged_valid_loss))));
+    let accuracy = [("second", "validation", of(|epoch| Some(epoch.valid_accuracy)))].into_iter().chain(averaged((
+        "third",
+        "validation, averaged weights",
+        of(|epoch| epoch.averaged_valid_accuracy),
+    )));
     let rate = [("first", "", of(|epoch| Some(epoch.learning_rate)))];
     let which = match making.kept_weights {
         Weights::Trained => "the weights",
@@ -89,11 +94,13 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
 fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'_>]) -> Figure {
     let (width, height) = (420.0, 270.0);
     let values = || curves.iter().flat_map(|(.., points)| points.iter().filter_map(|(_, value)| *value));
-    let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) =
+        values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     let y = if is_share { Axis::percent(label, low, high, 5) } else { Axis::linear(label, 0.0_f64.min(low), high, 5) };
     let last = curves.iter().flat_map(|(.., points)| points.iter().map(|(epoch, _)| *epoch)).fold(1.0, f64::max);
     let axes = Axes::new(width, height, Axis::linear("epoch", 0.0, last, 6), y);
-    let named: Vec<(&str, &str)> = curves.iter().map(|(class, name, _)| (*class, *name)).filter(|(_, name)| !name.is_empty()).collect();
+    let named: Vec<(&str, &str)> =
+        curves.iter().map(|(class, name, _)| (*class, *name)).filter(|(_, name)| !name.is_empty()).collect();
     let is_one_point = curves.iter().all(|(.., points)| points.len() == 1);
     let drawing = html! {
         (axes.frame())
@@ -107,7 +114,8 @@ fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'
         (legend(64.0, 6.0, &named))
     };
     let told = |(_, name, points): &Curve<'_>| {
-        let ends = [points.first(), points.last()].map(|point| point.and_then(|(_, value)| *value).map_or("unknown".to_owned(), number));
+        let ends = [points.first(), points.last()]
+            .map(|point| point.and_then(|(_, value)| *value).map_or("unknown".to_owned(), number));
         format!("{} from {} to {}", if name.is_empty() { title } else { name }, ends[0], ends[1])
     };
     Figure {

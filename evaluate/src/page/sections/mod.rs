@@ -26,7 +26,7 @@ pub(super) struct Section {
     pub body: Markup,
 }
 
-/// All of them. One whose data the report lacks says so; the comparison is there where another report was named.
+/// All of them; the comparison is there where another report was named.
 pub(super) fn all(material: &Material<'_>, figures: &mut Figures) -> Result<Vec<Section>, ImageError> {
     let report = material.report;
     let mut sections = Vec::new();

@@ -49,7 +49,14 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
             "balanced_accuracy",
         ),
         ("macro F1, %", Note::F1, |q| q.macro_f1, per_cent, fonts.and_then(|f| f.macro_f1_95), "macro_f1"),
-        ("top-2 accuracy, %", Note::TopTwo, |q| q.top_2_accuracy.value, per_cent, fonts.map(|f| f.top_2_accuracy_95), ""),
+        (
+            "top-2 accuracy, %",
+            Note::TopTwo,
+            |q| q.top_2_accuracy.value,
+            per_cent,
+            fonts.map(|f| f.top_2_accuracy_95),
+            "",
+        ),
         (
             "negative log likelihood, nats",
             Note::NegativeLogLikelihood,
@@ -95,7 +102,7 @@ fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let accuracy = &quality.accuracy;
     let Some(value) = accuracy.value else { return Vec::new() };
     let by_font = quality.by_font.as_ref().map(|fonts| fonts.accuracy_95);
-    let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("bootstrap by font", by_font)];
+    let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
     let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
     intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value, quality.images)).collect()
 }
@@ -105,9 +112,10 @@ fn intervals(overall: &Overall) -> Figure {
     if let Some(came) = overall.as_it_came.as_ref().filter(|came| came.images != overall.without_duplicates.images) {
         intervals.extend(accuracy_intervals(came, ", as it came"));
     }
-    let (low, high) = intervals.iter().fold((1.0_f64, 0.0_f64), |(low, high), (_, ends, ..)| (low.min(ends[0]), high.max(ends[1])));
+    let (low, high) =
+        intervals.iter().fold((1.0_f64, 0.0_f64), |(low, high), (_, ends, ..)| (low.min(ends[0]), high.max(ends[1])));
     let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
-    let (width, row, left) = (440.0, 26.0, 172.0);
+    let (width, row, left) = (440.0, 26.0, 168.0);
     let bottom = 10.0 + row * intervals.len() as f64;
     let y = Axis::linear("", 0.0, 1.0, 1);
     let axes = Axes::within([left, width - 16.0], [6.0, bottom], Axis::percent("accuracy, %", low, high, 5), y);

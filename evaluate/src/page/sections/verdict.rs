@@ -54,7 +54,7 @@ fn weakest(report: &Report) -> Markup {
 
 /// Whether its confidence can be taken at its word.
 fn sureness(report: &Report) -> Markup {
-    let Some(calibration) = &report.calibration else { return Markup::default() };
+    let calibration = &report.calibration;
     let (error, confidence) = (calibration.before.expected_calibration_error, calibration.before.mean_confidence);
     let accuracy = report.overall.without_duplicates.accuracy.value;
     html! {

@@ -147,14 +147,20 @@ impl Axes {
         }
     }
 
-    /// The area between two heights, from `x[0]` to `x[1]`.
-    pub fn gap(&self, class: &str, x: [f64; 2], [y, other]: [f64; 2], words: &str) -> Markup {
-        let [left, right] = x.map(|x| self.x_scale.at(x));
-        let (top, bottom) = (self.y_scale.at(y.max(other)), self.y_scale.at(y.min(other)));
+    /// A level line from `x[0]` to `x[1]`.
+    pub fn level(&self, class: &str, x: [f64; 2], y: f64, words: &str) -> Markup {
+        let [left, right] = x.map(|x| px(self.x_scale.at(x)));
         html! {
-            rect class={ "gap " (class) } x=(px(left + 1.0)) width=(px((right - left - 2.0).max(1.0)))
-                y=(px(top)) height=(px(bottom - top)) { title { (words) } }
+            path class={ "line whisker level " (class) } d={ "M" (left) " " (px(self.y_scale.at(y))) "H" (right) } {
+                title { (words) }
+            }
         }
+    }
+
+    /// An upright line: the interval of what is drawn there.
+    pub fn upright(&self, x: f64, ends: [f64; 2]) -> Markup {
+        let [low, high] = ends.map(|end| px(self.y_scale.at(end)));
+        html! { path.line.interval d={ "M" (px(self.x_scale.at(x))) " " (low) "V" (high) } {} }
     }
 
     /// A bar that stands on the axis, from `x[0]` to `x[1]`, up to `y`.

@@ -16,7 +16,14 @@ pub(crate) struct Tile {
 }
 
 /// A figure of them, `columns` in a row.
-pub(crate) fn tiles(name: &str, title: String, description: String, columns: usize, side: f64, tiles: &[Tile]) -> Figure {
+pub(crate) fn tiles(
+    name: &str,
+    title: String,
+    description: String,
+    columns: usize,
+    side: f64,
+    tiles: &[Tile],
+) -> Figure {
     const GAP: f64 = 8.0;
     const NAME: f64 = 18.0;
     let columns = columns.min(tiles.len()).max(1);

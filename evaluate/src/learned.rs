@@ -1,0 +1,147 @@
+//! Section 6: what the network learned, from its weights and the images of the split.
+
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
+
+use crate::inputs::Inputs;
+use crate::judged::Judged;
+use crate::measures::network::{Activations, Network};
+use crate::measures::undefined::Reasons;
+use crate::report::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
+
+/// Rows are in random order: the first ones stand for all of a large split.
+const MOST_IMAGES: usize = 10_000;
+/// Images that are computed at a time.
+const BATCH: usize = 1024;
+
+/// Section 6 and the saliency maps, `[C, H, W]`.
+pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> (Learned, Array3<f32>) {
+    let images = judged.data.len().min(MOST_IMAGES);
+    let network = Network::new(&inputs.checkpoint.model, &inputs.checkpoint.layers);
+    let classes = judged.outcomes.classes();
+    let mut units: Vec<ActiveCounts> =
+        inputs.checkpoint.layers.iter().map(|layer| ActiveCounts::new(layer.bias.len())).collect();
+    let mut saliency = Array2::<f64>::zeros((classes, judged.data.pixels()));
+    let mut last =
+        Array2::<f32>::zeros((images, inputs.checkpoint.layers.last().map_or(0, |layer| layer.weight.ncols())));
+    for start in (0..images).step_by(BATCH) {
+        let rows = start..images.min(start + BATCH);
+        let pixels: Vec<u8> = rows.clone().flat_map(|row| judged.data.image(row)).copied().collect();
+        let pixels =
+            ArrayView2::from_shape((rows.len(), judged.data.pixels()), &pixels).expect("images are of one size");
+        let activations = network.forward(pixels);
+        activations.hidden.iter().zip(&mut units).for_each(|(layer, counts)| counts.add(layer));
+        last.slice_mut(s![rows.clone(), ..]).assign(&activations.last());
+        add_saliency(&mut saliency, &network, &activations, &judged.outcomes.predicted[rows]);
+    }
+    let (saliency, maps) = class_saliency(inputs, &judged.outcomes.predicted[..images], saliency);
+    let typical = typical(inputs, judged, &last);
+    for (saliency, typical) in saliency.iter().zip(&typical) {
+        let class = &saliency.class;
+        let reason = format!("no image was taken for class {class}");
+        reasons.explain(saliency.largest.as_ref(), format!("learned.saliency.{class}.largest"), reason);
+        let reason = format!("the split has no image of class {class}");
+        reasons.explain(typical.most.as_ref(), format!("learned.typical.{class}"), reason);
+    }
+    let hidden = units.len() - 1;
+    let first_layer = first_layer(&network, (hidden > 0).then(|| &units[0]), images);
+    let hidden_layers = units[..hidden].iter().enumerate();
+    let learned = Learned {
+        images: images as u64,
+        hidden_layers: hidden_layers.map(|(index, counts)| counts.layer(index, images)).collect(),
+        first_layer,
+        saliency,
+        typical,
+    };
+    (learned, maps)
+}
+
+/// How many images make each unit of a layer positive.
+struct ActiveCounts(Vec<usize>);
+
+impl ActiveCounts {
+    fn new(units: usize) -> Self {
+        Self(vec![0; units])
+    }
+
+    /// Counts the images of `[N, units]`.
+    fn add(&mut self, activations: &Array2<f32>) {
+        for image in activations.rows() {
+            for (count, &value) in self.0.iter_mut().zip(image) {
+                *count += usize::from(value > 0.0);
+            }
+        }
+    }
+
+    fn layer(&self, index: usize, images: usize) -> HiddenLayer {
+        let units = self.0.iter().enumerate();
+        HiddenLayer {
+            name: (2 * index).to_string(),
+            units: self.0.len() as u64,
+            dead: units.filter(|&(_, &active)| active == 0).map(|(unit, _)| unit).collect(),
+            always_active: self.0.iter().filter(|&&active| active == images).count() as u64,
+            mean_active_share: self.0.iter().sum::<usize>() as f64 / (self.0.len() * images) as f64,
+        }
+    }
+}
+
+fn first_layer(network: &Network<'_>, active: Option<&ActiveCounts>, images: usize) -> Vec<FirstLayerUnit> {
+    let mut units: Vec<_> = network.first_layer_norms().into_iter().enumerate().collect();
+    units.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    units.truncate(Learned::MOST_UNITS);
+    let share = |unit: usize| active.map(|counts| counts.0[unit] as f64 / images as f64);
+    units.into_iter().map(|(unit, norm)| FirstLayerUnit { unit, norm, active_share: share(unit) }).collect()
+}
+
+fn add_saliency(sums: &mut Array2<f64>, network: &Network<'_>, activations: &Activations, winners: &[u8]) {
+    let gradient = network.gradient(activations, winners);
+    for (slopes, &winner) in gradient.rows().into_iter().zip(winners) {
+        let mut sum = sums.row_mut(usize::from(winner));
+        sum.zip_mut_with(&slopes, |sum, slope| *sum += f64::from(slope.abs()));
+    }
+}
+
+fn class_saliency(inputs: &Inputs<'_>, winners: &[u8], mut sums: Array2<f64>) -> (Vec<ClassSaliency>, Array3<f32>) {
+    let model = &inputs.checkpoint.model;
+    let mut list = Vec::new();
+    for (class, (name, mut map)) in model.classes.iter().zip(sums.rows_mut()).enumerate() {
+        let images = winners.iter().filter(|&&winner| usize::from(winner) == class).count();
+        if images > 0 {
+            map /= images as f64;
+        }
+        let largest = (images > 0).then(|| map.fold(0.0_f64, |most, &value| most.max(value)));
+        list.push(ClassSaliency { class: name.clone(), images: images as u64, largest });
+    }
+    let shape = (model.classes.len(), model.height, model.width);
+    let maps = sums.mapv(|value| value as f32).into_shape_with_order(shape).expect("a map has a value a pixel");
+    (list, maps)
+}
+
+fn typical(inputs: &Inputs<'_>, judged: &Judged, last: &Array2<f32>) -> Vec<ClassTypical> {
+    let classes = &inputs.checkpoint.model.classes;
+    let of_class = |(class, name): (usize, &String)| {
+        let is_of_class = |&row: &usize| usize::from(judged.outcomes.labels[row]) == class;
+        let rows: Vec<usize> = (0..last.nrows()).filter(is_of_class).collect();
+        let mean = mean_of(last, &rows);
+        let distances = rows.iter().map(|&row| (row, distance(last.row(row), &mean)));
+        let by_distance = |one: &(usize, f64), other: &(usize, f64)| one.1.total_cmp(&other.1);
+        let image = |(row, distance)| TypicalImage { distance, image: judged.record(row, classes) };
+        ClassTypical {
+            class: name.clone(),
+            most: distances.clone().min_by(by_distance).map(image),
+            least: distances.max_by(by_distance).map(image),
+        }
+    };
+    classes.iter().enumerate().map(of_class).collect()
+}
+
+fn mean_of(values: &Array2<f32>, rows: &[usize]) -> Array1<f64> {
+    let mut mean = Array1::zeros(values.ncols());
+    for &row in rows {
+        mean.zip_mut_with(&values.row(row), |sum, &value| *sum += f64::from(value));
+    }
+    mean / rows.len().max(1) as f64
+}
+
+fn distance(image: ArrayView1<'_, f32>, mean: &Array1<f64>) -> f64 {
+    image.iter().zip(mean).map(|(&value, mean)| (f64::from(value) - mean).powi(2)).sum::<f64>().sqrt()
+}

@@ -1,0 +1,122 @@
+//! Section 8: another model on the same images, `--compare`.
+
+use std::fs;
+use std::path::Path;
+
+use artifacts::{Dataset, Digest, IoContext as _, SplitName};
+use ndarray::{Array1, Array2};
+use ndarray_npy::{ReadNpyExt as _, ReadableElement};
+
+use crate::error::Error;
+use crate::judged::Judged;
+use crate::measures::paired;
+use crate::report::files::{PREDICTIONS, PROBABILITIES};
+use crate::report::{Comparison, Disagreement, Proportion, Report};
+
+/// Another report, with the predictions beside it.
+#[derive(Debug)]
+pub(crate) struct Other {
+    report: Report,
+    pub digest: Digest,
+    /// `[N]`.
+    predictions: Array1<u8>,
+    /// `[N, C]`.
+    probabilities: Array2<f32>,
+}
+
+impl Other {
+    /// Reads the report in `path` and its arrays: of the same split of the same data set.
+    pub(crate) fn read(
+        path: &Path,
+        dataset: &Dataset,
+        dataset_digest: Digest,
+        split: SplitName,
+    ) -> Result<Self, Error> {
+        let (report, digest) = artifacts::read_json::<Report>(path)?;
+        if report.split != split || report.provenance.inputs.get(Dataset::FILE_NAME) != Some(&dataset_digest) {
+            let other = (report.dataset, report.split);
+            return Err(Error::OtherImages { path: path.to_owned(), other, this: (dataset.name.clone(), split) });
+        }
+        let predictions: Array1<u8> = read_array(path, &report, PREDICTIONS)?;
+        let probabilities: Array2<f32> = read_array(path, &report, PROBABILITIES)?;
+        let images = dataset.split(split).images;
+        if predictions.len() != images || probabilities.dim() != (images, dataset.classes.len()) {
+            let reason =
+                format!("the arrays beside it are not of {images} images and {} classes", dataset.classes.len());
+            return Err(artifacts::Error::Malformed { path: path.to_owned(), kind: "report.json", reason }.into());
+        }
+        Ok(Self { report, digest, predictions, probabilities })
+    }
+
+    /// Section 8.
+    pub(crate) fn compare(&self, judged: &Judged, classes: &[String]) -> Comparison {
+        let outcomes = &judged.outcomes;
+        let count = |this: bool, other: bool| {
+            let rows = (0..outcomes.len())
+                .filter(|&row| (outcomes.is_right(row), self.is_right(judged, row)) == (this, other));
+            rows.count() as u64
+        };
+        let (only_this_right, only_other_right, both_right) =
+            (count(true, false), count(false, true), count(true, true));
+        let total = outcomes.len() as u64;
+        let differing: Vec<usize> =
+            (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != self.predictions[row]).collect();
+        Comparison {
+            report: self.digest,
+            other_digest: self.report.provenance.inputs["model.onnx"],
+            other: self.report.model.clone(),
+            other_accuracy: Proportion::of(both_right + only_other_right, total),
+            both_right,
+            only_this_right,
+            only_other_right,
+            both_wrong: count(false, false),
+            difference: paired::difference(only_this_right, only_other_right, total),
+            mcnemar_p: paired::mcnemar(only_this_right, only_other_right),
+            differing: differing.len() as u64,
+            images: differing
+                .into_iter()
+                .take(Comparison::MOST)
+                .map(|row| self.disagreement(judged, row, classes))
+                .collect(),
+        }
+    }
+
+    fn is_right(&self, judged: &Judged, row: usize) -> bool {
+        self.predictions[row] == judged.outcomes.labels[row]
+    }
+
+    fn disagreement(&self, judged: &Judged, row: usize, classes: &[String]) -> Disagreement {
+        let outcomes = &judged.outcomes;
+        let [label, this, other] =
+            [outcomes.labels[row], outcomes.predicted[row], self.predictions[row]].map(usize::from);
+        Disagreement {
+            row,
+            file: judged.files[row].clone(),
+            font: judged.fonts[row].clone(),
+            label: classes[label].clone(),
+            this: classes[this].clone(),
+            this_confidence: outcomes.confidence(row),
+            other: classes[other].clone(),
+            other_confidence: f64::from(self.probabilities[[row, other]]),
+        }
+    }
+}
+
+/// An array beside the report, which has its digest.
+fn read_array<T: ReadableElement, D: ndarray::Dimension>(
+    report_path: &Path,
+    report: &Report,
+    name: &'static str,
+) -> Result<ndarray::Array<T, D>, Error> {
+    let path = report_path.with_file_name(name);
+    let bytes = fs::read(&path).context("read", &path)?;
+    let found = Digest::of(&bytes);
+    match report.files.get(name) {
+        Some(&recorded) if recorded != found => {
+            Err(artifacts::Error::Digest { path, found, recorded_by: report_path.to_owned(), recorded }.into())
+        }
+        _ => ndarray::Array::read_npy(&bytes[..]).map_err(|error| {
+            artifacts::Error::Malformed { path, kind: "array of predictions", reason: error.to_string() }.into()
+        }),
+    }
+}

@@ -1,0 +1,108 @@
+//! How frequent the classes are said to be: `--prior`.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use artifacts::{Digest, IoContext as _};
+
+use crate::error::Error;
+use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::prior;
+
+/// A prior that a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PriorName {
+    /// Every class as frequent as any other.
+    Uniform,
+    /// As in the split that is judged.
+    Test,
+    /// As letters are in English text.
+    English,
+    /// As a file says: JSON, an object of one weight a class.
+    File(PathBuf),
+}
+
+impl FromStr for PriorName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "uniform" => Self::Uniform,
+            "test" => Self::Test,
+            "english" => Self::English,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+/// A prior, opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Prior {
+    pub name: String,
+    shares: Shares,
+    /// SHA-256 of the file that it comes from.
+    pub digest: Option<Digest>,
+}
+
+#[derive(Debug, Clone)]
+enum Shares {
+    Known(Vec<f64>),
+    /// Counted in the split.
+    OfTheSplit,
+}
+
+impl Prior {
+    /// The priors that are asked for; if none is, those that need no file and fit the classes.
+    pub(crate) fn open_all(asked: &[PriorName], classes: &[String]) -> Result<Vec<Self>, Error> {
+        if !asked.is_empty() {
+            return asked.iter().map(|name| Self::open(name, classes)).collect();
+        }
+        let mut names = vec![PriorName::Test, PriorName::Uniform];
+        names.extend(prior::english(classes).map(|_| PriorName::English));
+        Self::open_all(&names, classes)
+    }
+
+    fn open(name: &PriorName, classes: &[String]) -> Result<Self, Error> {
+        let built_in = |name: &str, shares| Ok(Self { name: name.to_owned(), shares, digest: None });
+        match name {
+            PriorName::Uniform => built_in("uniform", Shares::Known(vec![1.0 / classes.len() as f64; classes.len()])),
+            PriorName::Test => built_in("test", Shares::OfTheSplit),
+            PriorName::English => {
+                let shares = prior::english(classes).ok_or_else(|| Error::NoLetters { classes: classes.to_vec() })?;
+                built_in("english", Shares::Known(shares))
+            }
+            PriorName::File(path) => Self::read(path, classes),
+        }
+    }
+
+    fn read(path: &Path, classes: &[String]) -> Result<Self, Error> {
+        let bytes = fs::read(path).context("read", path)?;
+        let malformed = |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "prior", reason };
+        let weights: BTreeMap<String, f64> = serde_json::from_slice(&bytes)
+            .map_err(|error| malformed(format!("an object of one weight a class was expected: {error}")))?;
+        if let Some(surplus) = weights.keys().find(|name| !classes.contains(name)) {
+            return Err(malformed(format!("`{surplus}` is none of the classes {}", classes.join(", "))).into());
+        }
+        let weight = |class: &String| {
+            weights.get(class).copied().ok_or_else(|| malformed(format!("class `{class}` is missing")))
+        };
+        let weights = classes.iter().map(weight).collect::<Result<Vec<f64>, _>>()?;
+        let shares = prior::normalised(weights)
+            .ok_or_else(|| malformed("its weights may not be negative, and one must be above 0".to_owned()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, shares: Shares::Known(shares), digest: Some(Digest::of(&bytes)) })
+    }
+
+    /// The share of each class; they sum to 1.
+    pub(crate) fn shares(&self, split: &ConfusionMatrix) -> Vec<f64> {
+        match &self.shares {
+            Shares::Known(shares) => shares.clone(),
+            Shares::OfTheSplit => {
+                (0..split.classes()).map(|class| split.support(class) as f64 / split.total() as f64).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Drives `evaluate` with the questions that a person may ask: other priors, unlabelled images, another model, Bayes alone.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod support;
+
+use std::fs;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+use support::{Example, Pair, SIDE, read_report, stderr};
+
+fn bayes(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evaluate"));
+    command.arg("bayes").args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+fn posterior(arguments: &[&str]) -> f64 {
+    let output = bayes(arguments).assert().success().get_output().stdout.clone();
+    String::from_utf8(output).unwrap().strip_prefix("posterior ").unwrap().trim().parse().unwrap()
+}
+
+const TEXTBOOK: [&str; 6] = ["--prior", "0.001", "--recall", "0.99", "--false-alarm", "0.05"];
+
+/// Ten images a class; recall 0.9 and 0.8.
+fn ten_each() -> Example {
+    let test: Vec<Pair> = (0..20).map(|row| (row / 10, u8::from(row == 9 || (row > 9 && row < 18)))).collect();
+    Example::new(&["e", "J"], &test)
+}
+
+#[test]
+fn the_textbook_question_is_answered_with_each_step() {
+    assert!((posterior(&TEXTBOOK) - 99.0 / 5094.0).abs() < 1e-15);
+    let text = stderr(&bayes(&TEXTBOOK).assert().success());
+    for line in [
+        "has it and is positive      0.99 x 0.001 = 0.00099",
+        "lacks it and is positive    0.05 x 0.999 = 0.04995",
+        "is positive at all          0.00099 + 0.04995 = 0.05094",
+        "P(T given positive)         0.00099 / 0.05094 = 0.0194346",
+        "0.001001 x 19.8 (likelihood ratio) = 0.0198198",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+/// Odds 1 : 999, times 19.8 for a positive result and 0.01 / 0.95 for a negative one.
+#[test]
+fn results_update_one_after_the_other() {
+    for (results, odds) in [
+        ("positive,positive", 19.8 * 19.8 / 999.0),
+        ("negative", 0.01 / 0.95 / 999.0),
+        ("positive,negative,positive", 19.8 * 19.8 * 0.01 / 0.95 / 999.0),
+    ] {
+        let found = posterior(&[&TEXTBOOK[..], &["--results", results]].concat());
+        assert!((found - odds / (1.0 + odds)).abs() < 1e-12, "{results}: {found}");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_come_is_an_error_and_a_share_above_1_a_wrong_argument() {
+    let impossible = ["--prior", "0", "--recall", "0.9", "--false-alarm", "0"];
+    let text = stderr(&bayes(&impossible).assert().failure().code(1));
+    assert!(text.contains("error: test 1 cannot be positive"), "{text}");
+    for value in ["1.5", "-0.1", "much", "NaN"] {
+        bayes(&["--prior", value, "--recall", "0.9", "--false-alarm", "0"]).assert().failure().code(2);
+    }
+}
+
+#[test]
+fn the_priors_are_those_that_need_no_file_unless_others_are_asked_for() {
+    let example = ten_each().write();
+    example.evaluate().assert().success();
+    let names = |report: &Value| -> Vec<String> {
+        let priors = report["bayes"]["priors"].as_array().unwrap();
+        priors.iter().map(|prior| prior["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&read_report(&example.report())), ["test", "uniform", "english"]);
+
+    let file = example.folder.path().join("mine.json");
+    fs::write(&file, r#"{"e": 1, "J": 9}"#).unwrap();
+    let text = stderr(&example.evaluate().args(["--prior", "uniform", "--prior"]).arg(&file).assert().success());
+    let report = read_report(&example.report());
+    assert_eq!(names(&report), ["uniform", "mine.json"]);
+    assert_eq!(report["provenance"]["arguments"]["prior"], json!(["uniform", "mine.json"]));
+    let digest = artifacts::sha256_file(&file).unwrap().to_string();
+    assert_eq!(report["provenance"]["inputs"]["prior mine.json"], digest);
+    // 0.1 · 0.9 + 0.9 · 0.8
+    let mine = &report["bayes"]["priors"][1];
+    assert!((mine["unadjusted"]["accuracy"].as_f64().unwrap() - 0.81).abs() < 1e-12, "{mine}");
+    assert!(text.contains("│ mine.json ┆   0.8100 ┆"), "{text}");
+}
+
+#[test]
+fn a_prior_that_does_not_fit_the_classes_is_refused() {
+    let example = Example::new(&["A", "BC"], &[(0, 0), (1, 1)]).write();
+    let text = stderr(&example.evaluate().args(["--prior", "english"]).assert().failure().code(1));
+    assert!(text.contains("needs classes that are single letters") && text.contains("hint: name a file"), "{text}");
+    let file = example.folder.path().join("prior.json");
+    for (content, expected) in [
+        (r#"{"A": 1}"#, "class `BC` is missing"),
+        (r#"{"A": 1, "BC": 1, "D": 1}"#, "`D` is none of the classes A, BC"),
+        (r#"{"A": 1, "BC": -1}"#, "may not be negative"),
+        (r#"{"A": 0, "BC": 0}"#, "one must be above 0"),
+        ("[1, 2]", "an object of one weight a class was expected"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let text = stderr(&example.evaluate().arg("--prior").arg(&file).assert().failure().code(1));
+        assert!(text.contains(expected) && text.contains("prior.json"), "{text}");
+        assert!(!example.report().exists());
+    }
+}
+
+#[test]
+fn a_prior_is_estimated_from_images_without_labels() {
+    let mut example = ten_each();
+    // Recall 0.9 and 0.8, as on the test split.
+    example.valid = example.test.clone();
+    let example = example.write();
+    let file = example.folder.path().join("unlabelled.npy");
+    let write = |count: usize, side: usize| {
+        // 41 of 100 are taken for the first class.
+        let pixels = ndarray::Array3::from_shape_fn((count, side, side), |(image, row, column)| {
+            if (row, column) == (0, usize::from(image % 100 >= 41)) { 4 } else { 3 }
+        });
+        fs::write(&file, artifacts::shard_bytes(&pixels)).unwrap();
+    };
+    write(300, SIDE);
+    let text = stderr(&example.evaluate().arg("--estimate-prior").arg(&file).assert().success());
+    let estimate = &read_report(&example.report())["bayes"]["estimated_prior"];
+    assert_eq!((&estimate["images"], &estimate["predicted_share"][0]), (&json!(300), &json!(0.41000000000000003)));
+    let shifted = &estimate["black_box_shift_estimation"]["priors"][0];
+    assert!((shifted.as_f64().unwrap() - 0.3).abs() < 1e-12, "{estimate}");
+    assert_eq!(estimate["expectation_maximisation"]["converged"], true);
+    assert!(text.contains("┆  BBSE │") && text.contains("┆ 0.3000 │"), "{text}");
+
+    for (count, side) in [(0, SIDE), (3, SIDE + 1)] {
+        write(count, side);
+        let text = stderr(&example.evaluate().arg("--estimate-prior").arg(&file).assert().failure().code(1));
+        assert!(text.contains("is not a valid array of unlabelled images: it has shape"), "{text}");
+    }
+}
+
+#[test]
+fn two_models_are_compared_on_the_same_images() {
+    let (one, mut two) = (ten_each().write(), ten_each());
+    // Both have other errors: the second is wrong on rows 0 and 1, right on 9.
+    two.test[0].1 = 1;
+    two.test[1].1 = 1;
+    two.test[9].1 = 0;
+    let two = two.write();
+    one.evaluate().assert().success();
+    two.evaluate().assert().success();
+    // The images differ, since an image is what the model takes it for: as the data set, theirs is refused.
+    let other = two.report();
+    let text = stderr(&one.evaluate().arg("--compare").arg(&other).assert().failure().code(1));
+    assert!(text.contains("or the two data sets differ") && text.contains("hint: evaluate the other run"), "{text}");
+
+    // The same data set, and predictions that another model would have left.
+    let folder = one.folder.path().join("other");
+    fs::create_dir(&folder).unwrap();
+    for name in ["predictions.npy", "probabilities.npy"] {
+        fs::copy(two.run().report().join(name), folder.join(name)).unwrap();
+    }
+    let mut report = read_report(&one.report());
+    for name in ["predictions.npy", "probabilities.npy"] {
+        report["files"][name] = json!(artifacts::sha256_file(&folder.join(name)).unwrap().to_string());
+    }
+    fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
+    let text = stderr(&one.evaluate().arg("--compare").arg(folder.join("report.json")).assert().success());
+    let comparison = &read_report(&one.report())["comparison"];
+    let counts = ["both_right", "only_this_right", "only_other_right", "both_wrong", "differing"];
+    assert_eq!(counts.map(|name| comparison[name].as_u64().unwrap()), [15, 2, 1, 2, 3]);
+    assert_eq!(comparison["mcnemar_p"], json!(1.0));
+    assert!((comparison["difference"]["value"].as_f64().unwrap() - 0.05).abs() < 1e-15);
+    let rows: Vec<_> =
+        comparison["images"].as_array().unwrap().iter().map(|image| image["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [0, 1, 9]);
+    assert!(text.contains("2 images only this model gets right, 1 only the other"), "{text}");
+
+    fs::copy(one.run().report().join("predictions.npy"), folder.join("predictions.npy")).unwrap();
+    let text = stderr(&one.evaluate().arg("--compare").arg(folder.join("report.json")).assert().failure().code(1));
+    assert!(text.contains("predictions.npy` has SHA-256") && text.contains("recorded"), "{text}");
+}
+
+#[test]
+fn the_validation_split_is_not_judged_by_its_own_temperature() {
+    let example = ten_each().write();
+    example.evaluate().args(["--split", "valid"]).assert().success();
+    let report = read_report(&example.report());
+    assert_eq!(report["calibration"]["after"], Value::Null);
+    let undefined = report["undefined"].as_array().unwrap();
+    let reason =
+        |figure: &str| undefined.iter().find(|undefined| undefined["figure"] == figure).unwrap()["reason"].clone();
+    assert_eq!(reason("calibration.after"), "the temperature was fitted on this very split");
+    assert_eq!(reason("overall.as_it_came"), "it is told of the test split alone");
+}
