@@ -159,7 +159,7 @@ format: ## format the code
 	cargo fmt --all
 
 $(test_packages)/.installed: python/tests.txt
-	@echo "test: installing the packages that the tests compare with (once; 600 MB unpacked)"
+	@echo "test: installing the packages that the tests compare with (once; 800 MB unpacked)"
 	$(install_packages)
 
 $(bench_packages)/.installed: bench/requirements.txt

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy
 import pytest
-from conftest import PROJECT
+from conftest import BINARIES
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
@@ -18,7 +18,7 @@ def run(shards, tmp_path_factory):
 
 
 def train(shards, run, *arguments):
-    command = [PROJECT / "target/release/train", "--dataset", shards, "--run", run, "--hidden", "16", "--tensorboard"]
+    command = [BINARIES / "train", "--dataset", shards, "--run", run, "--hidden", "16", "--tensorboard"]
     subprocess.run([*command, *arguments], check=True, capture_output=True)
 
 

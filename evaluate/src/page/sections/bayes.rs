@@ -191,27 +191,22 @@ fn panel(bayes: &Bayes, class: &ClassBayes, x: [f64; 2], y: [f64; 2]) -> Markup 
 fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
     html! {
         h3 { "Other priors" }
-        @if bayes.priors.is_empty() {
-            p { code { "evaluate --prior uniform|test|english|FILE" } " computes what to expect where the classes are as frequent as
-                 one says." }
-        } @else {
-            p {
-                "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
-                " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are."
-            }
-            (table("Accuracy under other priors", &["prior", "accuracy, %", "reweighed, %"], html! {
-                @for (index, prior) in bayes.priors.iter().enumerate() {
-                    @let reason = |field: &str| report.reason(&format!("bayes.priors.{index}.{field}"))
-                        .or_else(|| report.reason(&format!("bayes.priors.{}.{field}", prior.name)));
-                    tr {
-                        th.name scope="row" { (prior.name) }
-                        td { (or_undefined(prior.unadjusted.accuracy, per_cent, reason("unadjusted.accuracy"))) }
-                        td { (or_undefined(prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy), per_cent, reason("adjusted"))) }
-                    }
-                }
-            }, ""))
-            (precision_by_prior(report, &bayes.priors))
+        p {
+            "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
+            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are."
         }
+        (table("Accuracy under other priors", &["prior", "accuracy, %", "reweighed, %"], html! {
+            @for prior in &bayes.priors {
+                @let reason = |field: &str| report.reason(&format!("bayes.priors.{}.{field}", prior.name));
+                tr {
+                    th.name scope="row" { (prior.name) }
+                    td { (or_undefined(prior.unadjusted.accuracy, per_cent, reason("unadjusted.accuracy"))) }
+                    td { (or_undefined(prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy), per_cent, reason("adjusted"))) }
+                }
+            }
+        }, ""))
+        (precision_by_prior(report, &bayes.priors))
+        p { code { "evaluate --prior FILE" } " computes the same for other frequencies." }
     }
 }
 
@@ -247,7 +242,7 @@ fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
 fn estimated(report: &Report, bayes: &Bayes) -> Markup {
     let Some(estimate) = &bayes.estimated_prior else {
         return html! {
-            p { code { "evaluate --estimate-prior FOLDER" } " estimates how frequent the classes are among images without labels." }
+            p { code { "evaluate --estimate-prior FILE.npy" } " estimates how frequent the classes are among images without labels." }
         };
     };
     let EstimatedPrior { images, expectation_maximisation, black_box_shift_estimation, .. } = estimate;

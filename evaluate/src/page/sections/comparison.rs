@@ -3,7 +3,7 @@
 use image::ImageError;
 use maud::{Markup, html};
 
-use super::images::{image, item};
+use super::images::{gallery, image, item};
 use super::table;
 use crate::page::Material;
 use crate::page::notes::Note;
@@ -26,10 +26,7 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
         Ok(item(&picture, &answer, &details, differing.font.as_deref(), &differing.file))
     });
     let shown = shown.collect::<Result<Vec<_>, ImageError>>()?;
-    let points = |share: f64| {
-        let text = number(share * 100.0);
-        if share > 0.0 { format!("+{text}") } else { text.replace('-', "−") }
-    };
+    let points = |share: f64| format!("{:+.2}", share * 100.0).replace('-', "−");
     Ok(html! {
         p {
             "The other model, a perceptron " (sizes.join("–")) ", on the same images: "
@@ -61,7 +58,7 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
                 @if comparison.differing > shown.len() as u64 { "; the first " (count(shown.len() as u64)) " are shown" }
                 ". Each: its label, this model's answer, the other's."
             }
-            ul.gallery { @for item in &shown { (item) } }
+            (gallery(&shown))
         }
         details {
             summary { "Which model the other is" }

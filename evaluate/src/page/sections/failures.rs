@@ -3,7 +3,7 @@
 use image::ImageError;
 use maud::{Markup, html};
 
-use super::images::{gallery, image, item};
+use super::images::{gallery, image, item, records};
 use super::table;
 use crate::page::Material;
 use crate::page::notes::Note;
@@ -15,8 +15,8 @@ const PICTURES: usize = 48;
 
 pub(crate) fn section(material: &Material<'_>) -> Result<Markup, ImageError> {
     let failures = &material.report.failures;
-    let errors = gallery(material, &failures.confident_errors)?;
-    let successes = gallery(material, &failures.unsure_successes)?;
+    let errors = records(material, &failures.confident_errors)?;
+    let successes = records(material, &failures.unsure_successes)?;
     let issues =
         failures.label_issues.iter().map(|issues| label_issues(material, issues)).collect::<Result<Vec<_>, _>>()?;
     Ok(html! {
@@ -51,7 +51,7 @@ fn label_issues(material: &Material<'_>, issues: &LabelIssues) -> Result<Markup,
             @if let Some(share) = issues.estimated_share { ", and estimates that " (percentage(share)) " of the labels are wrong" }
             ". The predictions are out of sample: " (issues.out_of_sample) "."
         }
-        @if !items.is_empty() { ul.gallery { @for item in &items { (item) } } }
+        (gallery(&items))
         @if !listed.is_empty() {
             details {
                 summary { "The next " (count(listed.len() as u64)) @if left_out > 0 { "; " (count(left_out)) " more are not listed" } }

@@ -37,17 +37,35 @@ pub(super) fn item(picture: &Markup, answer: &Markup, details: &Markup, font: Op
     }
 }
 
-/// Images of the split that is judged, with what the model says of them.
-pub(super) fn gallery(material: &Material<'_>, records: &[ImageRecord]) -> Result<Markup, ImageError> {
-    let items = records.iter().map(|record| record_item(material, record)).collect::<Result<Vec<_>, _>>()?;
-    Ok(html! { ul.gallery { @for item in &items { (item) } } })
+/// How many images are seen at once; the others are folded away.
+const FIRST: usize = 15;
+
+/// Items side by side.
+pub(super) fn gallery(items: &[Markup]) -> Markup {
+    let (first, others) = items.split_at(items.len().min(FIRST));
+    html! {
+        @if !first.is_empty() { ul.gallery { @for item in first { (item) } } }
+        @if !others.is_empty() {
+            details {
+                summary { (others.len()) " more" }
+                ul.gallery { @for item in others { (item) } }
+            }
+        }
+    }
 }
 
-/// One of them.
-pub(super) fn record_item(material: &Material<'_>, record: &ImageRecord) -> Result<Markup, ImageError> {
+/// Images of the split that is judged, with what the model says of them.
+pub(super) fn records(material: &Material<'_>, records: &[ImageRecord]) -> Result<Markup, ImageError> {
+    let items = records.iter().map(|image| record(material, None, image)).collect::<Result<Vec<_>, _>>()?;
+    Ok(gallery(&items))
+}
+
+/// One of them, perhaps under a title.
+pub(super) fn record(material: &Material<'_>, title: Option<&str>, record: &ImageRecord) -> Result<Markup, ImageError> {
     let words =
         format!("labelled {}, taken for {} with {}", record.label, record.prediction, percentage(record.confidence));
     let picture = image(material, material.report.split, record.row, &words)?;
+    let picture = html! { @if let Some(title) = title { span.title { (title) } } (picture) };
     let answer = html! {
         (record.label) @if record.label != record.prediction { " → " (record.prediction) }
     };

@@ -3,11 +3,11 @@
 use image::ImageError;
 use maud::{Markup, html};
 
-use super::images::record_item;
+use super::images::{gallery, record};
 use super::table;
 use crate::page::notes::Note;
+use crate::page::svg::Figure;
 use crate::page::svg::tiles::{Tile, tiles};
-use crate::page::svg::{Figure, short};
 use crate::page::text::{count, counted, number, per_cent, percentage};
 use crate::page::{Figures, Material, picture};
 use crate::report::{ClassTypical, HiddenLayer, Learned, TypicalImage};
@@ -74,7 +74,7 @@ fn saliency(material: &Material<'_>, learned: &Learned) -> Result<Option<Figure>
                 largest as f32,
                 [model.height, model.width],
             )?,
-            name: short(&class.class),
+            name: class.class.clone(),
             words: format!("{}: {}, at most {} a pixel", class.class, counted(class.images, "image"), number(largest)),
         });
     }
@@ -85,7 +85,7 @@ fn saliency(material: &Material<'_>, learned: &Learned) -> Result<Option<Figure>
         "{} of a class each: the pixels on which the winning logit depends.",
         counted(pictures.len() as u64, "map")
     );
-    Ok(Some(tiles("saliency", "Saliency by class".to_owned(), description, 5, 96.0, &pictures)))
+    Ok(Some(tiles("saliency", "Saliency by class".to_owned(), description, columns, side, &pictures)))
 }
 
 fn typical(material: &Material<'_>, classes: &[ClassTypical]) -> Result<Markup, ImageError> {
@@ -93,10 +93,8 @@ fn typical(material: &Material<'_>, classes: &[ClassTypical]) -> Result<Markup, 
     for class in classes {
         for (which, typical) in [("most", &class.most), ("least", &class.least)] {
             if let Some(TypicalImage { distance, image }) = typical {
-                items.push((
-                    format!("{which} typical {}, at {}", class.class, number(*distance)),
-                    record_item(material, image)?,
-                ));
+                let title = format!("{which} typical {}, at {}", class.class, number(*distance));
+                items.push(record(material, Some(&title), image)?);
             }
         }
     }
@@ -104,7 +102,7 @@ fn typical(material: &Material<'_>, classes: &[ClassTypical]) -> Result<Markup, 
         @if items.is_empty() {
             p { "No class has an image." }
         } @else {
-            ul.gallery.pairs { @for (title, item) in &items { li { p.caption { (title) } ul { (item) } } } }
+            (gallery(&items))
         }
     })
 }
