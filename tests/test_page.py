@@ -222,8 +222,9 @@ def test_the_page_says_what_the_report_counts(browser, chain):
     assert cells[:2] == [str(first["support"]), str(first["predicted"])]
     assert cells[2].split()[0] == f"{100 * first['recall']['value']:.1f}"
     errors = report["failures"]["confident_errors"]
-    shown = page.locator("#where-it-fails .gallery").first.locator("li")
-    assert shown.count() == len(errors)
+    shown = page.locator("#where-it-fails .gallery li")
+    issues = sum(min(len(issues["images_found"]), 48) for issues in report["failures"]["label_issues"])
+    assert shown.count() == len(errors) + len(report["failures"]["unsure_successes"]) + issues
     assert errors[0]["file"] in shown.first.inner_text()
     page.close()
 

@@ -88,8 +88,8 @@ fn caption() -> Markup {
 fn reliability(name: &str, title: &str, reliability: &Reliability) -> Figure {
     let (width, height) = (420.0, 320.0);
     let axes = Axes::new(
-        width,
-        height,
+        [width, height],
+        10.0,
         Axis::percent("confidence, %", 0.0, 1.0, 5),
         Axis::percent("accuracy, %", 0.0, 1.0, 5),
     );
@@ -128,8 +128,8 @@ fn coverage(points: &[Coverage]) -> Figure {
     let known = || points.iter().filter_map(|point| Some((point, point.accuracy.value?, point.accuracy.wilson_95?)));
     let lowest = known().map(|(.., ends)| ends[0]).fold(1.0, f64::min).min(0.98);
     let axes = Axes::new(
-        width,
-        height,
+        [width, height],
+        10.0,
         Axis::percent("images kept, %", 0.0, 1.0, 5),
         Axis::percent("accuracy of those kept, %", lowest, 1.0, 5),
     );

@@ -81,6 +81,7 @@ fn saliency(material: &Material<'_>, learned: &Learned) -> Result<Option<Figure>
     if pictures.is_empty() {
         return Ok(None);
     }
+    let (columns, side) = if pictures.len() > 20 { (10, 52.0) } else { (5, 96.0) };
     let description = format!(
         "{} of a class each: the pixels on which the winning logit depends.",
         counted(pictures.len() as u64, "map")

@@ -60,10 +60,10 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
         ("second", "validation", of(|epoch| Some(epoch.valid_loss))),
     ]
     .into_iter()
-    .chain(averaged(("third", "validation, averaged weights", of(|epoch| epoch.averaged_valid_loss))));
+    .chain(averaged(("third", "averaged weights", of(|epoch| epoch.averaged_valid_loss))));
     let accuracy = [("second", "validation", of(|epoch| Some(epoch.valid_accuracy)))].into_iter().chain(averaged((
         "third",
-        "validation, averaged weights",
+        "averaged weights",
         of(|epoch| epoch.averaged_valid_accuracy),
     )));
     let rate = [("first", "", of(|epoch| Some(epoch.learning_rate)))];
@@ -84,7 +84,8 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
             (figures.show(curve("loss", "Loss", "loss, nats", false, &loss.collect::<Vec<_>>()), &html! {
                 "Training loss is as trained, label smoothing and dropout included, so that it may lie above validation's." }))
             (figures.show(curve("accuracy", "Accuracy", "accuracy, %", true, &accuracy.collect::<Vec<_>>()), &html! {
-                "The share of the validation split that is classified rightly." }))
+                "The share of the validation split that is classified rightly, by the weights and by their moving average where
+                 one is kept." }))
             (figures.show(curve("learning-rate", "Learning rate", "learning rate", false, &rate), &html! {
                 "At each epoch's last step." }))
         }
@@ -98,9 +99,10 @@ fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'
         values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     let y = if is_share { Axis::percent(label, low, high, 5) } else { Axis::linear(label, 0.0_f64.min(low), high, 5) };
     let last = curves.iter().flat_map(|(.., points)| points.iter().map(|(epoch, _)| *epoch)).fold(1.0, f64::max);
-    let axes = Axes::new(width, height, Axis::linear("epoch", 0.0, last, 6), y);
     let named: Vec<(&str, &str)> =
         curves.iter().map(|(class, name, _)| (*class, *name)).filter(|(_, name)| !name.is_empty()).collect();
+    let axes =
+        Axes::new([width, height], if named.is_empty() { 10.0 } else { 30.0 }, Axis::linear("epoch", 0.0, last, 6), y);
     let is_one_point = curves.iter().all(|(.., points)| points.len() == 1);
     let drawing = html! {
         (axes.frame())
@@ -111,7 +113,7 @@ fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'
                 (axes.line(class, points.iter().copied()))
             }
         }
-        (legend(64.0, 6.0, &named))
+        (legend(30.0, 10.0, &named))
     };
     let told = |(_, name, points): &Curve<'_>| {
         let ends = [points.first(), points.last()]

@@ -66,10 +66,10 @@ pub(crate) struct Axes {
 }
 
 impl Axes {
-    /// In a drawing of this size, with room for all words.
-    pub fn new(width: f64, height: f64, x: Axis, y: Axis) -> Self {
+    /// In a drawing of this size from `top` on, with room for all words.
+    pub fn new([width, height]: [f64; 2], top: f64, x: Axis, y: Axis) -> Self {
         let left = y.widest_tick() + GAP + if y.label.is_empty() { 4.0 } else { 24.0 };
-        let (right, top, bottom) = (width - 14.0, 10.0, height - 42.0);
+        let (right, bottom) = (width - 14.0, height - 42.0);
         Self::within([left, right], [top, bottom], x, y)
     }
 

@@ -22,7 +22,7 @@ impl HeatMap<'_> {
     /// The figure. Cells are of one size; where there are many classes, they hold no numbers.
     pub fn figure(self) -> Figure {
         let classes = self.classes.len();
-        let side = (340.0 / classes as f64).clamp(14.0, 34.0);
+        let side = (340.0 / classes as f64).clamp(14.0, 60.0);
         let names: Vec<String> = self.classes.iter().map(|class| short(class)).collect();
         let longest = names.iter().map(|name| text_width(name, 12.0)).fold(0.0, f64::max);
         let (left, top) = (longest + 34.0, if longest > side - 4.0 { longest + 34.0 } else { 40.0 });

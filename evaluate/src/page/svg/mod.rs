@@ -90,11 +90,15 @@ pub(crate) fn text_width(text: &str, font_size: f64) -> f64 {
 
 /// A name in a figure: a long one is cut.
 pub(crate) fn short(name: &str) -> String {
-    const MOST: usize = 12;
-    if name.chars().count() <= MOST {
+    cut(name, 12)
+}
+
+/// The first of a name's characters, so that there are at most `most`.
+pub(crate) fn cut(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
         return name.to_owned();
     }
-    name.chars().take(MOST - 1).chain(['…']).collect()
+    name.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +108,11 @@ mod tests {
     #[test]
     fn coordinates_are_short() {
         assert_eq!([1.0, 1.25, -0.04, 12.96].map(px), ["1", "1.2", "0", "13"]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        assert_eq!([cut("Äpfel", 5), cut("Äpfel", 4), cut("", 0)], ["Äpfel", "Äpf…", ""]);
     }
 
     #[test]

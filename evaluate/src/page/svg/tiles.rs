@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::{Figure, px};
+use super::{Figure, cut, px};
 
 /// A picture and its words.
 #[derive(Debug)]
 pub(crate) struct Tile {
     /// A `data:` address.
     pub picture: String,
-    /// Below the picture.
+    /// Below the picture; a long one is cut.
     pub name: String,
     /// Where a pointer rests on it.
     pub words: String,
@@ -52,6 +52,6 @@ fn tile(tile: &Tile, x: f64, y: f64, side: f64) -> Markup {
         image.pixels x=(px(x)) y=(px(y)) width=(px(side)) height=(px(side)) href=(tile.picture) {
             title { (tile.words) }
         }
-        text.small text-anchor="middle" x=(px(x + side / 2.0)) y=(px(y + side + 12.0)) { (tile.name) }
+        text.small text-anchor="middle" x=(px(x + side / 2.0)) y=(px(y + side + 12.0)) { (cut(&tile.name, (side / 6.2) as usize)) }
     }
 }
