@@ -76,7 +76,7 @@ def evaluated(folder, train, test, *training):
 
 LETTERS = dict.fromkeys("ABC", 40)
 SIXTY_TWO = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *(f"{letter}_" for letter in "abcdefghijklmnopqrstuvwxyz")]
-HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "</style><script>alert(1)<", "a name " * 17, "\x1b[31m"]
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17, "\x1b[31m"]
 EXTREMES = {
     "two classes": (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
     "a class that the test set lacks": (LETTERS, {"A": 10, "B": 10, "C": 0}),

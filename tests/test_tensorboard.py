@@ -13,12 +13,12 @@ from tensorboard.util import tensor_util
 @pytest.fixture(scope="module")
 def run(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tensorboard")
-    train(shards, folder, "--epochs", "3", "--ema-decay", "0.99")
+    train(shards, folder, "--epochs", "3", "--ema-decay", "0.99", "--tensorboard")
     return folder
 
 
 def train(shards, run, *arguments):
-    command = [BINARIES / "train", "--dataset", shards, "--run", run, "--hidden", "16", "--tensorboard"]
+    command = [BINARIES / "train", "--dataset", shards, "--run", run, "--hidden", "16"]
     subprocess.run([*command, *arguments], check=True, capture_output=True)
 
 
@@ -42,9 +42,16 @@ def test_every_figure_of_every_epoch_is_there(run):
 
 
 def test_a_resumed_training_goes_on_in_the_same_file(shards, run, tmp_path):
-    train(shards, tmp_path, "--epochs", "2", "--ema-decay", "0.99")
-    train(shards, tmp_path, "--epochs", "3", "--ema-decay", "0.99", "--resume")
+    train(shards, tmp_path, "--epochs", "2", "--ema-decay", "0.99", "--tensorboard")
+    train(shards, tmp_path, "--epochs", "3", "--ema-decay", "0.99", "--tensorboard", "--resume")
     assert (tmp_path / "events.out.tfevents").read_bytes() == (run / "events.out.tfevents").read_bytes()
+
+
+def test_a_training_without_it_leaves_no_older_file(shards, tmp_path):
+    train(shards, tmp_path, "--epochs", "1", "--ema-decay", "0.99", "--tensorboard")
+    assert (tmp_path / "events.out.tfevents").exists()
+    train(shards, tmp_path, "--epochs", "1", "--ema-decay", "0.99")
+    assert not (tmp_path / "events.out.tfevents").exists()
 
 
 def test_the_reader_refuses_a_record_that_was_changed(run, tmp_path):

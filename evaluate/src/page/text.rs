@@ -61,7 +61,7 @@ pub(crate) fn interval(ends: [f64; 2], write: fn(f64) -> String) -> String {
 /// What does not exist: a dash that says why where a pointer rests on it, and to a screen reader.
 pub(crate) fn undefined(reason: Option<&str>) -> Markup {
     let reason = reason.unwrap_or("undefined");
-    html! { span.undefined title=(reason) aria-label={ "undefined: " (reason) } { "–" } }
+    html! { span.undefined role="img" title=(reason) aria-label={ "undefined: " (reason) } { "–" } }
 }
 
 /// A value, or why there is none.

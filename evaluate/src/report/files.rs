@@ -26,7 +26,7 @@ pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 
 /// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that report and its place.
 ///
-/// `report.json` vouches for the files beside it: an older one goes before they do, and the new one comes last.
+/// `report.json` vouches for the files beside it: an older one goes before they do, and its page; the new one comes last.
 pub(crate) fn write(
     folder: &Path,
     judged: &Judged,
@@ -37,6 +37,7 @@ pub(crate) fn write(
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
     remove(&place)?;
+    remove(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
     let image = |split: SplitName, row: usize| {

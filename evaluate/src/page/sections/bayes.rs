@@ -193,9 +193,10 @@ fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
         h3 { "Other priors" }
         p {
             "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
-            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are."
+            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are. All
+             shares are in per cent."
         }
-        (table("Accuracy under other priors", &["prior", "accuracy, %", "reweighed, %"], html! {
+        (table("Accuracy under other priors", &["prior", "accuracy", "reweighed"], html! {
             @for prior in &bayes.priors {
                 @let reason = |field: &str| report.reason(&format!("bayes.priors.{}.{field}", prior.name));
                 tr {
@@ -211,10 +212,8 @@ fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
 }
 
 fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
-    let columns: Vec<String> = priors
-        .iter()
-        .flat_map(|prior| ["share", "precision", "reweighed"].map(|what| format!("{}: {what}, %", prior.name)))
-        .collect();
+    let columns = |prior: &OtherPrior| [format!("{}: share", prior.name), "precision".into(), "reweighed".into()];
+    let columns: Vec<String> = priors.iter().flat_map(columns).collect();
     let columns: Vec<&str> = ["class"].into_iter().chain(columns.iter().map(String::as_str)).collect();
     let share = |values: Option<&Vec<Option<f64>>>, class: usize| {
         let value = values.and_then(|values| values.get(class).copied().flatten());

@@ -53,8 +53,11 @@ fn temperature(report: &Report, calibration: &Calibration) -> Markup {
     }
 }
 
+/// A measure's name, its note, its value, and how it is written.
+type Row = (&'static str, Note, fn(&Reliability) -> f64, fn(f64) -> String);
+
 fn errors(calibration: &Calibration) -> Markup {
-    let rows: [(&str, Note, fn(&Reliability) -> f64, fn(f64) -> String); 5] = [
+    let rows: [Row; 5] = [
         ("expected calibration error, %", Note::Calibration, |r| r.expected_calibration_error, per_cent),
         ("adaptive calibration error, %", Note::AdaptiveCalibration, |r| r.adaptive_calibration_error, per_cent),
         ("mean confidence, %", Note::Temperature, |r| r.mean_confidence, per_cent),

@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
 use crate::page::text::{count, counted, interval, number, or_undefined, per_cent};
-use crate::report::{Overall, Quality, Report};
+use crate::report::{FontBootstrap, Overall, Quality, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
@@ -33,70 +33,113 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     }
 }
 
-/// A measure's name, its value, and its interval by font.
-type Row<'a> = (&'a str, Note, fn(&Quality) -> Option<f64>, fn(f64) -> String, Option<[f64; 2]>, &'a str);
+/// A row of the table.
+struct Measure {
+    name: &'static str,
+    note: Note,
+    write: fn(f64) -> String,
+    value: fn(&Quality) -> Option<f64>,
+    wilson: fn(&Quality) -> Option<[f64; 2]>,
+    by_font: fn(&FontBootstrap) -> Option<[f64; 2]>,
+    /// Its name in the report.
+    field: &'static str,
+}
+
+const NO_SHARE: fn(&Quality) -> Option<[f64; 2]> = |_| None;
+
+const MEASURES: [Measure; 7] = [
+    Measure {
+        name: "accuracy, %",
+        note: Note::Accuracy,
+        write: per_cent,
+        value: |quality| quality.accuracy.value,
+        wilson: |quality| quality.accuracy.wilson_95,
+        by_font: |fonts| Some(fonts.accuracy_95),
+        field: "accuracy",
+    },
+    Measure {
+        name: "balanced accuracy, %",
+        note: Note::BalancedAccuracy,
+        write: per_cent,
+        value: |quality| quality.balanced_accuracy,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.balanced_accuracy_95,
+        field: "balanced_accuracy",
+    },
+    Measure {
+        name: "macro F1, %",
+        note: Note::F1,
+        write: per_cent,
+        value: |quality| quality.macro_f1,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.macro_f1_95,
+        field: "macro_f1",
+    },
+    Measure {
+        name: "top-2 accuracy, %",
+        note: Note::TopTwo,
+        write: per_cent,
+        value: |quality| quality.top_2_accuracy.value,
+        wilson: |quality| quality.top_2_accuracy.wilson_95,
+        by_font: |fonts| Some(fonts.top_2_accuracy_95),
+        field: "top_2_accuracy",
+    },
+    Measure {
+        name: "negative log likelihood, nats",
+        note: Note::NegativeLogLikelihood,
+        write: number,
+        value: |quality| Some(quality.negative_log_likelihood),
+        wilson: NO_SHARE,
+        by_font: |fonts| Some(fonts.negative_log_likelihood_95),
+        field: "negative_log_likelihood",
+    },
+    Measure {
+        name: "Brier score",
+        note: Note::Brier,
+        write: number,
+        value: |quality| Some(quality.brier_score),
+        wilson: NO_SHARE,
+        by_font: |fonts| Some(fonts.brier_score_95),
+        field: "brier_score",
+    },
+    Measure {
+        name: "Cohen's kappa",
+        note: Note::Kappa,
+        write: number,
+        value: |quality| quality.cohen_kappa,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.cohen_kappa_95,
+        field: "cohen_kappa",
+    },
+];
 
 fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Markup {
-    let fonts = quality.by_font.as_ref();
-    let rows: [Row<'_>; 7] = [
-        ("accuracy, %", Note::Accuracy, |q| q.accuracy.value, per_cent, fonts.map(|f| f.accuracy_95), "accuracy"),
-        (
-            "balanced accuracy, %",
-            Note::BalancedAccuracy,
-            |q| q.balanced_accuracy,
-            per_cent,
-            fonts.and_then(|f| f.balanced_accuracy_95),
-            "balanced_accuracy",
-        ),
-        ("macro F1, %", Note::F1, |q| q.macro_f1, per_cent, fonts.and_then(|f| f.macro_f1_95), "macro_f1"),
-        (
-            "top-2 accuracy, %",
-            Note::TopTwo,
-            |q| q.top_2_accuracy.value,
-            per_cent,
-            fonts.map(|f| f.top_2_accuracy_95),
-            "",
-        ),
-        (
-            "negative log likelihood, nats",
-            Note::NegativeLogLikelihood,
-            |q| Some(q.negative_log_likelihood),
-            number,
-            fonts.map(|f| f.negative_log_likelihood_95),
-            "",
-        ),
-        ("Brier score", Note::Brier, |q| Some(q.brier_score), number, fonts.map(|f| f.brier_score_95), ""),
-        ("Cohen's kappa", Note::Kappa, |q| q.cohen_kappa, number, fonts.and_then(|f| f.cohen_kappa_95), "cohen_kappa"),
-    ];
-    let wilson = |field: &str| match field {
-        "accuracy" => quality.accuracy.wilson_95,
-        _ => None,
-    };
     let heads = html! {
         th scope="col" { "measure" }
         th scope="col" { "value" }
         th scope="col" { "Wilson interval" (Note::Wilson.mark()) }
-        @if fonts.is_some() { th scope="col" { "by font" (Note::Bootstrap.mark()) } }
+        @if quality.by_font.is_some() { th scope="col" { "by font" (Note::Bootstrap.mark()) } }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
     let body = html! {
-        @for (name, note, value, write, by_font, field) in rows {
+        @for Measure { name, note, write, value, wilson, by_font, field } in &MEASURES {
             @let reason = |part: &str| report.reason(&format!("overall.{part}.{field}"));
-            @let wilson = if name.starts_with("top-2") { quality.top_2_accuracy.wilson_95 } else { wilson(field) };
             tr {
                 th scope="row" { (name) (note.mark()) }
-                td { strong { (or_undefined(value(quality), write, reason("without_duplicates"))) } }
-                td { @if let Some(ends) = wilson { (interval(ends, write)) } }
-                @if fonts.is_some() { td { @if let Some(ends) = by_font { (interval(ends, write)) } } }
-                @if let Some(came) = came { td { (or_undefined(value(came), write, reason("as_it_came"))) } }
+                td { strong { (or_undefined(value(quality), *write, reason("without_duplicates"))) } }
+                td { @if let Some(ends) = wilson(quality) { (interval(ends, *write)) } }
+                @if let Some(fonts) = &quality.by_font {
+                    td { @if let Some(ends) = by_font(fonts) { (interval(ends, *write)) } }
+                }
+                @if let Some(came) = came { td { (or_undefined(value(came), *write, reason("as_it_came"))) } }
             }
         }
     };
     table_with_heads("Measures of quality", heads, body, "")
 }
 
-/// An interval's name, its ends, the accuracy, and how many images it is of.
-type Interval = (String, [f64; 2], f64, u64);
+/// An interval's name, its ends, and the accuracy.
+type Interval = (String, [f64; 2], f64);
 
 fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let accuracy = &quality.accuracy;
@@ -104,7 +147,7 @@ fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let by_font = quality.by_font.as_ref().map(|fonts| fonts.accuracy_95);
     let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
     let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
-    intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value, quality.images)).collect()
+    intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value)).collect()
 }
 
 fn intervals(overall: &Overall) -> Figure {
@@ -113,7 +156,7 @@ fn intervals(overall: &Overall) -> Figure {
         intervals.extend(accuracy_intervals(came, ", as it came"));
     }
     let (low, high) =
-        intervals.iter().fold((1.0_f64, 0.0_f64), |(low, high), (_, ends, ..)| (low.min(ends[0]), high.max(ends[1])));
+        intervals.iter().fold((1.0_f64, 0.0_f64), |(low, high), (_, ends, _)| (low.min(ends[0]), high.max(ends[1])));
     let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
     let (width, row, left) = (440.0, 26.0, 168.0);
     let bottom = 10.0 + row * intervals.len() as f64;
@@ -121,14 +164,14 @@ fn intervals(overall: &Overall) -> Figure {
     let axes = Axes::within([left, width - 16.0], [6.0, bottom], Axis::percent("accuracy, %", low, high, 5), y);
     let drawing = html! {
         (axes.x_axis())
-        @for (index, (name, ends, value, _)) in intervals.iter().enumerate() {
+        @for (index, (name, ends, value)) in intervals.iter().enumerate() {
             @let middle = 6.0 + row * (index as f64 + 0.5);
             text.tick text-anchor="end" x=(px(left - 10.0)) y=(px(middle + 4.0)) { (name) }
             (axes.whisker("first", *ends, *value, middle, &format!("{name}: {} to {} %", per_cent(ends[0]), per_cent(ends[1]))))
         }
     };
     let described: Vec<String> =
-        intervals.iter().map(|(name, ends, ..)| format!("{name} {} %", interval(*ends, per_cent))).collect();
+        intervals.iter().map(|(name, ends, _)| format!("{name} {} %", interval(*ends, per_cent))).collect();
     Figure {
         name: "accuracy-intervals".to_owned(),
         title: "95 % intervals of the accuracy".to_owned(),

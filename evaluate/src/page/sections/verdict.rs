@@ -3,7 +3,7 @@
 use artifacts::SplitName;
 use maud::{Markup, html};
 
-use crate::page::text::{count, interval, per_cent, percentage};
+use crate::page::text::{count, per_cent, percentage};
 use crate::report::{ClassFigures, Report};
 
 /// What was judged.
@@ -24,7 +24,7 @@ pub(crate) fn verdict(report: &Report) -> Markup {
         "Of " (count(accuracy.total)) " " (unseen) ", the model names " (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
             @let ends = quality.by_font.as_ref().map_or(wilson, |fonts| fonts.accuracy_95);
-            ": " strong { (percentage(value)) } ", and with 95 % confidence between " (interval(ends, per_cent).replace(" to ", " and ")) " %"
+            ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
             @if quality.by_font.is_some() { " for fonts like these" }
         }
         ". " (weakest(report)) " " (sureness(report))
@@ -80,5 +80,6 @@ pub(crate) fn meta(report: &Report) -> Markup {
         @if let Some(parity) = &report.parity {
             " Its logits are the trainer's to within " (format!("{:.0e}", parity.largest_relative_difference)) " of the largest."
         }
+        " The numbers, for programs, are in " a href="report.json" { "report.json" } "."
     }
 }
