@@ -1,5 +1,6 @@
 //! Numbers as words, and what is undefined as a dash.
 
+use artifacts::SplitName;
 use maud::{Markup, html};
 
 use crate::report::{Estimate, Proportion};
@@ -8,6 +9,15 @@ use crate::report::{Estimate, Proportion};
 pub(crate) fn printable(text: &str) -> String {
     let is_printable = |c: &char| matches!(c, '\t' | '\n' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|c| if is_printable(&c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// A split's name as a word.
+pub(crate) fn split(name: SplitName) -> &'static str {
+    match name {
+        SplitName::Train => "training",
+        SplitName::Valid => "validation",
+        SplitName::Test => "test",
+    }
 }
 
 /// 1234567 as 1,234,567.

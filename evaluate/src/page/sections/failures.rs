@@ -7,7 +7,7 @@ use super::images::{gallery, image, item, records};
 use super::table;
 use crate::page::Material;
 use crate::page::notes::Note;
-use crate::page::text::{count, counted, per_cent, percentage};
+use crate::page::text::{count, counted, per_cent, percentage, split};
 use crate::report::{LabelIssue, LabelIssues};
 
 /// How many likely wrong labels are shown as pictures; the others are a list.
@@ -44,7 +44,7 @@ fn label_issues(material: &Material<'_>, issues: &LabelIssues) -> Result<Markup,
     let items = shown.iter().map(|issue| issue_item(material, issues, issue)).collect::<Result<Vec<_>, _>>()?;
     let left_out = issues.found - (issues.images_found.len() as u64).min(issues.found);
     Ok(html! {
-        h3 { "Likely wrong labels in the " (issues.split) " split" }
+        h3 { "Likely wrong labels in the " (split(issues.split)) " split" }
         p {
             "Confident learning" (Note::ConfidentLearning.mark()) " finds " (counted(issues.found, "image")) " of " (count(issues.images))
             " that are confidently of another class than their label"

@@ -37,12 +37,14 @@ pub(super) fn item(picture: &Markup, answer: &Markup, details: &Markup, font: Op
     }
 }
 
-/// How many images are seen at once; the others are folded away.
-const FIRST: usize = 15;
+/// How many images are seen at once where there are more than [`MOST`]; the others are folded away.
+const FIRST: usize = 18;
+/// The most that are seen at once.
+const MOST: usize = 24;
 
 /// Items side by side.
 pub(super) fn gallery(items: &[Markup]) -> Markup {
-    let (first, others) = items.split_at(items.len().min(FIRST));
+    let (first, others) = items.split_at(if items.len() > MOST { FIRST } else { items.len() });
     html! {
         @if !first.is_empty() { ul.gallery { @for item in first { (item) } } }
         @if !others.is_empty() {

@@ -8,7 +8,7 @@ use super::table;
 use crate::page::notes::Note;
 use crate::page::svg::Figure;
 use crate::page::svg::tiles::{Tile, tiles};
-use crate::page::text::{count, counted, number, per_cent, percentage};
+use crate::page::text::{count, counted, number, per_cent, percentage, split};
 use crate::page::{Figures, Material, picture};
 use crate::report::{ClassTypical, HiddenLayer, Learned, TypicalImage};
 
@@ -19,7 +19,7 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
     let typical = typical(material, &learned.typical)?;
     Ok(html! {
         p { "Computed on "
-            @if learned.images < material.report.images { "the first " (count(learned.images)) } @else { "all" } " images of the " (material.report.split) " split." }
+            @if learned.images < material.report.images { "the first " (count(learned.images)) } @else { "all" } " images of the " (split(material.report.split)) " split." }
         @if let Some(figure) = units {
             h3 { "What the first layer looks for" }
             (figures.show(figure, &html! {

@@ -7,14 +7,14 @@ use crate::page::Figures;
 use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
-use crate::page::text::{count, counted, interval, number, or_undefined, per_cent};
+use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
 use crate::report::{FontBootstrap, Overall, Quality, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
     html! {
         p {
-            "All figures are on the " (report.split) " split without images that occur twice in it ("
+            "All figures are on the " (split(report.split)) " split without images that occur twice in it ("
             (counted(without_duplicates.images, "image")) ")"
             @if let Some(came) = as_it_came {
                 @if came.images == without_duplicates.images { "; the test set as it came has no such image" }

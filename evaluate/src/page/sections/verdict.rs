@@ -3,7 +3,7 @@
 use artifacts::SplitName;
 use maud::{Markup, html};
 
-use crate::page::text::{count, per_cent, percentage};
+use crate::page::text::{count, per_cent, percentage, split};
 use crate::report::{ClassFigures, Report};
 
 /// What was judged.
@@ -76,7 +76,7 @@ pub(crate) fn meta(report: &Report) -> Markup {
     let sizes: Vec<String> = report.model.sizes().iter().map(ToString::to_string).collect();
     html! {
         "A multilayer perceptron " (sizes.join("–")) " on " (report.model.height) "×" (report.model.width) " pixels; "
-        (report.split) " split of data set “" (report.dataset) "”; computed in ONNX Runtime on " (report.provider) "."
+        (split(report.split)) " split of data set “" (report.dataset) "”; computed in ONNX Runtime on " (report.provider) "."
         @if let Some(parity) = &report.parity {
             " Its logits are the trainer's to within " (format!("{:.0e}", parity.largest_relative_difference)) " of the largest."
         }
