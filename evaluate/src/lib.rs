@@ -1,9 +1,9 @@
 //! What an exported model is worth on images that it has not seen.
 //!
 //! The model runs in onnxruntime, as it will where it is deployed. Its logits are compared with the trainer's own before
-//! anything is counted; then every image of the split is classified. `report.json` and the predictions beside it are the
-//! same bytes for the same model, data, batch size and runtime, whatever the number of threads; times are in
-//! `timings.json`.
+//! anything is counted; then every image of the split is classified. `report.json`, the predictions beside it, and
+//! `report.html`, which shows them, are the same bytes for the same model, data, batch size and runtime, whatever the
+//! number of threads; times are in `timings.json` and `timings.html`.
 
 mod assemble;
 mod batches;
