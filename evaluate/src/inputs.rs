@@ -83,6 +83,11 @@ impl<'a> Inputs<'a> {
         Ok(data)
     }
 
+    /// The training images: those that a cross-validation has predicted.
+    pub(crate) fn training_images(&self) -> Result<SplitData, Error> {
+        self.open_split(SplitName::Train)
+    }
+
     /// The temperature in the model's graph; 1 without one.
     pub(crate) fn model_temperature(&self) -> f64 {
         self.model.metadata.export.arguments.get("temperature").and_then(serde_json::Value::as_f64).unwrap_or(1.0)

@@ -60,8 +60,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
     let unlabelled = predict::classify_unlabelled(&mut inputs, console)?;
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
-    let first_layer = &inputs.checkpoint.layers[0].weight;
-    let (report, place) = report::files::write(&folder, &judged, &validation, &timings, first_layer, report)?;
+    let (report, place) = report::files::write(&folder, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.data(format!("report {}", place.display()));

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use artifacts::{Digest, SplitName};
-use ndarray::{Array, Array1, Array2, Array3, Dimension};
+use ndarray::{Array, Array1, Array3, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt as _};
 
 use super::{Report, Timings};
 use crate::error::Error;
+use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::page::{self, Material};
 
@@ -29,10 +30,10 @@ pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 /// `report.json` vouches for the files beside it: an older one goes before they do, and its page; the new one comes last.
 pub(crate) fn write(
     folder: &Path,
+    inputs: &Inputs<'_>,
     judged: &Judged,
     validation: &Judged,
     timings: &Timings,
-    first_layer: &Array2<f32>,
     (mut report, saliency): (Report, Array3<f32>),
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
@@ -40,13 +41,34 @@ pub(crate) fn write(
     remove(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
-    let image = |split: SplitName, row: usize| {
-        let of_split = [judged, validation].into_iter().find(|judged| judged.split == split)?;
-        (row < of_split.data.len()).then(|| of_split.data.image(row))
-    };
-    page::write(folder, &Material { report: &report, image: &image, first_layer, saliency: &saliency }, timings)?;
+    write_page(folder, inputs, judged, validation, timings, (&report, &saliency))?;
     artifacts::write_json(&place, &report)?;
     Ok((report, place))
+}
+
+/// Writes the pages and the figures.
+fn write_page(
+    folder: &Path,
+    inputs: &Inputs<'_>,
+    judged: &Judged,
+    validation: &Judged,
+    timings: &Timings,
+    (report, saliency): (&Report, &Array3<f32>),
+) -> Result<(), Error> {
+    let shows_training_images = report.failures.label_issues.iter().any(|issues| issues.split == SplitName::Train);
+    let training = shows_training_images.then(|| inputs.training_images()).transpose()?;
+    let image = |split: SplitName, row: usize| {
+        let data = match split {
+            split if split == judged.split => &judged.data,
+            SplitName::Valid => &validation.data,
+            SplitName::Train => training.as_ref()?,
+            SplitName::Test => return None,
+        };
+        (row < data.len()).then(|| data.image(row))
+    };
+    let first_layer = &inputs.checkpoint.layers[0].weight;
+    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)?;
+    Ok(())
 }
 
 /// Removes a file, if there is one.
