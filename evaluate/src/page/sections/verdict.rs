@@ -3,7 +3,7 @@
 use artifacts::SplitName;
 use maud::{Markup, html};
 
-use crate::page::text::{count, per_cent, percentage, split};
+use crate::page::text::{count, counted, per_cent, percentage, split};
 use crate::report::{ClassFigures, Report};
 
 /// What was judged.
@@ -16,12 +16,12 @@ pub(crate) fn verdict(report: &Report) -> Markup {
     let quality = &report.overall.without_duplicates;
     let accuracy = &quality.accuracy;
     let unseen = match report.split {
-        SplitName::Test => "test images, which had no part in training",
-        SplitName::Valid => "validation images, which decided when training stopped",
-        SplitName::Train => "training images",
+        SplitName::Test => ", which had no part in training",
+        SplitName::Valid => ", which decided when training stopped",
+        SplitName::Train => "",
     };
     html! {
-        "Of " (count(accuracy.total)) " " (unseen) ", the model names " (count(accuracy.count)) " rightly"
+        "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names " (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
             @let ends = quality.by_font.as_ref().map_or(wilson, |fonts| fonts.accuracy_95);
             ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
@@ -78,7 +78,11 @@ pub(crate) fn meta(report: &Report) -> Markup {
         "A multilayer perceptron " (sizes.join("–")) " on " (report.model.height) "×" (report.model.width) " pixels; "
         (split(report.split)) " split of data set “" (report.dataset) "”; computed in ONNX Runtime on " (report.provider) "."
         @if let Some(parity) = &report.parity {
-            " Its logits are the trainer's to within " (format!("{:.0e}", parity.largest_relative_difference)) " of the largest."
+            " Its logits are the trainer's"
+            @if parity.largest_relative_difference > 0.0 {
+                " to within " (format!("{:.0e}", parity.largest_relative_difference)) " of the largest"
+            }
+            "."
         }
         " The numbers, for programs, are in " a href="report.json" { "report.json" } "."
     }

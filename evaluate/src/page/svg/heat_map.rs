@@ -69,7 +69,7 @@ impl HeatMap<'_> {
         let (x, y) = (left + column as f64 * side, top + row as f64 * side);
         let shade = self.shades[row][column].clamp(0.06, 1.0);
         let text = &self.texts[row][column];
-        let size = (side * 0.36).min(side * 0.9 / text_width(text, 1.0).max(1.0));
+        let size = (side * 0.36).min(14.0).min(side * 0.9 / text_width(text, 1.0).max(1.0));
         html! {
             rect.hit[row == column].miss[row != column] x=(px(x + 0.5)) y=(px(y + 0.5)) width=(px(side - 1.0))
                 height=(px(side - 1.0)) fill-opacity=(format!("{shade:.3}")) { title { (words) } }
