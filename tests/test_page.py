@@ -1,5 +1,6 @@
 """report.html in headless Chromium, and what its words and figures must be whatever the data."""
 
+import itertools
 import json
 import os
 import re
@@ -257,18 +258,55 @@ def test_the_page_and_its_figures_are_the_same_bytes_each_time(chain, shards, tm
 # The colours.
 
 
+# What the eye receives of red, green and blue light where one kind of cone is missing: G. M. Machado, M. M. Oliveira,
+# L. A. F. Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, severity 1.
+SIGHT = {
+    "full": numpy.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # IEC 61966-2-1.
+
+
+def linear(colour):
+    """Linear red, green and blue (IEC 61966-2-1)."""
+    parts = numpy.array([int(colour[place:place + 2], 16) / 255 for place in (1, 3, 5)])
+    return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
 def luminance(colour):
     """WCAG 2.2, "relative luminance"."""
-    parts = [int(colour[place:place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return XYZ[1] @ linear(colour)
+
+
+def lab(colour, sight):
+    """CIE L*a*b*, to the white of the screen."""
+    seen = numpy.clip(numpy.asarray(SIGHT[sight]) @ linear(colour), 0, 1)
+    ratio = XYZ @ seen / XYZ.sum(axis=1)
+    x, y, z = numpy.where(ratio > (6 / 29) ** 3, numpy.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
+    return numpy.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def schemes():
+    style = (PROJECT / "evaluate/src/page/svg/figure.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    schemes = list(filter(None, (dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in blocks)))
+    assert len(schemes) == 2 and schemes[0].keys() == schemes[1].keys()
+    return schemes
 
 
 def test_words_and_marks_stand_out_from_the_paper_in_both_schemes():
-    style = (PROJECT / "evaluate/src/page/svg/figure.css").read_text()
-    schemes = [dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)]
-    assert len(schemes) == 2 and schemes[0].keys() == schemes[1].keys()
-    for colours in schemes:
+    for colours in schemes():
         for name in colours.keys() - {"paper", "field", "rule"}:
             bright, dark = sorted([luminance(colours[name]), luminance(colours["paper"])], reverse=True)
             assert (bright + 0.05) / (dark + 0.05) >= 4.5, name  # WCAG 2.2, 1.4.3.
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_curves_are_told_apart_by_colour_however_one_sees(sight):
+    """A difference of 2.3 is just noticed (M. Mahy, L. Van Eycken, A. Oosterlinck, 1994); each has a dash of its own too."""
+    for colours in schemes():
+        for one, other in itertools.combinations(["first", "second", "third"], 2):
+            difference = numpy.linalg.norm(lab(colours[one], sight) - lab(colours[other], sight))
+            assert difference > 15, (one, other)
