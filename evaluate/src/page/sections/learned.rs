@@ -19,7 +19,9 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
     let typical = typical(material, &learned.typical)?;
     Ok(html! {
         p { "Computed on "
-            @if learned.images < material.report.images { "the first " (count(learned.images)) } @else { "all" } " images of the " (split(material.report.split)) " split." }
+            @if learned.images < material.report.images { "the first " (count(learned.images)) } @else { "all" }
+            " images of the " (split(material.report.split)) " split."
+        }
         @if let Some(figure) = units {
             h3 { "What the first layer looks for" }
             (figures.show(figure, &html! {

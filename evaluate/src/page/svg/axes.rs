@@ -172,26 +172,7 @@ impl Axes {
                 y=(px(top)) height=(px(self.bottom - top)) { title { (words) } }
         }
     }
-}
 
-/// The names of what is drawn, side by side from `x` on. Each has the class of its line or point.
-pub(crate) fn legend(x: f64, y: f64, entries: &[(&str, &str)]) -> Markup {
-    let starts = entries.iter().scan(x, |next, (_, name)| {
-        let start = *next;
-        *next += 24.0 + text_width(name, FONT_SIZE) + 14.0;
-        Some(start)
-    });
-    html! {
-        g.legend {
-            @for (start, (class, name)) in starts.zip(entries) {
-                path class={ "line " (class) } d={ "M" (px(start)) " " (px(y)) "h18" } {}
-                text x=(px(start + 24.0)) y=(px(y + 4.0)) { (name) }
-            }
-        }
-    }
-}
-
-impl Axes {
     /// The axis along x alone, with grid lines up to the top: for rows of names.
     pub fn x_axis(&self) -> Markup {
         let centre = (self.left + self.right) / 2.0;
@@ -220,6 +201,23 @@ impl Axes {
                 title { (words) }
                 path class={ "line whisker " (class) } d={ "M" (low) " " (px(y)) "H" (high) } {}
                 circle class={ "point " (class) } cx=(px(self.x_scale.at(value))) cy=(px(y)) r="3.5" {}
+            }
+        }
+    }
+}
+
+/// The names of what is drawn, side by side from `x` on. Each has the class of its line or point.
+pub(crate) fn legend(x: f64, y: f64, entries: &[(&str, &str)]) -> Markup {
+    let starts = entries.iter().scan(x, |next, (_, name)| {
+        let start = *next;
+        *next += 24.0 + text_width(name, FONT_SIZE) + 14.0;
+        Some(start)
+    });
+    html! {
+        g.legend {
+            @for (start, (class, name)) in starts.zip(entries) {
+                path class={ "line " (class) } d={ "M" (px(start)) " " (px(y)) "h18" } {}
+                text x=(px(start + 24.0)) y=(px(y + 4.0)) { (name) }
             }
         }
     }
