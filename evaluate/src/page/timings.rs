@@ -34,7 +34,10 @@ pub(crate) fn page(timings: &Timings) -> String {
                     (count(timings.batch_size as u64)) } }
                 tr { th scope="row" { "latency of a batch of " (count(timings.batch.images as u64)) } td { (latency(&timings.batch)) } }
                 tr { th scope="row" { "latency of one image" } td { (latency(&timings.one_image)) } }
-                tr { th scope="row" { "the whole split" } td { (counted(timings.images as u64, "image")) " in " (milliseconds(timings.seconds)) } }
+                tr {
+                    th scope="row" { "the whole split" }
+                    td { (counted(timings.images as u64, "image")) " in " (milliseconds(timings.seconds)) }
+                }
             } } }
             h3 { "Training" }
             @match &timings.training {

@@ -180,7 +180,9 @@ fn panel(bayes: &Bayes, class: &ClassBayes, x: [f64; 2], y: [f64; 2]) -> Markup 
         @if class.precision_by_prevalence.iter().any(Option::is_some) {
             (axes.line("first", points))
             @if let Some(posterior) = class.posterior {
-                (axes.point("second", class.prior, posterior, &format!("{}: prior {}, posterior {}", class.class, percentage(class.prior), percentage(posterior))))
+                @let [prior, precision] = [class.prior, posterior].map(percentage);
+                @let words = format!("{}: prior {prior}, posterior {precision}", class.class);
+                (axes.point("second", class.prior, posterior, &words))
             }
         } @else {
             text.small x=(px(x[0] + 8.0)) y=(px(f64::midpoint(y[0], y[1]))) { "undefined" }

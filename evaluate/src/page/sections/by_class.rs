@@ -99,7 +99,9 @@ fn recall_and_precision(by_class: &ByClass) -> Figure {
         @for (index, class) in by_class.classes.iter().enumerate() {
             @let middle = top + row * (index as f64 + 0.5);
             text.tick text-anchor="end" x=(px(left - 10.0)) y=(px(middle + 4.0)) { (short(&class.class)) }
-            @for (share, style, name, shift) in [(&class.recall, "first", "recall", -4.5), (&class.precision, "second", "precision", 4.5)] {
+            @let recall = (&class.recall, "first", "recall", -4.5);
+            @let precision = (&class.precision, "second", "precision", 4.5);
+            @for (share, style, name, shift) in [recall, precision] {
                 @if let (Some(value), Some(ends)) = (share.value, share.wilson_95) {
                     @let words = format!("{}: {name} {}", class.class, percentage(value));
                     (axes.whisker(style, ends, value, middle + shift, &words))

@@ -46,8 +46,11 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
             (number(comparison.mcnemar_p)) " (exact McNemar test)" (Note::McNemar.mark()) "."
         }
         (table("Both models on the same images", &["", "the other is right", "the other is wrong"], html! {
-            tr { th scope="row" { "this one is right" } td { (count(comparison.both_right)) } td { (count(comparison.only_this_right)) } }
-            tr { th scope="row" { "this one is wrong" } td { (count(comparison.only_other_right)) } td { (count(comparison.both_wrong)) } }
+            @let right = ("this one is right", comparison.both_right, comparison.only_this_right);
+            @let wrong = ("this one is wrong", comparison.only_other_right, comparison.both_wrong);
+            @for (name, other_right, other_wrong) in [right, wrong] {
+                tr { th scope="row" { (name) } td { (count(other_right)) } td { (count(other_wrong)) } }
+            }
         }, ""))
         h3 { "Images on which they differ" }
         @if shown.is_empty() {

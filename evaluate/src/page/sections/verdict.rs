@@ -21,7 +21,8 @@ pub(crate) fn verdict(report: &Report) -> Markup {
         SplitName::Train => "",
     };
     html! {
-        "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names " (count(accuracy.count)) " rightly"
+        "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names "
+        (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
             @let ends = quality.by_font.as_ref().map_or(wilson, |fonts| fonts.accuracy_95);
             ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
