@@ -63,6 +63,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let (report, place) = report::files::write(&folder, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
+    console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));
     console.data(format!("report {}", place.display()));
     Ok(())
 }
