@@ -94,7 +94,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
 stages := fetch preprocess train export evaluate
 build_stamp := $(bin)/.built
-build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs fetch/sample/*)
+build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs */src/*/*.css */src/*/*/*.css fetch/sample/*)
 
 # A library of the person's own choice is used as it is; otherwise the pinned package's is unpacked once.
 unpacked_onnxruntime := .cache/onnxruntime/libonnxruntime.$(if $(filter Darwin,$(shell uname)),dylib,so)
@@ -195,7 +195,7 @@ format: ## format the code
 	cargo fmt --all
 
 $(test_packages)/.installed: python/tests.txt
-	@echo "test: installing the packages that the tests compare with (once; 600 MB unpacked)"
+	@echo "test: installing the packages that the tests compare with (once; 800 MB unpacked)"
 	$(install_packages)
 
 $(bench_packages)/.installed: bench/requirements.txt

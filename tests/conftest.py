@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
+BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")) / "release"
 
 
 class Chain:

@@ -51,6 +51,12 @@ impl RunDirectory {
         self.0.join("timings.jsonl")
     }
 
+    /// The figures of each epoch as TensorBoard reads them, where they are wanted; written by `train --tensorboard`.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events.out.tfevents")
+    }
+
     /// The trainer's logits on the first validation images ([`crate::reference_logits`]).
     #[must_use]
     pub fn reference_logits(&self) -> PathBuf {

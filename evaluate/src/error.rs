@@ -138,6 +138,12 @@ pub enum Error {
         /// Which split.
         split: SplitName,
     },
+    /// The page cannot show an image.
+    #[error("the report's page cannot show an image")]
+    Picture {
+        /// What is wrong with it.
+        source: image::ImageError,
+    },
     /// A number overflowed on the way through the network.
     #[error("the logits of `{}` for image {row} of {place} are not finite", model.display())]
     NotFinite {
@@ -206,7 +212,9 @@ impl Failure for Error {
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
             Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
             Self::OtherImages { .. } => "evaluate the other run on the same data set and split".to_owned(),
-            Self::Runtime { .. } | Self::NotFinite { .. } | Self::ImpossibleResult { .. } => return None,
+            Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } | Self::ImpossibleResult { .. } => {
+                return None;
+            }
         })
     }
 }

@@ -1,9 +1,9 @@
 //! What an exported model is worth on images that it has not seen.
 //!
 //! The model runs in onnxruntime, as it will where it is deployed. Its logits are compared with the trainer's own before
-//! anything is counted; then every image of the split is classified. `report.json` and the predictions beside it are the
-//! same bytes for the same model, data, batch size and runtime, whatever the number of threads; times are in
-//! `timings.json`.
+//! anything is counted; then every image of the split is classified. `report.json`, the predictions beside it, and
+//! `report.html`, which shows them, are the same bytes for the same model, data, batch size and runtime, whatever the
+//! number of threads; times are in `timings.json` and `timings.html`.
 
 mod assemble;
 mod batches;
@@ -19,6 +19,7 @@ pub mod measures;
 mod model;
 mod options;
 mod other;
+pub mod page;
 mod parity;
 mod predict;
 mod priors;
@@ -62,9 +63,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
     judged.data.check_unchanged()?;
     validation.data.check_unchanged()?;
-    let (report, place) = report::files::write(&folder, &judged, &validation, &timings, report)?;
+    let (report, place) = report::files::write(&folder, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
+    console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));
     console.data(format!("report {}", place.display()));
     Ok(())
 }

@@ -1,52 +1,75 @@
-//! `metrics.jsonl` and `timings.jsonl`, which grow by a line an epoch.
+//! `metrics.jsonl`, `timings.jsonl` and TensorBoard's file, which grow with every epoch.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use artifacts::{EpochMetrics, EpochTiming, IoContext as _, RunDirectory};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::events;
 
-/// The two files, open for the next epoch.
+/// The files, open for the next epoch.
 #[derive(Debug)]
 pub struct Journal {
-    metrics: Lines,
-    timings: Lines,
+    metrics: Growing,
+    timings: Growing,
+    events: Option<Growing>,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct Growing {
     file: File,
     path: PathBuf,
 }
 
 impl Journal {
-    /// Begins behind the epochs that are over: what a killed run wrote of later ones is cut off.
-    pub fn begin(run: &RunDirectory, over: &[EpochMetrics]) -> Result<Self, Error> {
-        let metrics: Vec<String> = over.iter().map(line).collect();
+    /// Begins behind the epochs that are over: what a killed run wrote of later ones is cut off. TensorBoard's file is
+    /// written where it is wanted; otherwise an earlier training's is removed.
+    pub fn begin(run: &RunDirectory, over: &[EpochMetrics], tensorboard: bool) -> Result<Self, Error> {
+        let metrics: String = over.iter().map(line).collect();
         let timings = fs::read_to_string(run.timings()).unwrap_or_default();
-        let timings: Vec<String> = timings.lines().take(over.len()).map(|line| format!("{line}\n")).collect();
-        Ok(Self { metrics: Lines::begin(&run.metrics(), &metrics)?, timings: Lines::begin(&run.timings(), &timings)? })
+        let timings: String = timings.lines().take(over.len()).map(|line| format!("{line}\n")).collect();
+        let events = if tensorboard {
+            let records = [events::file_version()].into_iter().chain(over.iter().map(events::epoch));
+            Some(Growing::begin(&run.events(), &records.collect::<Vec<_>>().concat())?)
+        } else {
+            remove(&run.events())?;
+            None
+        };
+        Ok(Self {
+            metrics: Growing::begin(&run.metrics(), metrics.as_bytes())?,
+            timings: Growing::begin(&run.timings(), timings.as_bytes())?,
+            events,
+        })
     }
 
     /// Adds an epoch.
     pub fn add(&mut self, metrics: &EpochMetrics, timing: &EpochTiming) -> Result<(), Error> {
-        self.metrics.add(&line(metrics))?;
-        self.timings.add(&line(timing))
+        self.metrics.add(line(metrics).as_bytes())?;
+        self.timings.add(line(timing).as_bytes())?;
+        self.events.as_mut().map_or(Ok(()), |file| file.add(&events::epoch(metrics)))
     }
 }
 
-impl Lines {
-    fn begin(path: &Path, lines: &[String]) -> Result<Self, Error> {
-        artifacts::write_file(path, |writer| writer.write_all(lines.concat().as_bytes()))?;
+impl Growing {
+    fn begin(path: &Path, content: &[u8]) -> Result<Self, Error> {
+        artifacts::write_file(path, |writer| writer.write_all(content))?;
         let file = OpenOptions::new().append(true).open(path).context("open", path)?;
         Ok(Self { file, path: path.to_owned() })
     }
 
-    fn add(&mut self, line: &str) -> Result<(), Error> {
-        Ok(self.file.write_all(line.as_bytes()).context("write", &self.path)?)
+    fn add(&mut self, entry: &[u8]) -> Result<(), Error> {
+        Ok(self.file.write_all(entry).context("write", &self.path)?)
+    }
+}
+
+/// Removes a file, if there is one.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(Err(error).context("remove", path)?),
+        _ => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ mod cross_validate;
 pub mod data;
 pub mod engine;
 mod error;
+mod events;
 mod journal;
 pub mod model;
 mod options;
@@ -20,16 +21,14 @@ mod show;
 pub mod state;
 pub mod sweep;
 
-use std::fs;
-use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, IoContext as _, Lock, Provenance, RunDirectory, TrainingRecord,
-    Weights, reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, Provenance, RunDirectory, TrainingRecord, Weights,
+    reference_logits,
 };
 use terminal::Console;
 
@@ -79,7 +78,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         verification.finish()?;
         let journal = match &mut journal {
             Some(journal) => journal,
-            None => journal.insert(replace_results(&run, &progress)?),
+            None => journal.insert(replace_results(&run, &progress, options.tensorboard)?),
         };
         let (metrics, timing) = trained?;
         data.check_unchanged()?;
@@ -91,7 +90,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     if journal.is_none() {
         verification.finish()?;
-        replace_results(&run, &progress)?;
+        replace_results(&run, &progress, options.tensorboard)?;
     }
     finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)?;
     match options.cross_validate {
@@ -142,15 +141,12 @@ fn begin(
 
 /// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
 /// training is over, nothing in the folder looks finished.
-fn replace_results(run: &RunDirectory, progress: &Progress) -> Result<Journal, Error> {
+fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     let cross_validation = [run.cross_validation(), run.out_of_sample_logits()];
     for path in [run.training_record(), run.checkpoint(), run.reference_logits()].iter().chain(&cross_validation) {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", path)?,
-            _ => {}
-        }
+        journal::remove(path)?;
     }
-    Journal::begin(run, &progress.metrics)
+    Journal::begin(run, &progress.metrics, tensorboard)
 }
 
 /// Trains an epoch, counted from 1, and validates.

@@ -47,6 +47,10 @@ pub struct Options {
     #[arg(long, help_heading = "Run", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
+    /// Write the figures of each epoch for TensorBoard too: see `tensorboard --logdir RUN`
+    #[arg(long, help_heading = "Run")]
+    pub tensorboard: bool,
+
     /// Train nothing: write a sheet of training images beside what the first epochs would see of them
     #[arg(long, help_heading = "Run", value_name = "FILE.png")]
     pub preview_augmentation: Option<PathBuf>,

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use artifacts::Digest;
+use artifacts::{Digest, SplitName};
 use ndarray::{Array, Array1, Array3, Dimension};
 use ndarray_npy::{WritableElement, WriteNpyExt as _};
 
 use super::{Report, Timings};
 use crate::error::Error;
+use crate::inputs::Inputs;
 use crate::judged::Judged;
+use crate::page::{self, Material};
 
 /// The class of each image, `u8 [N]`, in the order of the split's rows.
 pub const PREDICTIONS: &str = "predictions.npy";
@@ -23,11 +25,12 @@ pub const SALIENCY: &str = "saliency.npy";
 /// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
 pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 
-/// Writes the arrays, `timings.json` and, with the arrays' digests, `report.json`; returns that report and its place.
+/// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that report and its place.
 ///
-/// `report.json` vouches for the files beside it: an older one goes before they do, and the new one comes last.
+/// `report.json` vouches for the files beside it: an older one goes before they do, and its page; the new one comes last.
 pub(crate) fn write(
     folder: &Path,
+    inputs: &Inputs<'_>,
     judged: &Judged,
     validation: &Judged,
     timings: &Timings,
@@ -35,10 +38,37 @@ pub(crate) fn write(
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
     remove(&place)?;
+    remove(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
+    write_page(folder, inputs, judged, validation, timings, (&report, &saliency))?;
     artifacts::write_json(&place, &report)?;
     Ok((report, place))
+}
+
+/// Writes the pages and the figures.
+fn write_page(
+    folder: &Path,
+    inputs: &Inputs<'_>,
+    judged: &Judged,
+    validation: &Judged,
+    timings: &Timings,
+    (report, saliency): (&Report, &Array3<f32>),
+) -> Result<(), Error> {
+    let shows_training_images = report.failures.label_issues.iter().any(|issues| issues.split == SplitName::Train);
+    let training = shows_training_images.then(|| inputs.training_images()).transpose()?;
+    let image = |split: SplitName, row: usize| {
+        let data = match split {
+            split if split == judged.split => &judged.data,
+            SplitName::Valid => &validation.data,
+            SplitName::Train => training.as_ref()?,
+            SplitName::Test => return None,
+        };
+        (row < data.len()).then(|| data.image(row))
+    };
+    let first_layer = &inputs.checkpoint.layers[0].weight;
+    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)?;
+    Ok(())
 }
 
 /// Removes a file, if there is one.

@@ -1,0 +1,261 @@
+//! The footnotes: each measure's formula and where it comes from.
+
+use maud::{Markup, html};
+
+/// A measure that is explained at the page's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    Accuracy,
+    BalancedAccuracy,
+    F1,
+    NegativeLogLikelihood,
+    Brier,
+    TopTwo,
+    Kappa,
+    Wilson,
+    Jeffreys,
+    Bootstrap,
+    Recall,
+    Specificity,
+    FalseAlarm,
+    Precision,
+    LikelihoodRatios,
+    Bayes,
+    OtherPriors,
+    ExpectationMaximisation,
+    BlackBoxShift,
+    Updating,
+    Calibration,
+    AdaptiveCalibration,
+    Temperature,
+    Coverage,
+    ConfidentLearning,
+    Saliency,
+    Typical,
+    DeadUnits,
+    McNemar,
+    Difference,
+}
+
+/// A note's name, its formula and its source.
+struct Text {
+    name: &'static str,
+    formula: &'static str,
+    source: &'static str,
+}
+
+impl Note {
+    const ALL: [Self; 30] = [
+        Self::Accuracy,
+        Self::BalancedAccuracy,
+        Self::F1,
+        Self::NegativeLogLikelihood,
+        Self::Brier,
+        Self::TopTwo,
+        Self::Kappa,
+        Self::Wilson,
+        Self::Jeffreys,
+        Self::Bootstrap,
+        Self::Recall,
+        Self::Specificity,
+        Self::FalseAlarm,
+        Self::Precision,
+        Self::LikelihoodRatios,
+        Self::Bayes,
+        Self::OtherPriors,
+        Self::ExpectationMaximisation,
+        Self::BlackBoxShift,
+        Self::Updating,
+        Self::Calibration,
+        Self::AdaptiveCalibration,
+        Self::Temperature,
+        Self::Coverage,
+        Self::ConfidentLearning,
+        Self::Saliency,
+        Self::Typical,
+        Self::DeadUnits,
+        Self::McNemar,
+        Self::Difference,
+    ];
+
+    /// From 1, in the order of the list.
+    fn number(self) -> usize {
+        self as usize + 1
+    }
+
+    /// The reference in the text.
+    pub fn mark(self) -> Markup {
+        let number = self.number();
+        html! { sup.mark { a href={ "#note-" (number) } aria-label={ "note " (number) } { (number) } } }
+    }
+
+    /// The list at the page's end.
+    pub fn list() -> Markup {
+        html! {
+            ol.notes {
+                @for note in Self::ALL {
+                    @let Text { name, formula, source } = note.text();
+                    li id={ "note-" (note.number()) } {
+                        strong { (name) } ". " span.formula { (formula) } " " span.source { (source) }
+                    }
+                }
+            }
+        }
+    }
+
+    fn text(self) -> Text {
+        let (name, formula, source) = match self {
+            Self::Accuracy => ("Accuracy", "images classified rightly / images", "scikit-learn: accuracy_score."),
+            Self::BalancedAccuracy => (
+                "Balanced accuracy",
+                "the mean of recall over the classes that have images",
+                "scikit-learn: balanced_accuracy_score.",
+            ),
+            Self::F1 => (
+                "F1",
+                "2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; macro F1 is its mean over the classes \
+                 for which it exists. Its interval is Wilson's of J = TP / (TP + FP + FN), carried over by F1 = 2 J / (1 + J)",
+                "scikit-learn: f1_score. Interval: K. F. Y. Lam, 2023, arXiv 2309.14621.",
+            ),
+            Self::NegativeLogLikelihood => {
+                ("Negative log likelihood", "the mean of −log p(label), in nats; 0 at best", "scikit-learn: log_loss.")
+            }
+            Self::Brier => (
+                "Brier score",
+                "the mean over the images of Σ (p(c) − [c is the label])² over the classes c; 0 at best, 2 at worst",
+                "G. W. Brier, Monthly Weather Review 78, 1950. scikit-learn: brier_score_loss with scale_by_half=False.",
+            ),
+            Self::TopTwo => (
+                "Top-2 accuracy",
+                "images whose label is among the two most probable classes / images",
+                "scikit-learn: top_k_accuracy_score with k=2.",
+            ),
+            Self::Kappa => (
+                "Cohen's kappa",
+                "(accuracy − chance) / (1 − chance), chance being the agreement of independent labels and predictions with \
+                 these frequencies",
+                "J. Cohen, Educational and Psychological Measurement 20, 1960. scikit-learn: cohen_kappa_score.",
+            ),
+            Self::Wilson => (
+                "Wilson interval",
+                "(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with z = 1.96 for 95 %",
+                "E. B. Wilson, Journal of the American Statistical Association 22, 1927. statsmodels: proportion_confint.",
+            ),
+            Self::Jeffreys => (
+                "Beta posterior",
+                "the middle 95 % of Beta(successes + ½, failures + ½), which is what Jeffreys' prior and the counts leave",
+                "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 2001.",
+            ),
+            Self::Bootstrap => (
+                "Bootstrap by font",
+                "fonts are drawn with replacement, each with all of its images; the middle 95 % of the results. Glyphs of one \
+                 font are not independent, so that the intervals that count images are too narrow",
+                "A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.",
+            ),
+            Self::Recall => {
+                ("Recall, sensitivity", "P(says c given is c) = TP / (TP + FN)", "scikit-learn: recall_score.")
+            }
+            Self::Specificity => ("Specificity", "P(does not say c given is not c) = TN / (TN + FP)", ""),
+            Self::FalseAlarm => ("False alarm rate", "P(says c given is not c) = FP / (FP + TN) = 1 − specificity", ""),
+            Self::Precision => (
+                "Precision, posterior",
+                "P(is c given says c) = TP / (TP + FP)",
+                "scikit-learn: precision_score with zero_division=nan.",
+            ),
+            Self::LikelihoodRatios => (
+                "Likelihood ratios",
+                "LR+ = recall / false alarm rate and LR− = (1 − recall) / specificity: by what a positive or a negative \
+                 answer multiplies the odds",
+                "scikit-learn: class_likelihood_ratios. Interval: D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of \
+                 Clinical Epidemiology 44, 1991.",
+            ),
+            Self::Bayes => (
+                "Bayes' theorem",
+                "posterior = recall · prior / (recall · prior + false alarm rate · (1 − prior))",
+                "T. Bayes, Philosophical Transactions 53, 1763.",
+            ),
+            Self::OtherPriors => (
+                "Other priors",
+                "accuracy = Σ π(t) P(says t given is t); precision of c = π(c) P(says c given is c) / Σ π(t) P(says c given \
+                 is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken",
+                "M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4.",
+            ),
+            Self::ExpectationMaximisation => (
+                "Prior by expectation maximisation",
+                "the prior is the mean of the probabilities, which are reweighed for that prior, until neither changes",
+                "M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, section 2.3.",
+            ),
+            Self::BlackBoxShift => (
+                "Prior by black box shift estimation",
+                "w solves Σ P(says p, is t) w(t) = P'(says p); the prior is w(c) P(c), negative ones set to 0, scaled to 1",
+                "Z. Lipton, Y.-X. Wang, A. Smola, ICML 2018.",
+            ),
+            Self::Updating => (
+                "After several images",
+                "the posterior after an image is the prior of the next; it takes the images' errors as independent, as those \
+                 of different fonts nearly are",
+                "",
+            ),
+            Self::Calibration => (
+                "Expected calibration error",
+                "Σ (images in bin / images) · |accuracy in bin − mean confidence in bin| over bins of equal width",
+                "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, equation 3.",
+            ),
+            Self::AdaptiveCalibration => (
+                "Adaptive calibration error",
+                "the same over bins of equally many images",
+                "K. Nguyen, B. O'Connor, EMNLP 2015.",
+            ),
+            Self::Temperature => (
+                "Temperature scaling",
+                "softmax(logits / T), T having the lowest negative log likelihood on the validation split alone",
+                "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, section 4.2.",
+            ),
+            Self::Coverage => (
+                "Accuracy against coverage",
+                "the accuracy of the images that are at least as confident as a threshold, for falling thresholds",
+                "Y. Geifman, R. El-Yaniv, NeurIPS 2017.",
+            ),
+            Self::ConfidentLearning => (
+                "Confident learning",
+                "an image labelled i is confidently of j where p(j) is at least the mean p(j) of the images labelled j; those \
+                 of another class than their label are likely wrong",
+                "C. G. Northcutt, L. Jiang, I. L. Chuang, Journal of Artificial Intelligence Research 70, 2021.",
+            ),
+            Self::Saliency => (
+                "Saliency",
+                "|∂ winning logit / ∂ pixel|, averaged over the images taken for a class",
+                "K. Simonyan, A. Vedaldi, A. Zisserman, Deep Inside Convolutional Networks, 2014, section 3.",
+            ),
+            Self::Typical => (
+                "Typical images",
+                "the Euclidean distance of the last hidden layer's activations from their mean over the class's images",
+                "",
+            ),
+            Self::DeadUnits => ("Dead units", "rectified linear units that no image makes positive", ""),
+            Self::McNemar => (
+                "McNemar's exact test",
+                "the two-sided binomial test of a share of ½ among the images that only one of the two gets right",
+                "Q. McNemar, Psychometrika 12, 1947. statsmodels: mcnemar with exact=True.",
+            ),
+            Self::Difference => (
+                "Difference of accuracies",
+                "Wald's interval for matched pairs, with half an image added to each of the four counts",
+                "A. Agresti, Y. Min, Statistics in Medicine 24, 2005.",
+            ),
+        };
+        Text { name, formula, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mark_leads_to_its_note() {
+        for (index, note) in Note::ALL.into_iter().enumerate() {
+            assert_eq!(note.number(), index + 1, "{note:?}");
+        }
+    }
+}

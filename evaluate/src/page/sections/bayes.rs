@@ -1,0 +1,276 @@
+//! Section 3: by Bayes.
+
+use maud::{Markup, html};
+
+use super::{table, table_with_heads};
+use crate::page::Figures;
+use crate::page::notes::Note;
+use crate::page::svg::axes::{Axes, Axis};
+use crate::page::svg::{Figure, px, short};
+use crate::page::text::{count, number, or_undefined, per_cent, percentage, undefined};
+use crate::report::{Bayes, ClassBayes, EstimatedPrior, OtherPrior, Report};
+
+pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
+    let bayes = &report.bayes;
+    html! {
+        p {
+            "When the model says “A”, how likely is it an A? That depends on three numbers: how many images are A's (the
+             prior), how many of these it finds (recall), and how many others it takes for one (the false alarm rate). Bayes'
+             theorem" (Note::Bayes.mark()) " turns them into the posterior, which is the precision."
+        }
+        (worked_example(bayes))
+        (theorem(report, bayes))
+        details {
+            summary { "The same computation for every class" }
+            @for class in &bayes.classes { (computation(class)) }
+        }
+        h3 { "Where the class is rarer" }
+        p {
+            "Recall and false alarms belong to the model, the prior to the place where it is used. The same model that is
+             right nine times of ten here is mostly wrong where the class is rare enough."
+        }
+        (figures.show(by_prevalence(bayes), &html! {
+            "The posterior of each class against its prevalence, on a logarithmic scale. The dot is the split's own prior." }))
+        (other_priors(report, bayes))
+        (estimated(report, bayes))
+    }
+}
+
+/// The theorem with the numbers of the class whose posterior is lowest.
+fn worked_example(bayes: &Bayes) -> Markup {
+    let with_posterior = bayes.classes.iter().filter_map(|class| Some((class, class.posterior?)));
+    let Some((class, _)) = with_posterior.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { return Markup::default() };
+    let (Some(true_alarms), Some(false_alarms), Some(posterior)) =
+        (class.true_alarms, class.false_alarms, class.posterior)
+    else {
+        return Markup::default();
+    };
+    let of_ten_thousand = |share: f64| count((share * 10_000.0).round() as u64);
+    html! {
+        div.computation {
+            p {
+                "The least certain answer is “" strong { (class.class) } "”. Of 10,000 images, " (of_ten_thousand(class.prior))
+                " are of this class, and the model finds " (of_ten_thousand(true_alarms)) " of these. Of the other "
+                (of_ten_thousand(1.0 - class.prior)) " it takes " (of_ten_thousand(false_alarms)) " for one too. So it says “"
+                (class.class) "” " (of_ten_thousand(true_alarms + false_alarms)) " times, and is right in " (percentage(posterior)) "."
+            }
+            (sum(class))
+        }
+    }
+}
+
+fn computation(class: &ClassBayes) -> Markup {
+    html! {
+        div.computation {
+            p { strong { (class.class) } }
+            @if class.posterior.is_some() { (sum(class)) } @else {
+                p { "The posterior does not exist: "
+                    @if class.recall.is_none() { "there is no image of this class." }
+                    @else if class.false_alarm_rate.is_none() { "there is no image of another class." }
+                    @else { "the model never says it." }
+                }
+            }
+        }
+    }
+}
+
+/// The theorem with numbers, step by step.
+fn sum(class: &ClassBayes) -> Markup {
+    let name = &class.class;
+    let prior = number(class.prior);
+    html! {
+        @if let (Some(recall), Some(false_alarm_rate), Some(hits), Some(false_alarms), Some(posterior)) =
+            (class.recall, class.false_alarm_rate, class.true_alarms, class.false_alarms, class.posterior) {
+            @let [recall, rate, hits, false_alarms] = [recall, false_alarm_rate, hits, false_alarms].map(number);
+            p.sum { "P(is " (name) " given says " (name) ") = recall · prior / (recall · prior + false alarm rate · (1 − prior))" }
+            p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (number(1.0 - class.prior)) ")" }
+            p.sum { "= " (hits) " / (" (hits) " + " (false_alarms) ") = " strong { (number(posterior)) }
+                @if let Some(counted) = class.counted_precision { "; counted: " (number(counted)) } }
+        }
+    }
+}
+
+fn theorem(report: &Report, bayes: &Bayes) -> Markup {
+    let images = bayes.classes.first().map_or(0, |class| class.posterior_after_images.len());
+    let heads = html! {
+        th scope="col" { "class" }
+        th scope="col" { "prior, %" }
+        th scope="col" { "recall, %" (Note::Recall.mark()) }
+        th scope="col" { "false alarms, %" (Note::FalseAlarm.mark()) }
+        th scope="col" { "posterior, %" (Note::Bayes.mark()) }
+        th scope="col" { "counted, %" (Note::Precision.mark()) }
+        @for number in 1..=images {
+            th scope="col" { "after " (number) @if number == images { (Note::Updating.mark()) } }
+        }
+    };
+    let rows = html! {
+        @for class in &bayes.classes {
+            @let reason = |field: &str| report.reason(&format!("bayes.classes.{}.{field}", class.class));
+            tr {
+                th.name scope="row" { (class.class) }
+                td { (per_cent(class.prior)) }
+                td { (or_undefined(class.recall, per_cent, reason("recall"))) }
+                td { (or_undefined(class.false_alarm_rate, per_cent, reason("false_alarm_rate"))) }
+                td { strong { (or_undefined(class.posterior, per_cent, reason("posterior"))) } }
+                td { (or_undefined(class.counted_precision, per_cent, reason("counted_precision"))) }
+                @for posterior in &class.posterior_after_images {
+                    td { (or_undefined(*posterior, per_cent, reason("posterior_after_images"))) }
+                }
+            }
+        }
+    };
+    html! {
+        (table_with_heads("Bayes' theorem for each class", heads, rows, ""))
+        p { "The last columns are the posterior in per cent after one, two and three images of the same letter in different
+             fonts, all of them taken for the class: each posterior is the next image's prior." }
+    }
+}
+
+/// The places of small figures, side by side.
+fn by_prevalence(bayes: &Bayes) -> Figure {
+    let (columns, panel_width, panel_height) = (5.min(bayes.classes.len().max(1)), 150.0, 132.0);
+    let rows = bayes.classes.len().div_ceil(columns);
+    let (left, bottom) = (50.0, 26.0);
+    let height = rows as f64 * panel_height + bottom;
+    let drawing = html! {
+        @for (index, class) in bayes.classes.iter().enumerate() {
+            @let (row, column) = (index / columns, index % columns);
+            @let (x, y) = (left + column as f64 * panel_width, row as f64 * panel_height);
+            (panel(bayes, class, [x, x + panel_width - 36.0], [y + 24.0, y + panel_height - 22.0]))
+        }
+        text.label text-anchor="middle" x=(px(left + columns as f64 * panel_width / 2.0)) y=(px(height - 8.0)) { "prevalence, %" }
+        text.label text-anchor="middle" transform={ "translate(12 " (px(rows as f64 * panel_height / 2.0)) ") rotate(-90)" } {
+            "posterior, %"
+        }
+    };
+    let rare = |class: &ClassBayes| {
+        let place = bayes.prevalences.iter().position(|&prevalence| prevalence >= 0.01)?;
+        let posterior = (*class.precision_by_prevalence.get(place)?)?;
+        Some(format!(
+            "{}: {} at a prevalence of {}",
+            class.class,
+            percentage(posterior),
+            percentage(bayes.prevalences[place])
+        ))
+    };
+    Figure {
+        name: "precision-by-prevalence".to_owned(),
+        title: "Precision against prevalence".to_owned(),
+        description: format!(
+            "A curve for each class; all fall as the class becomes rarer. {}.",
+            bayes.classes.iter().filter_map(rare).collect::<Vec<_>>().join("; ")
+        ),
+        width: left + columns as f64 * panel_width,
+        height,
+        drawing,
+    }
+}
+
+fn panel(bayes: &Bayes, class: &ClassBayes, x: [f64; 2], y: [f64; 2]) -> Markup {
+    let low = bayes.prevalences.iter().copied().fold(0.5, f64::min);
+    let high = bayes.prevalences.iter().copied().fold(low * 2.0, f64::max);
+    let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10")];
+    let ticks = ticks.into_iter().filter(|(value, _)| (low..=high).contains(value));
+    let prevalence = Axis::logarithmic("", low, high, ticks.map(|(value, text)| (value, text.to_owned())).collect());
+    let axes = Axes::within(x, y, prevalence, Axis::percent("", 0.0, 1.0, 2));
+    let points = bayes.prevalences.iter().copied().zip(class.precision_by_prevalence.iter().copied());
+    html! {
+        text x=(px(x[0])) y=(px(y[0] - 9.0)) { (short(&class.class)) }
+        (axes.frame())
+        @if class.precision_by_prevalence.iter().any(Option::is_some) {
+            (axes.line("first", points))
+            @if let Some(posterior) = class.posterior {
+                @let [prior, precision] = [class.prior, posterior].map(percentage);
+                @let words = format!("{}: prior {prior}, posterior {precision}", class.class);
+                (axes.point("second", class.prior, posterior, &words))
+            }
+        } @else {
+            text.small x=(px(x[0] + 8.0)) y=(px(f64::midpoint(y[0], y[1]))) { "undefined" }
+        }
+    }
+}
+
+fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
+    html! {
+        h3 { "Other priors" }
+        p {
+            "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
+            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are. All
+             shares are in per cent."
+        }
+        (table("Accuracy under other priors", &["prior", "accuracy", "reweighed"], html! {
+            @for prior in &bayes.priors {
+                @let reason = |field: &str| report.reason(&format!("bayes.priors.{}.{field}", prior.name));
+                tr {
+                    th.name scope="row" { (prior.name) }
+                    td { (or_undefined(prior.unadjusted.accuracy, per_cent, reason("unadjusted.accuracy"))) }
+                    td { (or_undefined(prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy), per_cent, reason("adjusted"))) }
+                }
+            }
+        }, ""))
+        (precision_by_prior(report, &bayes.priors))
+        p { code { "evaluate --prior FILE" } " computes the same for other frequencies." }
+    }
+}
+
+fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
+    let columns = |prior: &OtherPrior| [format!("{}: share", prior.name), "precision".into(), "reweighed".into()];
+    let columns: Vec<String> = priors.iter().flat_map(columns).collect();
+    let columns: Vec<&str> = ["class"].into_iter().chain(columns.iter().map(String::as_str)).collect();
+    let share = |values: Option<&Vec<Option<f64>>>, class: usize| {
+        let value = values.and_then(|values| values.get(class).copied().flatten());
+        or_undefined(value, per_cent, Some("no image of this prior would be taken for the class"))
+    };
+    table(
+        "Precision of each class under other priors",
+        &columns,
+        html! {
+            @for (class, name) in report.model.classes.iter().enumerate() {
+                tr {
+                    th.name scope="row" { (name) }
+                    @for prior in priors {
+                        td { (prior.priors.get(class).map_or_else(|| undefined(None), |share| html! { (per_cent(*share)) })) }
+                        td { (share(Some(&prior.unadjusted.precision), class)) }
+                        td { (share(prior.adjusted.as_ref().map(|adjusted| &adjusted.precision), class)) }
+                    }
+                }
+            }
+        },
+        "",
+    )
+}
+
+fn estimated(report: &Report, bayes: &Bayes) -> Markup {
+    let Some(estimate) = &bayes.estimated_prior else {
+        return html! {
+            p { code { "evaluate --estimate-prior FILE.npy" } " estimates how frequent the classes are among images without labels." }
+        };
+    };
+    let EstimatedPrior { images, expectation_maximisation, black_box_shift_estimation, .. } = estimate;
+    let columns = ["class", "training, %", "answers, %", "by expectation maximisation, %", "by black box shift, %"];
+    html! {
+        h3 { "An unknown prior" }
+        p {
+            "How frequent the classes are among " (count(*images)) " images without labels: by expectation maximisation on the
+             probabilities" (Note::ExpectationMaximisation.mark()) " and from the answers and the validation split's confusion matrix
+             alone." (Note::BlackBoxShift.mark()) " The two share no assumption about the probabilities; where they agree, both gain."
+            @if let Some(found) = expectation_maximisation {
+                " The first took " (count(found.rounds.into())) " rounds" @if !found.converged { ", and had not converged" } "."
+            }
+        }
+        (table("Estimated prior", &columns, html! {
+            @for (class, name) in report.model.classes.iter().enumerate() {
+                @let share = |shares: Option<&Vec<f64>>, field: &str| or_undefined(
+                    shares.and_then(|shares| shares.get(class).copied()), per_cent,
+                    report.reason(&format!("bayes.estimated_prior.{field}")));
+                tr {
+                    th.name scope="row" { (name) }
+                    td { (share(estimate.training_prior.as_ref(), "training_prior")) }
+                    td { (share(Some(&estimate.predicted_share), "predicted_share")) }
+                    td { (share(expectation_maximisation.as_ref().map(|found| &found.priors), "expectation_maximisation")) }
+                    td { (share(black_box_shift_estimation.as_ref().map(|found| &found.priors), "black_box_shift_estimation")) }
+                }
+            }
+        }, ""))
+    }
+}

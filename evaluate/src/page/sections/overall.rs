@@ -1,0 +1,190 @@
+//! Section 1: how good.
+
+use maud::{Markup, html};
+
+use super::table_with_heads;
+use crate::page::Figures;
+use crate::page::notes::Note;
+use crate::page::svg::axes::{Axes, Axis};
+use crate::page::svg::{Figure, px};
+use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
+use crate::report::{FontBootstrap, Overall, Quality, Report};
+
+pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
+    let Overall { without_duplicates, as_it_came } = &report.overall;
+    html! {
+        p {
+            "All figures are on the " (split(report.split)) " split without images that occur twice in it ("
+            (counted(without_duplicates.images, "image")) ")"
+            @if let Some(came) = as_it_came {
+                @if came.images == without_duplicates.images { "; the test set as it came has no such image" }
+                @else { "; beside them, those on the test set as it came, with its duplicates (" (counted(came.images, "image")) ")" }
+            }
+            ". An interval says where a figure would lie, 95 times of 100, if other images were drawn in the same way."
+        }
+        (measures(report, without_duplicates, as_it_came.as_ref()))
+        (figures.show(intervals(&report.overall), &html! {
+            "How far chance may have moved the accuracy. Wilson's interval and the Beta posterior" (Note::Jeffreys.mark())
+            " take the images as independent"
+            @if without_duplicates.by_font.is_some() { "; the bootstrap draws whole fonts, and is the one to trust" }
+            "."
+        }))
+        @if without_duplicates.by_font.is_none() {
+            p.note { "No file name tells a font, so that there is no bootstrap by font." }
+        }
+    }
+}
+
+/// A row of the table.
+struct Measure {
+    name: &'static str,
+    note: Note,
+    write: fn(f64) -> String,
+    value: fn(&Quality) -> Option<f64>,
+    wilson: fn(&Quality) -> Option<[f64; 2]>,
+    by_font: fn(&FontBootstrap) -> Option<[f64; 2]>,
+    /// Its name in the report.
+    field: &'static str,
+}
+
+const NO_SHARE: fn(&Quality) -> Option<[f64; 2]> = |_| None;
+
+const MEASURES: [Measure; 7] = [
+    Measure {
+        name: "accuracy, %",
+        note: Note::Accuracy,
+        write: per_cent,
+        value: |quality| quality.accuracy.value,
+        wilson: |quality| quality.accuracy.wilson_95,
+        by_font: |fonts| Some(fonts.accuracy_95),
+        field: "accuracy",
+    },
+    Measure {
+        name: "balanced accuracy, %",
+        note: Note::BalancedAccuracy,
+        write: per_cent,
+        value: |quality| quality.balanced_accuracy,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.balanced_accuracy_95,
+        field: "balanced_accuracy",
+    },
+    Measure {
+        name: "macro F1, %",
+        note: Note::F1,
+        write: per_cent,
+        value: |quality| quality.macro_f1,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.macro_f1_95,
+        field: "macro_f1",
+    },
+    Measure {
+        name: "top-2 accuracy, %",
+        note: Note::TopTwo,
+        write: per_cent,
+        value: |quality| quality.top_2_accuracy.value,
+        wilson: |quality| quality.top_2_accuracy.wilson_95,
+        by_font: |fonts| Some(fonts.top_2_accuracy_95),
+        field: "top_2_accuracy",
+    },
+    Measure {
+        name: "negative log likelihood, nats",
+        note: Note::NegativeLogLikelihood,
+        write: number,
+        value: |quality| Some(quality.negative_log_likelihood),
+        wilson: NO_SHARE,
+        by_font: |fonts| Some(fonts.negative_log_likelihood_95),
+        field: "negative_log_likelihood",
+    },
+    Measure {
+        name: "Brier score",
+        note: Note::Brier,
+        write: number,
+        value: |quality| Some(quality.brier_score),
+        wilson: NO_SHARE,
+        by_font: |fonts| Some(fonts.brier_score_95),
+        field: "brier_score",
+    },
+    Measure {
+        name: "Cohen's kappa",
+        note: Note::Kappa,
+        write: number,
+        value: |quality| quality.cohen_kappa,
+        wilson: NO_SHARE,
+        by_font: |fonts| fonts.cohen_kappa_95,
+        field: "cohen_kappa",
+    },
+];
+
+fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Markup {
+    let heads = html! {
+        th scope="col" { "measure" }
+        th scope="col" { "value" }
+        th scope="col" { "Wilson interval" (Note::Wilson.mark()) }
+        @if quality.by_font.is_some() { th scope="col" { "by font" (Note::Bootstrap.mark()) } }
+        @if came.is_some() { th scope="col" { "as it came" } }
+    };
+    let body = html! {
+        @for Measure { name, note, write, value, wilson, by_font, field } in &MEASURES {
+            @let reason = |part: &str| report.reason(&format!("overall.{part}.{field}"));
+            tr {
+                th scope="row" { (name) (note.mark()) }
+                td { strong { (or_undefined(value(quality), *write, reason("without_duplicates"))) } }
+                td { @if let Some(ends) = wilson(quality) { (interval(ends, *write)) } }
+                @if let Some(fonts) = &quality.by_font {
+                    td { @if let Some(ends) = by_font(fonts) { (interval(ends, *write)) } }
+                }
+                @if let Some(came) = came { td { (or_undefined(value(came), *write, reason("as_it_came"))) } }
+            }
+        }
+    };
+    table_with_heads("Measures of quality", heads, body, "")
+}
+
+/// An interval's name, its ends, and the accuracy.
+type Interval = (String, [f64; 2], f64);
+
+fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
+    let accuracy = &quality.accuracy;
+    let Some(value) = accuracy.value else { return Vec::new() };
+    let by_font = quality.by_font.as_ref().map(|fonts| fonts.accuracy_95);
+    let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
+    let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
+    intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value)).collect()
+}
+
+fn intervals(overall: &Overall) -> Figure {
+    let mut intervals = accuracy_intervals(&overall.without_duplicates, "");
+    if let Some(came) = overall.as_it_came.as_ref().filter(|came| came.images != overall.without_duplicates.images) {
+        intervals.extend(accuracy_intervals(came, ", as it came"));
+    }
+    let (low, high) =
+        intervals.iter().fold((1.0_f64, 0.0_f64), |(low, high), (_, ends, _)| (low.min(ends[0]), high.max(ends[1])));
+    let (low, high) = if low < high { (low, high) } else { (0.0, 1.0) };
+    let (width, row, left) = (440.0, 26.0, 168.0);
+    let bottom = 10.0 + row * intervals.len() as f64;
+    let y = Axis::linear("", 0.0, 1.0, 1);
+    let axes = Axes::within([left, width - 16.0], [6.0, bottom], Axis::percent("accuracy, %", low, high, 5), y);
+    let drawing = html! {
+        (axes.x_axis())
+        @for (index, (name, ends, value)) in intervals.iter().enumerate() {
+            @let middle = 6.0 + row * (index as f64 + 0.5);
+            text.tick text-anchor="end" x=(px(left - 10.0)) y=(px(middle + 4.0)) { (name) }
+            (axes.whisker("first", *ends, *value, middle, &format!("{name}: {} to {} %", per_cent(ends[0]), per_cent(ends[1]))))
+        }
+    };
+    let described: Vec<String> =
+        intervals.iter().map(|(name, ends, _)| format!("{name} {} %", interval(*ends, per_cent))).collect();
+    Figure {
+        name: "accuracy-intervals".to_owned(),
+        title: "95 % intervals of the accuracy".to_owned(),
+        description: format!(
+            "Accuracy {} of {} images. {}.",
+            count(overall.without_duplicates.accuracy.count),
+            count(overall.without_duplicates.images),
+            described.join("; ")
+        ),
+        width,
+        height: bottom + 42.0,
+        drawing,
+    }
+}

@@ -1,0 +1,126 @@
+//! Numbers as words, and what is undefined as a dash.
+
+use artifacts::SplitName;
+use maud::{Markup, html};
+
+use crate::report::{Estimate, Proportion};
+
+/// What neither HTML nor XML takes, such as a control character in a file's name, becomes the replacement character.
+pub(crate) fn printable(text: &str) -> String {
+    let is_printable = |c: &char| matches!(c, '\t' | '\n' | ' '..='\u{7e}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if is_printable(&c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// A split's name as a word.
+pub(crate) fn split(name: SplitName) -> &'static str {
+    match name {
+        SplitName::Train => "training",
+        SplitName::Valid => "validation",
+        SplitName::Test => "test",
+    }
+}
+
+/// 1234567 as 1,234,567.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// "1 image", "2 images".
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", count(number))
+}
+
+/// A share in per cent, without the sign: one decimal, or up to three to tell it from 0 and 100 where it is neither.
+pub(crate) fn per_cent(share: f64) -> String {
+    let value = share * 100.0;
+    if value == 0.0 || value == 100.0 {
+        return format!("{value:.1}");
+    }
+    let texts = (1..=3).map(|decimals| format!("{value:.decimals$}"));
+    let mut tell = texts.filter(|text| text.parse() != Ok(0.0) && text.parse() != Ok(100.0));
+    tell.next().unwrap_or_else(|| if value < 50.0 { "<0.001".to_owned() } else { ">99.999".to_owned() })
+}
+
+/// With the sign.
+pub(crate) fn percentage(share: f64) -> String {
+    format!("{}\u{a0}%", per_cent(share))
+}
+
+/// Three significant digits.
+pub(crate) fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor();
+    if magnitude < -4.0 {
+        return format!("{value:.1e}");
+    }
+    let decimals = (2.0 - magnitude).max(0.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// "94.7 to 97.1".
+pub(crate) fn interval(ends: [f64; 2], write: fn(f64) -> String) -> String {
+    let [low, high] = ends.map(write);
+    format!("{low} to {high}")
+}
+
+/// What does not exist: a dash that says why where a pointer rests on it, and to a screen reader.
+pub(crate) fn undefined(reason: Option<&str>) -> Markup {
+    let reason = reason.unwrap_or("undefined");
+    html! { span.undefined role="img" title=(reason) aria-label={ "undefined: " (reason) } { "–" } }
+}
+
+/// A value, or why there is none.
+pub(crate) fn or_undefined(value: Option<f64>, write: fn(f64) -> String, reason: Option<&str>) -> Markup {
+    html! { @match value { Some(value) => (write(value)), None => (undefined(reason)) } }
+}
+
+/// A share in per cent above its Wilson interval.
+pub(crate) fn proportion(proportion: &Proportion, reason: Option<&str>) -> Markup {
+    html! {
+        (or_undefined(proportion.value, per_cent, reason))
+        @if let (Some(_), Some(ends)) = (proportion.value, proportion.wilson_95) {
+            small { (interval(ends, per_cent)) }
+        }
+    }
+}
+
+/// A figure above its interval.
+pub(crate) fn estimate(estimate: Estimate, write: fn(f64) -> String, reason: Option<&str>) -> Markup {
+    html! {
+        (or_undefined(estimate.value, write, reason))
+        @if let Some(ends) = estimate.interval_95 { small { (interval(ends, write)) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_not_whole_does_not_look_so() {
+        let shares = [0.9611, 1.0, 0.0, 0.9996, 0.000_04, 1.0 / 3.0, 1e-9, 1.0 - 1e-9];
+        assert_eq!(shares.map(per_cent), ["96.1", "100.0", "0.0", "99.96", "0.004", "33.3", "<0.001", ">99.999"]);
+    }
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        let numbers = [0.0, 288.76, 12.345, 1.0, 0.2237, 0.000_012_3, -0.5];
+        assert_eq!(numbers.map(number), ["0", "289", "12.3", "1.00", "0.224", "1.2e-5", "-0.500"]);
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([1, 2].map(|number| counted(number, "image")), ["1 image", "2 images"]);
+    }
+
+    #[test]
+    fn what_markup_does_not_take_is_replaced() {
+        assert_eq!(printable("a\0\u{1b}é\n😀\u{ffff}"), "a\u{fffd}\u{fffd}é\n😀\u{fffd}");
+    }
+}

@@ -1,0 +1,312 @@
+"""report.html in headless Chromium, and what its words and figures must be whatever the data."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree
+
+import numpy
+import pytest
+from conftest import BINARIES, PROJECT
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+WIDTHS = {"desk": 1280, "phone": 360}
+FIGURES = {
+    "accuracy", "accuracy-by-coverage", "accuracy-intervals", "confusion-counts", "confusion-rows", "first-layer-weights",
+    "learning-rate", "loss", "precision-by-prevalence", "recall-and-precision", "reliability-before", "saliency",
+}
+SECTIONS = ["how-good", "by-class", "by-bayes", "how-sure", "where-it-fails", "what-it-learned", "how-it-was-made"]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not path:
+        pytest.fail("no Chromium was found\nhint: `apt-get install chromium`, or name one with CHROMIUM=/path/to/chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+# Data to judge on: a folder of class folders each, training and test.
+
+
+def image(generator, label, side=8):
+    """A bright row or column for each class, and noise that tells any two images apart."""
+    pixels = generator.integers(0, 60, (side, side), dtype=numpy.uint8)
+    if label < side:
+        pixels[label] = 255
+    else:
+        pixels[:, label % side] = 200
+        pixels[label // side] = 255
+    return pixels
+
+
+def write_letters(folder, counts, side=8):
+    generator = numpy.random.default_rng(0 if folder.name == "train" else 1)
+    for label, (name, images) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for number in range(images):
+            Image.fromarray(image(generator, label, side)).save(folder / name / f"{number} <b>&\"'.png")
+
+
+def run(stage, *arguments):
+    environment = {"ORT_DYLIB_PATH": str(PROJECT / ".cache/onnxruntime/libonnxruntime.so"), **os.environ}
+    done = subprocess.run([BINARIES / stage, *map(str, arguments)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def evaluated(folder, train, test, *training):
+    """The report's folder, of a chain of the real binaries."""
+    write_letters(folder / "train", train)
+    write_letters(folder / "test", test)
+    shards, chain = folder / "shards", folder / "run"
+    run("preprocess", "--input", folder / "train", "--test-input", folder / "test", "--output", shards, "--name", "<i>&",
+        "--valid-fraction", "0.25")
+    run("train", "--dataset", shards, "--run", chain, "--hidden", "16", "--epochs", "4", "--batch-size", "32", *training)
+    run("export", "--run", chain)
+    run("evaluate", "--dataset", shards, "--run", chain)
+    return chain / "report"
+
+
+LETTERS = dict.fromkeys("ABC", 40)
+SIXTY_TWO = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *(f"{letter}_" for letter in "abcdefghijklmnopqrstuvwxyz")]
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17 + "!"]
+EXTREMES = {
+    "two classes": (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
+    "a class that the test set lacks": (LETTERS, {"A": 10, "B": 10, "C": 0}),
+    "classes never predicted, and none wrong": (LETTERS, {"A": 10, "B": 0, "C": 0}, "--learning-rate", "0.02", "--epochs", "20"),
+    "one image": (LETTERS, {"A": 1, "B": 0, "C": 0}),
+    "nothing learned": (LETTERS, dict.fromkeys("ABC", 10), "--learning-rate", "1e-12", "--epochs", "1"),
+    "softmax regression": (LETTERS, dict.fromkeys("ABC", 10), "--hidden", "none"),
+    "62 classes": (dict.fromkeys(SIXTY_TWO, 8), dict.fromkeys(SIXTY_TWO, 2)),
+    "hostile names": (dict.fromkeys(HOSTILE, 20), dict.fromkeys(HOSTILE, 4)),
+}
+
+
+@pytest.fixture(scope="session", params=["sample", *EXTREMES])
+def report(request, tmp_path_factory):
+    """A report's folder."""
+    if request.param == "sample":
+        return request.getfixturevalue("chain").run() / "report"
+    train, test, *training = EXTREMES[request.param]
+    return evaluated(tmp_path_factory.mktemp("extreme"), train, test, *training)
+
+
+@pytest.fixture
+def opened(browser, report, request):
+    """Opens a page of the report's folder; gives what the browser had to say against it."""
+    def opened(name, width=1280, scheme="light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        request.addfinalizer(page.close)
+        complaints = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("requestfailed", lambda failed: complaints.append(failed.url))
+        page.on("request", lambda asked: asked.url.startswith("data:") or asked.url == page_address(report, name)
+                or complaints.append(asked.url))
+        page.goto(page_address(report, name))
+        return page, complaints
+    return opened
+
+
+def page_address(report, name):
+    return (report / name).as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_fits_the_screen_and_chromium_has_nothing_against_it(opened, report, width, scheme):
+    for name in ["report.html", "timings.html"]:
+        page, complaints = opened(name, WIDTHS[width], scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        wide = page.evaluate("""[...document.querySelectorAll('main *')].filter(element =>
+            !element.closest('.scroll') && element.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML)""")
+        assert wide == []
+        background, ink = page.evaluate("[getComputedStyle(document.documentElement).backgroundColor, "
+                                        "getComputedStyle(document.body).color]")
+        assert (brightness(background) > brightness(ink)) == (scheme == "light")
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 && image.alt)")
+        assert page.locator("script").count() == 0
+        assert complaints == []
+
+
+def brightness(colour):
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+def test_every_figure_is_there_with_a_title_words_and_a_file(opened, report):
+    page, _ = opened("report.html")
+    shown = page.evaluate("""[...document.querySelectorAll('svg.figure')].map(svg => {
+        const text = name => document.getElementById(svg.getAttribute(name)).textContent;
+        const box = svg.getBoundingClientRect();
+        return [svg.closest('figure').id, text('aria-labelledby'), text('aria-describedby'), box.width > 100 && box.height > 40];
+    })""")
+    names = [name.removeprefix("figure-") for name, *_ in shown]
+    assert set(names) | {"reliability-after"} == FIGURES | {"reliability-after"} and len(set(names)) == len(names)
+    assert all(title and words and is_visible for _, title, words, is_visible in shown)
+    assert sorted(path.stem for path in (report / "figures").iterdir()) == sorted(names)
+    for name in names:
+        file = report / "figures" / f"{name}.svg"
+        root = xml.etree.ElementTree.parse(file).getroot()
+        assert root.tag == f"{SVG}svg" and root.find(f"{SVG}title").text and root.find(f"{SVG}desc").text
+        page, complaints = opened(f"figures/{name}.svg")
+        assert page.evaluate("document.documentElement.getBoundingClientRect().width > 100")
+        assert complaints == []
+
+
+def test_what_is_drawn_lies_within_its_figure(opened):
+    page, _ = opened("report.html")
+    outside = page.evaluate("""[...document.querySelectorAll('svg.figure')].flatMap(svg => {
+        const box = svg.getBoundingClientRect();
+        return [...svg.querySelectorAll('text, rect, circle, path, image')].filter(mark => {
+            const at = mark.getBoundingClientRect();
+            return at.left < box.left - 2 || at.right > box.right + 2 || at.top < box.top - 2 || at.bottom > box.bottom + 2;
+        }).map(mark => svg.closest('figure').id + ': ' + mark.outerHTML);
+    })""")
+    assert outside == []
+
+
+def test_no_figure_of_the_page_is_not_a_number(opened, report):
+    page, _ = opened("report.html")
+    assert not re.search(r"\b(NaN|inf|Infinity|None|null)\b", page.locator("body").inner_text())
+    sources = [report / "report.html", *(report / "figures").iterdir()]
+    for source in sources:
+        assert not re.search(r"[\" ,(>LM]-?(NaN|inf)\b", source.read_text()), source
+    undefined = json.loads((report / "report.json").read_text())["undefined"]
+    told = page.locator("#undefined tbody tr").count()
+    assert told == len(undefined)
+
+
+def test_every_section_and_every_note_is_reached(opened):
+    page, _ = opened("report.html")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert len(set(ids)) == len(ids)
+    links = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].map(link => link.getAttribute('href').slice(1))")
+    assert set(links) <= set(ids)
+    assert [name for name in ids if name in SECTIONS] == SECTIONS
+    assert page.locator("h1").count() == 1 and page.locator("nav").count() == 1
+
+
+def test_names_are_words_and_nothing_else(opened, report):
+    page, _ = opened("report.html")
+    classes = json.loads((report / "report.json").read_text())["model"]["classes"]
+    rows = page.locator("#by-class table").first.locator("tbody tr th").all_inner_texts()
+    assert [name.strip() for name in rows] == [*classes, "macro average"]
+    assert page.locator("main b").count() == 0 and page.locator("img[onerror]").count() == 0
+
+
+# The sample's report.
+
+
+def test_the_page_says_what_the_report_counts(browser, chain):
+    folder = chain.run() / "report"
+    report = json.loads((folder / "report.json").read_text())
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((folder / "report.html").as_uri())
+    words = page.locator(".verdict").inner_text().replace("\u00a0", " ")
+    accuracy = report["overall"]["without_duplicates"]["accuracy"]
+    assert f"names {accuracy['count']} rightly: {100 * accuracy['value']:.1f} %" in words
+    cells = page.locator("#by-class table").first.locator("tbody tr").first.locator("td").all_inner_texts()
+    first = report["by_class"]["classes"][0]
+    assert cells[:2] == [str(first["support"]), str(first["predicted"])]
+    assert cells[2].split()[0] == f"{100 * first['recall']['value']:.1f}"
+    errors = report["failures"]["confident_errors"]
+    shown = page.locator("#where-it-fails .gallery li")
+    issues = sum(min(len(issues["images_found"]), 48) for issues in report["failures"]["label_issues"])
+    assert shown.count() == len(errors) + len(report["failures"]["unsure_successes"]) + issues
+    assert errors[0]["file"] in shown.first.inner_text()
+    page.close()
+
+
+def test_a_picture_of_a_gallery_has_its_image_s_pixels(browser, chain, shards):
+    folder = chain.run() / "report"
+    error = json.loads((folder / "report.json").read_text())["failures"]["confident_errors"][0]
+    page = browser.new_page()
+    page.goto((folder / "report.html").as_uri())
+    shown = page.evaluate("""async () => {
+        const image = document.querySelector('#where-it-fails .gallery img');
+        await image.decode();
+        const canvas = Object.assign(document.createElement('canvas'), {width: image.naturalWidth, height: image.naturalHeight});
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [...context.getImageData(0, 0, canvas.width, canvas.height).data].filter((_, index) => index % 4 == 0);
+    }""")
+    images = numpy.load(next((shards / "test").glob("images-*.npy")))
+    numpy.testing.assert_array_equal(shown, images[error["row"]].ravel())
+    page.close()
+
+
+def test_the_page_and_its_figures_are_the_same_bytes_each_time(chain, shards, tmp_path):
+    names = ["report.html", *(f"figures/{path.name}" for path in (chain.run() / "report" / "figures").iterdir())]
+    run("evaluate", "--run", chain.run(), "--dataset", shards, "--output", tmp_path, "--threads", "1")
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (chain.run() / "report" / name).read_bytes(), name
+
+
+# The colours.
+
+
+# What the eye receives of red, green and blue light where one kind of cone is missing: G. M. Machado, M. M. Oliveira,
+# L. A. F. Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009, severity 1.
+SIGHT = {
+    "full": numpy.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = numpy.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # IEC 61966-2-1.
+
+
+def linear(colour):
+    """Linear red, green and blue (IEC 61966-2-1)."""
+    parts = numpy.array([int(colour[place:place + 2], 16) / 255 for place in (1, 3, 5)])
+    return numpy.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(colour):
+    """WCAG 2.2, "relative luminance"."""
+    return XYZ[1] @ linear(colour)
+
+
+def lab(colour, sight):
+    """CIE L*a*b*, to the white of the screen."""
+    seen = numpy.clip(numpy.asarray(SIGHT[sight]) @ linear(colour), 0, 1)
+    ratio = XYZ @ seen / XYZ.sum(axis=1)
+    x, y, z = numpy.where(ratio > (6 / 29) ** 3, numpy.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
+    return numpy.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def schemes():
+    style = (PROJECT / "evaluate/src/page/svg/figure.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    schemes = list(filter(None, (dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in blocks)))
+    assert len(schemes) == 2 and schemes[0].keys() == schemes[1].keys()
+    return schemes
+
+
+def test_words_and_marks_stand_out_from_the_paper_in_both_schemes():
+    for colours in schemes():
+        for name in colours.keys() - {"paper", "field", "rule"}:
+            bright, dark = sorted([luminance(colours[name]), luminance(colours["paper"])], reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, name  # WCAG 2.2, 1.4.3.
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_curves_are_told_apart_by_colour_however_one_sees(sight):
+    """A difference of 2.3 is just noticed (M. Mahy, L. Van Eycken, A. Oosterlinck, 1994); each has a dash of its own too."""
+    for colours in schemes():
+        for one, other in itertools.combinations(["first", "second", "third"], 2):
+            difference = numpy.linalg.norm(lab(colours[one], sight) - lab(colours[other], sight))
+            assert difference > 15, (one, other)
