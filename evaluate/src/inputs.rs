@@ -27,7 +27,7 @@ impl<'a> Inputs<'a> {
         let (dataset, dataset_digest) = Dataset::read(&options.dataset)?;
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
-        let model = Model::open(&runtime, &run.model(), options.provider, options.threads())?;
+        let model = Model::open(&runtime, &run.model(), options)?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
         Ok(Self { options, run, training, dataset, model, dataset_digest, training_digest, runtime })

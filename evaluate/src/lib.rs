@@ -6,6 +6,7 @@
 //! `timings.json`.
 
 mod batches;
+mod cuda;
 mod error;
 mod inputs;
 mod latency;
@@ -39,6 +40,7 @@ use crate::predict::Predictions;
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
+    console.say(format!("evaluate: {}", inputs.model.choice));
     for line in inputs.details() {
         console.detail(line);
     }
