@@ -158,7 +158,7 @@ $(addprefix $(bin)/,$(stages)): $(build_stamp)
 	@touch $@
 
 ## Targets: the project
-.PHONY: test bench lint format help clean distclean
+.PHONY: test bench gpu-check lint format help clean distclean
 test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/.installed ## set up what the tests need, and run all of them
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
@@ -166,6 +166,9 @@ test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
 	cargo build --release --locked --package bench
 	PYTHONPATH=$(bench_packages) $(PYTHON) bench/run.py --data $(data) --run $(run) $(if $(strip $(QUICK)),--quick)
+
+gpu-check: $(build_stamp) $(shards) ## build the folder that proves the CUDA engine on a machine with a GPU: .cache/gpu-check
+	$(PYTHON) bench/gpu_check/build.py $(bin) $(data)/shards .cache/gpu-check
 
 lint: ## check the formatting, and clippy with warnings as errors
 	cargo fmt --all --check
@@ -205,7 +208,7 @@ distclean: ## remove everything that was downloaded, built or computed here
 help: ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
 	@awk -F ':.*## ' '/^## Targets: /{sub(/^## Targets: /,""); printf "\nTargets: %s\n", $$0} \
-		/^[a-z]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' Makefile
+		/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' Makefile
 	@awk '/^## Variables: /{sub(/^## Variables: /,""); printf "\nVariables: %s\n", $$0} \
 		/^[A-Z_]+ \?=.*#/{name=$$1; text=$$0; sub(/^[^#]*# */,"",text); \
 			value=$$0; sub(/^[A-Z_]+ \?= */,"",value); sub(/ *#.*/,"",value); \

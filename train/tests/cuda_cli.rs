@@ -13,13 +13,17 @@ use tempfile::TempDir;
 
 const FLAGS: [&str; 8] = ["--hidden", "24,12", "--batch-size", "64", "--epochs", "4", "--augment", "light"];
 
-/// A folder with a data set of 600 images in `shards`.
+/// A folder with a data set in `shards`.
 struct Workplace(TempDir);
 
 impl Workplace {
     fn new() -> Self {
+        Self::of(600)
+    }
+
+    fn of(images: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (train, valid) = (Images::patterns(600, 6, 6, 4, 1), Images::patterns(120, 6, 6, 4, 2));
+        let (train, valid) = (Images::patterns(images, 6, 6, 4, 1), Images::patterns(120, 6, 6, 4, 2));
         write_dataset(&folder.path().join("shards"), &train, &valid, 0.45, 0.25);
         Self(folder)
     }
@@ -116,28 +120,28 @@ fn a_training_on_cuda_is_that_on_the_cpu_and_says_what_computed_it() {
 
 #[test]
 fn images_that_do_not_fit_stream_to_the_very_bytes() {
-    let workplace = Workplace::new();
-    let said = succeeds(workplace.cuda("resident", &["-v"]).env("STANDIN_MEMORY", "200000000"));
+    // 430 kB, of which batches are a small part.
+    let workplace = Workplace::of(12_000);
+    let cuda = |run: &str, memory: &str| {
+        let mut command = workplace.cuda(run, &["-v", "--batch-size", "700", "--epochs", "2", "--dropout", "0.1"]);
+        command.env("STANDIN_MEMORY", memory);
+        command
+    };
+    let said = succeeds(&mut cuda("resident", "200000000"));
     assert!(said.contains("the images are on the device"), "{said}");
-    // Room for two batches, but not for all images.
-    let said = succeeds(workplace.cuda("streamed", &["-v"]).env("STANDIN_MEMORY", streaming_memory(&workplace)));
+    // What the error says is needed, rounded to a tenth of a MiB: it has room for two batches, but not for all images.
+    let said = fails(&mut cuda("none", "1000000"), 1);
+    let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
+    let said = succeeds(&mut cuda("streamed", &format!("{:.0}", (needed + 0.06) * f64::from(1 << 20))));
     assert!(said.contains("the images are streamed to the device"), "{said}");
     assert!(checkpoint(&workplace.run("streamed")) == checkpoint(&workplace.run("resident")));
     assert_eq!(losses(&workplace.run("streamed")), losses(&workplace.run("resident")));
 }
 
-/// The bytes that the training needs on the device without its images, as the error says them.
-fn streaming_memory(workplace: &Workplace) -> String {
-    let said = fails(workplace.cuda("none", &[]).env("STANDIN_MEMORY", "1000000"), 1);
-    let needed = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap();
-    // It is rounded to a tenth.
-    format!("{}", ((needed.parse::<f64>().unwrap() + 0.05) * f64::from(1 << 20)) as u64)
-}
-
 #[test]
 fn too_little_memory_is_an_error_with_the_numbers_before_anything_is_trained() {
     let workplace = Workplace::new();
-    let said = fails(workplace.cuda("run", &["--engine", "auto"]).env("STANDIN_MEMORY", "50000000"), 1);
+    let said = fails(workplace.cuda("run", &[]).env("STANDIN_MEMORY", "50000000"), 1);
     assert!(said.contains("MiB of memory on device 0 (Stand-in 0), which has 47.7 MiB free of 47.7 MiB"), "{said}");
     assert!(said.contains("hint: lower --batch-size or --hidden"), "{said}");
     assert!(!workplace.path().join("run").exists());
@@ -148,7 +152,7 @@ fn a_device_that_fails_in_an_epoch_leaves_the_last_whole_one_which_either_engine
     let workplace = Workplace::new();
     succeeds(&mut workplace.cuda("whole", &["--precision", "f32"]));
     let failing = |run: &str| {
-        let said = fails(workplace.cuda(run, &["--precision", "f32"]).env("STANDIN_FAIL_AT", "330"), 1);
+        let said = fails(workplace.cuda(run, &["--precision", "f32"]).env("STANDIN_FAIL_AT", "170"), 1);
         assert!(said.contains("CUDA cannot") && said.contains("CUDA_ERROR_LAUNCH_FAILED"), "{said}");
         assert!(said.contains("hint: the training resumes after its last whole epoch with --resume"), "{said}");
         let epochs = read_metrics(&workplace.run(run).metrics()).unwrap().len();
@@ -161,6 +165,25 @@ fn a_device_that_fails_in_an_epoch_leaves_the_last_whole_one_which_either_engine
     failing("cpu");
     succeeds(&mut workplace.command(standin::folder(), "cpu", &["--engine", "cpu", "--resume"]));
     agree(&workplace.run("cpu"), &workplace.run("whole"), 1e-4);
+}
+
+#[test]
+fn bias_relu_and_their_gradients_are_left_to_the_products_where_nothing_comes_between() {
+    let workplace = Workplace::new();
+    for (flags, expected) in [
+        (
+            &["--precision", "f32"][..],
+            ["RELU_AUX_BIAS, RELU_AUX_BIAS, DEFAULT", "DRELU_BGRAD, DRELU_BGRAD", "DEFAULT, DEFAULT, BGRADB"],
+        ),
+        (&["--precision", "bf16"], ["RELU_AUX_BIAS, RELU_AUX_BIAS, DEFAULT", "DRELU, DRELU", "BGRADB, BGRADB, BGRADB"]),
+        (&["--dropout", "0.5"], ["DEFAULT, DEFAULT, DEFAULT", "DEFAULT, DEFAULT", "BGRADB, BGRADB, BGRADB"]),
+    ] {
+        let said = succeeds(&mut workplace.cuda("run", &[flags, &["-v", "--epochs", "1"]].concat()));
+        for (kind, expected) in ["forward", "backward", "weight"].iter().zip(expected) {
+            let line = format!("products of 64 images, {kind}: {expected}\n");
+            assert!(said.contains(&line), "no `{line}` in\n{said}");
+        }
+    }
 }
 
 #[test]

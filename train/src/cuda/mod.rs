@@ -20,7 +20,7 @@ mod network;
 mod offer;
 mod products;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -90,7 +90,7 @@ impl Machine {
 #[derive(Debug)]
 pub struct CudaEngine {
     // What holds memory of the device comes before what the memory belongs to.
-    graphs: HashMap<usize, Recorded>,
+    graphs: BTreeMap<usize, Recorded>,
     validations: HashMap<(bool, usize), Vec<Product>>,
     network: Network,
     feed: Option<Feed>,
@@ -138,7 +138,7 @@ impl CudaEngine {
             false => Some(Feed::new(&stream, network.sizes.staged(), model.inputs())?),
         };
         let mut engine = Self {
-            graphs: HashMap::new(),
+            graphs: BTreeMap::new(),
             validations: HashMap::new(),
             network,
             feed,
