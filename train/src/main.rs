@@ -45,8 +45,8 @@ struct SweepArguments {
 #[command(name = "train --engines", version, max_term_width = 100)]
 struct EnginesArguments {
     /// List the engines
-    #[arg(long, required = true)]
-    engines: bool,
+    #[arg(long = "engines", required = true)]
+    _engines: bool,
     /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the system's
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
     cuda_libraries: Option<PathBuf>,

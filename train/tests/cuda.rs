@@ -56,8 +56,9 @@ fn engines(case: &Case, data: &Arc<Data>, precision: Precision) -> [Box<dyn Engi
 /// The loss of every step, and the state behind the last of two epochs (of batches of one image, of a part of one).
 fn trained(engine: &mut dyn Engine, images: usize, batch_size: usize) -> (Vec<f64>, State) {
     let mut losses = Vec::new();
-    for epoch in 0..if batch_size == 1 { 1 } else { 2 } {
-        let rows: Vec<u32> = mixed_rows(images).into_iter().take(if batch_size == 1 { 20 } else { images }).collect();
+    let (epochs, images) = if batch_size == 1 { (1, 20) } else { (2, images) };
+    for epoch in 0..epochs {
+        let rows = mixed_rows(images);
         for (index, batch) in rows.chunks(batch_size).enumerate() {
             let index = (epoch * rows.len().div_ceil(batch_size) + index) as u64;
             engine.begin_epoch(EPOCH + epoch as u32, batch).unwrap();
