@@ -28,12 +28,13 @@ SCHEDULE ?=#               train: constant, cosine, one-cycle
 WARMUP ?=#                 train: share of steps in which the learning rate rises
 PATIENCE ?=#               train: epochs without progress before stopping
 CROSS_VALIDATE ?=#         train: folds to predict the training images by, so that evaluate finds wrong labels among them
-ENGINE ?=#                 train: auto, cpu
+ENGINE ?=#                 train: auto, cpu, cuda; cuda sets up the GPU's libraries (2 GB), auto does where there is a driver
+PRECISION ?=#              train: f32, tf32, bf16 (of products on the GPU)
 TEMPERATURE ?=#            export: divide the logits by this, as evaluate fitted it on validation
 PRIOR ?=#                  evaluate: expected class frequencies: uniform, test, english, FILE.json; blanks between several
 ESTIMATE_PRIOR ?=#         evaluate: estimate the class frequencies of these unlabelled images, FILE.npy
 COMPARE ?=#                evaluate: another run's report.json to compare with
-PROVIDER ?=#               evaluate: auto, cpu
+PROVIDER ?=#               evaluate: auto, cpu, cuda
 SEED ?=#                   preprocess, train: decides everything random
 THREADS ?=#                preprocess, train, evaluate: threads; no result depends on it
 RESUME ?=#                 train: 1 continues a training that was cut short
@@ -77,7 +78,8 @@ preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,T
 train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
 	$(call flag,LEARNING_RATE,learning-rate) $(call flag,WEIGHT_DECAY,weight-decay) $(call flag,DROPOUT,dropout) \
 	$(call flag,LABEL_SMOOTHING,label-smoothing) $(call flag,SCHEDULE,schedule) $(call flag,WARMUP,warmup) \
-	$(call flag,PATIENCE,patience) $(call flag,CROSS_VALIDATE,cross-validate) $(call flag,ENGINE,engine) $(call flag,SEED,seed) $(TRAIN_FLAGS)
+	$(call flag,PATIENCE,patience) $(call flag,CROSS_VALIDATE,cross-validate) $(call flag,ENGINE,engine) \
+	$(call flag,PRECISION,precision) $(call flag,SEED,seed) $(TRAIN_FLAGS)
 export_arguments := $(call flag,TEMPERATURE,temperature) $(EXPORT_FLAGS)
 evaluate_arguments := $(addprefix --prior ,$(PRIOR)) $(call flag,ESTIMATE_PRIOR,estimate-prior) $(call flag,COMPARE,compare) \
 	$(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
@@ -86,7 +88,7 @@ threads := $(call flag,THREADS,threads)
 # What decides the artifacts, for a make of its own; the folders and the threads are that one's choice.
 chain_variables := $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE VALID_FRACTION TEST_FRACTION MAX_REJECTS RECIPE HIDDEN \
 	EPOCHS BATCH_SIZE LEARNING_RATE WEIGHT_DECAY DROPOUT LABEL_SMOOTHING SCHEDULE WARMUP PATIENCE CROSS_VALIDATE TEMPERATURE PRIOR \
-	ESTIMATE_PRIOR COMPARE ENGINE PROVIDER SEED \
+	ESTIMATE_PRIOR COMPARE ENGINE PRECISION PROVIDER SEED \
 	FETCH_FLAGS PREPROCESS_FLAGS TRAIN_FLAGS EXPORT_FLAGS EVALUATE_FLAGS,\
 	$(if $(strip $($(variable))),'$(variable)=$(strip $($(variable)))'))
 
@@ -94,16 +96,26 @@ target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
 stages := fetch preprocess train export evaluate
 build_stamp := $(bin)/.built
-build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs */src/*/*.css */src/*/*/*.css fetch/sample/*)
+build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs \
+	*/src/*/*.css */src/*/*/*.css train/src/cuda/kernels.cu fetch/sample/*)
+
+# The GPU's libraries are set up where it is asked for, or left open and the driver is there; never on another machine.
+has_driver := $(shell /sbin/ldconfig -p 2>/dev/null | grep --max-count=1 --only-matching 'libcuda\.so\.1' || ls /usr/lib/wsl/lib/libcuda.so.1 2>/dev/null)
+uses_gpu := $(if $(filter cuda,$(ENGINE) $(PROVIDER)),yes,$(if $(filter cpu,$(ENGINE)),,$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(has_driver))))
 
 # A library of the person's own choice is used as it is; otherwise the pinned package's is unpacked once.
-unpacked_onnxruntime := .cache/onnxruntime/libonnxruntime.$(if $(filter Darwin,$(shell uname)),dylib,so)
+runtime_folder := .cache/$(if $(uses_gpu),onnxruntime-cuda,onnxruntime)
+unpacked_onnxruntime := $(runtime_folder)/libonnxruntime.$(if $(filter Darwin,$(shell uname)),dylib,so)
+ifneq ($(uses_gpu),)
+export CUDA_LIBRARIES ?= $(CURDIR)/$(runtime_folder)
+endif
 ORT_DYLIB_PATH ?= $(CURDIR)/$(unpacked_onnxruntime)
 export ORT_DYLIB_PATH
 onnxruntime := $(if $(filter $(CURDIR)/$(unpacked_onnxruntime),$(ORT_DYLIB_PATH)),$(unpacked_onnxruntime))
 
 test_packages := .cache/test-packages
 bench_packages := .cache/bench-packages
+kernel_tools := .cache/cuda-kernels
 
 ## Targets: the chain
 .PHONY: all fetch preprocess train export evaluate build
@@ -123,7 +135,7 @@ $(source): $(bin)/fetch $(data)/.fetch.arguments $(local_archives)
 $(shards): $(bin)/preprocess $(data)/.preprocess.arguments $(source)
 	$< $(strip --input $(data)/raw --output $(@D) $(preprocess_arguments) $(threads))
 
-$(training): $(bin)/train $(run)/.train.arguments $(shards)
+$(training): $(bin)/train $(run)/.train.arguments $(shards) $(if $(uses_gpu),$(if $(CUDA_HOME),,$(unpacked_onnxruntime)))
 	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(strip $(RESUME)),--resume))
 
 $(exported): $(bin)/export $(run)/.export.arguments $(training)
@@ -152,8 +164,13 @@ $(build_stamp): $(build_inputs)
 $(addprefix $(bin)/,$(stages)): $(build_stamp)
 	@test -x $@ || { rm -f $(build_stamp); echo "error: $@ is gone; run make again" >&2; exit 1; }
 
-$(unpacked_onnxruntime): python/onnxruntime.txt python/unpack_onnxruntime.py
+.cache/onnxruntime/libonnxruntime.%: python/onnxruntime.txt python/unpack_onnxruntime.py
 	$(PYTHON) python/unpack_onnxruntime.py $(@D)
+	@touch $@
+
+.cache/onnxruntime-cuda/libonnxruntime.so: python/cuda.txt python/unpack_cuda.py
+	@echo "cuda: unpacking the GPU's libraries (once; 2 GB to download)"
+	$(PYTHON) python/unpack_cuda.py $(@D)
 	@touch $@
 
 ## Targets: trust
@@ -178,14 +195,17 @@ load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and
 	$(PYTHON) bench/load.py $(local_archives)
 
 ## Targets: the project
-.PHONY: test bench lint format help clean distclean
-test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed ## set up what the tests need, and run all of them
+.PHONY: test bench gpu-check lint format help clean distclean
+test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/.installed ## set up what the tests need, and run all of them
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
 
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
 	cargo build --release --locked --package bench
 	PYTHONPATH=$(bench_packages) $(PYTHON) bench/run.py --data $(data) --run $(run) $(if $(strip $(QUICK)),--quick)
+
+gpu-check: $(build_stamp) $(shards) ## build the folder that proves the CUDA engine on a machine with a GPU: .cache/gpu-check
+	$(PYTHON) bench/gpu_check/build.py $(bin) $(data)/shards .cache/gpu-check
 
 lint: ## check the formatting, and clippy with warnings as errors
 	cargo fmt --all --check
@@ -197,16 +217,22 @@ format: ## format the code
 $(test_packages)/.installed: python/tests.txt
 	@echo "test: installing the packages that the tests compare with (once; 800 MB unpacked)"
 	$(install_packages)
+	@touch $@
+
+$(kernel_tools)/.installed: python/cuda-kernels.txt
+	@echo "test: installing what compiles the GPU's kernels, without a GPU (once; 90 MB to download)"
+	$(install_packages) --no-deps
+	@touch $@
 
 $(bench_packages)/.installed: bench/requirements.txt
 	@echo "bench: installing PyTorch and the other peers (once; 2.5 GB to download, 6 GB unpacked)"
 	$(install_packages)
+	@touch $@
 
 define install_packages
 	rm -rf $(@D)
 	$(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check --no-warn-script-location --require-hashes \
 		--only-binary=:all: --target $(@D) --requirement $<
-	@touch $@
 endef
 
 clean: ## remove this run and this data set's shards
@@ -219,7 +245,7 @@ distclean: ## remove everything that was downloaded, built or computed here
 help: ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
 	@awk -F ':.*## ' '/^## Targets: /{sub(/^## Targets: /,""); printf "\nTargets: %s\n", $$0} \
-		/^[a-z]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' Makefile
+		/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' Makefile
 	@awk '/^## Variables: /{sub(/^## Variables: /,""); printf "\nVariables: %s\n", $$0} \
 		/^[A-Z_]+ \?=.*#/{name=$$1; text=$$0; sub(/^[^#]*# */,"",text); \
 			value=$$0; sub(/^[A-Z_]+ \?= */,"",value); sub(/ *#.*/,"",value); \

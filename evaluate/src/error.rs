@@ -46,6 +46,12 @@ pub enum Error {
         /// Its version.
         found: String,
     },
+    /// The GPU was asked for, and cannot be used.
+    #[error("ONNX Runtime cannot use CUDA: {reason}")]
+    NoCuda {
+        /// Why.
+        reason: String,
+    },
     /// ONNX Runtime refused.
     #[error("ONNX Runtime cannot {action}")]
     Runtime {
@@ -199,6 +205,11 @@ impl Failure for Error {
             | Self::LibraryVersion { .. } => {
                 "run `make evaluate` with ORT_DYLIB_PATH unset: it unpacks the pinned library; or name one of your own \
                  with --onnxruntime"
+                    .to_owned()
+            }
+            Self::NoCuda { .. } => {
+                "run `make evaluate ENGINE=cuda` with ORT_DYLIB_PATH unset, which sets the CUDA provider and its libraries \
+                 up; or judge with --provider cpu"
                     .to_owned()
             }
             Self::Model { .. } | Self::Interface { .. } | Self::StaleModel { .. } => {

@@ -48,7 +48,7 @@ impl<'a> Inputs<'a> {
         let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
         let recorded = if options.no_verify { None } else { Some(run.export_record()) };
-        let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options.provider, options.threads())?;
+        let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options)?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
         let priors = Prior::open_all(&options.prior, &dataset.classes)?;

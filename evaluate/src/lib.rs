@@ -7,6 +7,7 @@
 
 mod assemble;
 mod batches;
+mod cuda;
 mod error;
 mod failures;
 mod inputs;
@@ -49,6 +50,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let _lock = Lock::within(&folder)?;
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
+    console.say(format!("evaluate: {}", inputs.model.choice));
     for line in inputs.details() {
         console.detail(line);
     }

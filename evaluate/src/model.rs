@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, ExportRecord, IoContext as _, ModelMetadata};
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
+use crate::cuda;
 use crate::error::Error;
 use crate::library::Runtime;
-use crate::options::Provider;
+use crate::options::{Options, Provider};
 
-/// What `Runtime::session` asks for besides threads, for the person who watches.
+/// What `Runtime::builder` asks for besides threads, for the person who watches.
 pub(crate) const SESSION_OPTIONS: &str = "all graph optimisations, deterministic, idle threads do not spin";
 
 /// `model.onnx`, ready to run.
@@ -27,6 +29,10 @@ pub(crate) struct Model {
     pub path: PathBuf,
     /// What computes.
     pub provider: &'static str,
+    /// That, with why where the choice was left open.
+    pub choice: String,
+    /// Where the results are written, for the processor to read.
+    results: MemoryInfo<'static>,
 }
 
 /// What a model gives for some images.
@@ -39,29 +45,30 @@ pub(crate) struct Scores {
 }
 
 impl Model {
-    /// Opens the model in `path`, to be run by `threads` threads. Where there is a `record` to ask, it must name the
-    /// model's digest.
+    /// Opens the model in `path`, to be run as `options` say. Where there is a `record` to ask, it must name the model's
+    /// digest.
     pub(crate) fn open(
         runtime: &Runtime,
         path: &Path,
         record: Option<&Path>,
-        provider: Provider,
-        threads: usize,
+        options: &Options,
     ) -> Result<Self, Error> {
         let bytes = fs::read(path).context("read", path)?;
         let digest = Digest::of(&bytes);
         if let Some(record) = record {
             check_digest(path, digest, record)?;
         }
-        let (mut builder, provider) = runtime
-            .session(provider, threads)
-            .map_err(|source| Error::Runtime { action: "prepare a session", source })?;
-        let session =
-            builder.commit_from_memory(&bytes).map_err(|source| Error::Model { path: path.to_owned(), source })?;
+        let (session, provider, choice) = runtime.open(path, &bytes, options)?;
+        let results = match provider {
+            CUDA => (AllocationDevice::CUDA_PINNED, i32::from(options.device), MemoryType::CPUOutput),
+            _ => (AllocationDevice::CPU, 0, MemoryType::Default),
+        };
+        let results = MemoryInfo::new(results.0, results.1, AllocatorType::Device, results.2)
+            .map_err(|source| Error::Runtime { action: "describe memory", source })?;
 
         let metadata = read_metadata(&session, path)?;
         check_interface(&session, &metadata, path)?;
-        Ok(Self { session, metadata, digest, path: path.to_owned(), provider })
+        Ok(Self { session, metadata, digest, path: path.to_owned(), provider, choice, results })
     }
 
     /// How many classes it tells apart.
@@ -69,13 +76,19 @@ impl Model {
         self.metadata.model.classes.len()
     }
 
-    /// Runs the model on `images`, `[N, H, W]`, row-major.
+    /// Runs the model on `images`, `[N, H, W]`, row-major, bound to the memory of what computes.
     pub(crate) fn run(&mut self, images: &[u8]) -> Result<Scores, Error> {
         let refused = |source| Error::Runtime { action: "run the model", source };
         let [height, width] = [self.metadata.model.height, self.metadata.model.width];
         let rows = images.len() / (height * width);
         let input = TensorRef::from_array_view(([rows, height, width], images)).map_err(refused)?;
-        let outputs = self.session.run(ort::inputs! { "images" => input }).map_err(refused)?;
+        let mut binding = self.session.create_binding().map_err(refused)?;
+        binding.bind_input("images", &input).map_err(refused)?;
+        for output in ["logits", "probabilities"] {
+            binding.bind_output_to_device(output, &self.results).map_err(refused)?;
+        }
+        let outputs = self.session.run_binding(&binding).map_err(refused)?;
+        binding.synchronize_outputs().map_err(refused)?;
         let take = |name: &str| {
             let (_, values) = outputs[name].try_extract_tensor::<f32>().map_err(refused)?;
             Ok::<_, Error>(values.to_vec())
@@ -84,22 +97,51 @@ impl Model {
     }
 }
 
+const CPU: &str = "cpu";
+const CUDA: &str = "cuda";
+
 impl Runtime {
-    /// A session on what computes, and its name.
+    /// A session on what computes, its name, and why it was chosen.
+    fn open(&self, path: &Path, model: &[u8], options: &Options) -> Result<(Session, &'static str, String), Error> {
+        let on_cpu = |why: &str| {
+            let builder = self.builder(options).and_then(|builder| {
+                Ok(builder.with_execution_providers([ort::ep::CPU::default().build().error_on_failure()])?)
+            });
+            let mut builder = builder.map_err(|source| Error::Runtime { action: "prepare a session", source })?;
+            let session = builder.commit_from_memory(model);
+            let session = session.map_err(|source| Error::Model { path: path.to_owned(), source })?;
+            Ok((session, CPU, format!("every node runs on the processor{why}")))
+        };
+        let on_cuda = || {
+            let session = self
+                .builder(options)
+                .and_then(|builder| cuda::use_cuda(builder, options, &self.path))
+                .and_then(|mut builder| builder.commit_from_memory(model));
+            session.map(|session| (session, CUDA, format!("every node runs on GPU {} by CUDA", options.device)))
+        };
+        match options.provider {
+            Provider::Cpu => on_cpu(""),
+            Provider::Cuda => match cuda::driver_is_missing() {
+                Some(reason) => Err(Error::NoCuda { reason }),
+                None => on_cuda().map_err(|error| Error::NoCuda { reason: error.to_string() }),
+            },
+            Provider::Auto => match cuda::driver_is_missing() {
+                Some(reason) => on_cpu(&format!(", as {reason}")),
+                None => on_cuda().or_else(|error| on_cpu(&format!(", as ONNX Runtime cannot use CUDA: {error}"))),
+            },
+        }
+    }
+
+    /// What all sessions have in common.
     ///
     /// Idle threads do not spin: another process on the machine would find the cores taken, and take them from threads
     /// that compute.
-    fn session(&self, provider: Provider, threads: usize) -> ort::Result<(SessionBuilder, &'static str)> {
-        let builder = Session::builder(&self.environment)?
+    fn builder(&self, options: &Options) -> ort::Result<SessionBuilder> {
+        Ok(Session::builder(&self.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_deterministic_compute(true)?
             .with_intra_op_spinning(false)?
-            .with_intra_threads(threads)?;
-        match provider {
-            Provider::Auto | Provider::Cpu => {
-                Ok((builder.with_execution_providers([ort::ep::CPU::default().build().error_on_failure()])?, "cpu"))
-            }
-        }
+            .with_intra_threads(options.threads())?)
     }
 }
 

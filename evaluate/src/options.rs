@@ -38,6 +38,14 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Provider::Auto)]
     pub provider: Provider,
 
+    /// GPU of the CUDA provider, counted from 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub device: u16,
+
+    /// Folder of CUDA's libraries, searched behind CUDA_HOME [default: the folder of ONNX Runtime]
+    #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
+    pub cuda_libraries: Option<PathBuf>,
+
     /// Do not compare the model and the shards with the digests that were recorded of them
     #[arg(long)]
     pub no_verify: bool,
@@ -69,11 +77,13 @@ pub enum JudgedSplit {
     Valid,
 }
 
-/// What computes. An accelerator's provider is added here and in `Runtime::session`.
+/// What computes: a provider of ONNX Runtime, in its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Provider {
-    /// The fastest that this build and this machine have
+    /// The GPU where ONNX Runtime can use one, else the processor
     Auto,
+    /// The GPU
+    Cuda,
     /// The processor
     Cpu,
 }

@@ -264,6 +264,61 @@ fn an_unfinished_training_is_refused() {
     assert_refused(&example, &["cannot read", "training.json", "hint:", "make train"]);
 }
 
+/// A driver that is none, so that the machine's own is not found.
+fn without_driver(example: &Example) -> assert_cmd::Command {
+    fs::write(example.folder.path().join("libcuda.so.1"), "").unwrap();
+    let mut command = example.evaluate();
+    command.env("LD_LIBRARY_PATH", example.folder.path());
+    command
+}
+
+#[test]
+fn cuda_that_was_asked_for_and_cannot_run_is_an_error_and_never_the_processor() {
+    let example = example().write();
+    let output = without_driver(&example).args(["--provider", "cuda"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("ONNX Runtime cannot use CUDA: there is no CUDA driver: ") && text.contains("hint: "),
+        "{text}"
+    );
+    assert!(!example.report().exists());
+}
+
+#[test]
+fn auto_says_why_it_does_not_take_the_gpu() {
+    let example = example().write();
+    let output = without_driver(&example).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("evaluate: every node runs on the processor, as there is no CUDA driver: "), "{text}");
+    let output = example.evaluate().args(["--provider", "cpu"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("evaluate: every node runs on the processor\n"));
+}
+
+/// With a library by the driver's name, ONNX Runtime itself has to refuse: this build of it has no CUDA provider, or finds no GPU.
+#[test]
+fn what_onnx_runtime_says_against_cuda_is_said() {
+    let example = example().write();
+    // Some library: any will do.
+    let library = env::var_os("ORT_DYLIB_PATH").unwrap();
+    std::os::unix::fs::symlink(env::current_dir().unwrap().join(library), example.folder.path().join("libcuda.so.1"))
+        .unwrap();
+    let with_driver = || {
+        let mut command = example.evaluate();
+        command.env("LD_LIBRARY_PATH", example.folder.path());
+        command
+    };
+    let output = with_driver().args(["--provider", "cuda"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("ONNX Runtime cannot use CUDA: ") && !text.contains("there is no CUDA driver"), "{text}");
+    let output = with_driver().output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("evaluate: every node runs on the processor, as ONNX Runtime cannot use CUDA: "), "{text}");
+}
+
 #[test]
 fn wrong_arguments_exit_2() {
     for arguments in [["--batch-size", "0"], ["--threads", "0"], ["--split", "train"], ["--provider", "tpu"]] {

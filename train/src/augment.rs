@@ -56,7 +56,7 @@ pub struct Variation {
 }
 
 /// The fourth word of the counter, whose high half dropout fills with bits 32 to 47 of the step: the two never draw the same.
-const DOMAIN: u32 = u32::from_be_bytes(*b"augm");
+pub(crate) const DOMAIN: u32 = u32::from_be_bytes(*b"augm");
 
 impl Augmentation {
     /// Whether images stay as they are.

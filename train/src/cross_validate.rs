@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use artifacts::{CrossValidation, Digest, RunDirectory, font_of, reference_logits};
+use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, reference_logits};
 use ndarray::Array2;
 use terminal::Console;
 
 use crate::data::Data;
-use crate::engine::{self, Engine, State};
+use crate::engine::{self, Chosen, Engine, State};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Options};
 use crate::state::Progress;
-use crate::{provenance, train_steps};
+use crate::{provenance_on, train_steps};
 
 /// Trains `folds` networks and writes their predictions to the run's folder.
 ///
@@ -35,6 +35,7 @@ pub(crate) fn run(
     let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
     let epochs = progress.kept_metrics().epoch;
 
+    let mut provenance = None;
     let mut logits = Array2::zeros((data.train.len(), data.dataset.classes.len()));
     for fold in 0..folds {
         let others: Vec<u32> = (0..).zip(&fold_of).filter(|&(_, of)| *of != fold).map(|(row, _)| row).collect();
@@ -42,14 +43,16 @@ pub(crate) fn run(
             return Err(Error::OneFold { folds });
         }
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
-        let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
+        let Chosen { mut engine, .. } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
         train(&others, epochs, progress, engine.as_mut(), hyperparameters, console)?;
         let predicted = engine.validation_logits(data.train.len())?;
         for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
             logits.row_mut(row).assign(&predicted.row(row));
         }
+        provenance = Some(provenance_on(engine.as_ref(), hyperparameters, data.digest));
     }
-    write(run, folds, epochs, &logits, &data, hyperparameters, console)
+    let provenance = provenance.ok_or(Error::OneFold { folds })?.with_argument("cross_validate", folds);
+    write(run, folds, epochs, &logits, &data.train_labels, provenance, console)
 }
 
 /// Trains on `rows`, and leaves the engine with the kind of weights that the run kept.
@@ -77,18 +80,17 @@ fn write(
     folds: u32,
     epochs: usize,
     logits: &Array2<f32>,
-    data: &Data,
-    hyperparameters: &Hyperparameters,
+    labels: &[u8],
+    provenance: Provenance,
     console: &Console,
 ) -> Result<(), Error> {
     let is_right = |(logits, label): &(ndarray::ArrayView1<'_, f32>, &u8)| {
         let of_label = logits[usize::from(**label)];
         logits.iter().all(|&logit| logit <= of_label)
     };
-    let right = logits.rows().into_iter().zip(&data.train_labels).filter(is_right).count();
+    let right = logits.rows().into_iter().zip(labels).filter(is_right).count();
     let accuracy = right as f64 / logits.nrows() as f64;
     let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
-    let provenance = provenance(hyperparameters, data.digest).with_argument("cross_validate", folds);
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
     artifacts::write_json(&run.cross_validation(), &record)?;
     console.say(format!("train: out of sample, {accuracy:.4} of the training images are taken for their label"));

@@ -28,8 +28,8 @@ pub struct Data {
 /// `(p / 255 - mean) / standard_deviation` of pixel values `p`, which need not be whole, as a product and a sum.
 #[derive(Debug, Clone, Copy)]
 pub struct Standardisation {
-    scale: f32,
-    offset: f32,
+    pub(crate) scale: f32,
+    pub(crate) offset: f32,
 }
 
 impl Standardisation {

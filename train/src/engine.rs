@@ -10,15 +10,27 @@ use artifacts::Weights;
 use ndarray::Array2;
 
 use crate::cpu::CpuEngine;
+use crate::cuda::{CudaEngine, Machine};
 use crate::data::Data;
 use crate::error::Error;
 use crate::model::Mlp;
-use crate::options::{EngineName, Hyperparameters};
+use crate::options::{EngineName, EngineOptions, Hyperparameters, Precision};
 
 /// Computes the steps of a training on its data.
 pub trait Engine {
     /// What computes, for the person: "cpu (AVX2), 2 threads".
     fn description(&self) -> String;
+
+    /// How it computes, for the person who asks for details: a line each.
+    fn details(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What of the engine decides a training's bytes, by names of [`DECIDES`]: nothing of one whose bytes
+    /// are the reference.
+    fn decides(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Begins an epoch, counted from 1, that sees the training rows in this order.
     ///
@@ -65,6 +77,9 @@ pub trait Engine {
     /// When a device fails.
     fn set_state(&mut self, state: State) -> Result<(), Error>;
 }
+
+/// What an engine may name as deciding a training's bytes.
+pub const DECIDES: [&str; 3] = ["engine", "device", "precision"];
 
 /// Which step it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,20 +134,50 @@ pub struct Validation {
     pub accuracy: f64,
 }
 
-/// The engine of that name, with the first weights of the seed.
+/// An engine, with why it was chosen where the choice was left open.
+pub struct Chosen {
+    /// The engine, with the first weights of the seed.
+    pub engine: Box<dyn Engine>,
+    /// For the person.
+    pub reason: Option<String>,
+}
+
+/// The engine that the options ask for.
 ///
 /// # Errors
-/// When the engine cannot start.
+/// When the engine cannot start: one that was asked for by its name is never replaced by another.
 pub fn create(
-    name: EngineName,
+    options: &EngineOptions,
     data: Arc<Data>,
     model: &Mlp,
     hyperparameters: &Hyperparameters,
-    threads: Option<u16>,
-) -> Result<Box<dyn Engine>, Error> {
-    match name {
-        EngineName::Auto | EngineName::Cpu => {
-            Ok(Box::new(CpuEngine::new(data, model.clone(), hyperparameters, threads)?))
+) -> Result<Chosen, Error> {
+    let machine = || {
+        let machine = Machine::find(options.cuda_libraries.as_deref())?;
+        machine.device(options.device).cloned()
+    };
+    let (device, reason) = match options.engine {
+        EngineName::Cpu => (None, None),
+        EngineName::Cuda => (Some(machine()?), None),
+        EngineName::Auto => match machine() {
+            Ok(device) => {
+                let reason = format!("engine cuda, as this machine has {} (device {})", device.name, device.ordinal);
+                (Some(device), Some(reason))
+            }
+            Err(why_not) => (None, Some(format!("engine cpu, as {why_not}"))),
+        },
+    };
+    let engine: Box<dyn Engine> = match device {
+        Some(device) => {
+            let precision = options.precision.unwrap_or_default();
+            Box::new(CudaEngine::new(&device, data, model.clone(), hyperparameters, precision)?)
         }
-    }
+        None => match options.precision {
+            None | Some(Precision::F32) => {
+                Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads)?)
+            }
+            Some(precision) => return Err(Error::Precision { precision, reason }),
+        },
+    };
+    Ok(Chosen { engine, reason })
 }

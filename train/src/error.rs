@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use artifacts::SplitName;
 use terminal::Failure;
 
+use crate::cuda;
 use crate::model::Mlp;
+use crate::options::Precision;
 
 /// Why a training fails.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,20 @@ pub enum Error {
         /// How many folds were asked for.
         folds: u32,
     },
+    /// The CUDA engine cannot start, or not go on.
+    #[error(transparent)]
+    Cuda(#[from] cuda::Error),
+    /// The CPU engine has no such products.
+    #[error(
+        "the CPU engine computes in f32, not in {precision}{}",
+        reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default()
+    )]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// Why it is the CPU engine, where nobody asked for it.
+        reason: Option<String>,
+    },
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -85,6 +101,8 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::Cuda(error) => error.hint(),
+            Self::Precision { .. } => Some("leave out --precision, or train with --engine cuda".to_owned()),
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
             Self::TooLarge { .. } => Some("lower --hidden".to_owned()),
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
@@ -98,7 +116,7 @@ impl Failure for Error {
     }
 
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::TooLarge { .. }) { 2 } else { 1 }
+        if matches!(self, Self::TooLarge { .. } | Self::Precision { .. }) { 2 } else { 1 }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Trains a multilayer perceptron on the shards.
 //!
 //! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
-//! trait ([`cpu`]), what a resumed training continues from in [`state`].
+//! trait ([`cpu`], [`cuda`]), what a resumed training continues from in [`state`].
 
+mod adam;
 pub mod augment;
 pub mod cpu;
 mod cross_validate;
+pub mod cuda;
 pub mod data;
+mod dropout;
 pub mod engine;
 mod error;
 mod events;
@@ -18,10 +21,12 @@ pub mod random;
 pub mod recipe;
 pub mod schedule;
 mod show;
+mod softmax;
 pub mod state;
 pub mod sweep;
 
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -33,11 +38,11 @@ use artifacts::{
 use terminal::Console;
 
 use crate::data::Data;
-use crate::engine::{Engine, State, Step, Validation};
+use crate::engine::{Chosen, Engine, State, Step, Validation};
 pub use crate::error::Error;
 use crate::journal::Journal;
 use crate::model::Mlp;
-pub use crate::options::{EngineName, HiddenSizes, Hyperparameters, LossName, Options};
+pub use crate::options::{EngineName, EngineOptions, HiddenSizes, Hyperparameters, LossName, Options, Precision};
 use crate::schedule::LearningRate;
 use crate::state::Progress;
 
@@ -62,12 +67,16 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     if model.parameters() > Mlp::MOST_PARAMETERS {
         return Err(Error::TooLarge { parameters: model.parameters() });
     }
-    let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
+    let Chosen { mut engine, reason } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
+    reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
     show::configuration(options, &data, engine.as_ref(), console);
     show::summary(&model, console);
 
     console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);
+    for detail in engine.details() {
+        console.detail(format!("train: {detail}"));
+    }
     console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
@@ -97,6 +106,11 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         Some(folds) => cross_validate::run(folds, &run, options, &progress, console),
         None => Ok(()),
     }
+}
+
+/// Lists the engines of this machine; `cuda_libraries` is where CUDA's libraries may be.
+pub fn engines(cuda_libraries: Option<&Path>, console: &Console) {
+    show::engines(&cuda::Offer::find(cuda_libraries), console);
 }
 
 /// The comparison of the shards with their digests, beside the first epoch: hundreds of megabytes are not waited for.
@@ -225,7 +239,7 @@ fn finish(
     };
     engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
     let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
-    let provenance = provenance(hyperparameters, data.digest);
+    let provenance = provenance_on(engine, hyperparameters, data.digest);
     let description = data.describe_model(&hyperparameters.hidden);
     let checkpoint = Checkpoint {
         model: description.clone(),
@@ -247,6 +261,12 @@ fn finish(
     artifacts::write_json(&run.training_record(), &record)?;
     show::result(run, progress, hyperparameters, &record, console);
     Ok(())
+}
+
+/// How what an engine computes comes to be: with what of the engine decides its bytes.
+fn provenance_on(engine: &dyn Engine, hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {
+    let of_any_engine = provenance(hyperparameters, dataset);
+    engine.decides().into_iter().fold(of_any_engine, |provenance, (name, value)| provenance.with_argument(name, value))
 }
 
 fn provenance(hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {

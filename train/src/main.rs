@@ -1,6 +1,7 @@
 //! `train`: fits a multilayer perceptron to the shards. See the library for what it does.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ use train::{Options, recipe};
 /// split's mean and deviation. The same seed gives the same bytes for any number of threads. Of a flag that is given twice,
 /// the last one counts.
 ///
-/// `train sweep FILE.toml` trains variants with several seeds each: see `train sweep --help`.
+/// `train sweep FILE.toml` trains variants with several seeds each: see `train sweep --help`. `train --engines` lists the
+/// engines of this machine.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, args_override_self = true)]
 struct Arguments {
@@ -36,8 +38,29 @@ struct SweepArguments {
     verbosity: Verbosity,
 }
 
+/// List the engines of this machine
+///
+/// Each GPU with its memory, compute capability and libraries, and where these were found; what is missing with the reason.
+#[derive(Parser)]
+#[command(name = "train --engines", version, max_term_width = 100)]
+struct EnginesArguments {
+    /// List the engines
+    #[arg(long = "engines", required = true)]
+    _engines: bool,
+    /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the system's
+    #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
+    cuda_libraries: Option<PathBuf>,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.iter().any(|argument| argument == "--engines") {
+        let EnginesArguments { cuda_libraries, verbosity, .. } = EnginesArguments::parse_from(&arguments);
+        train::engines(cuda_libraries.as_deref(), &Console::new(verbosity));
+        return ExitCode::SUCCESS;
+    }
     if arguments.get(1).is_some_and(|first| first == "sweep") {
         let SweepArguments { options, verbosity } = SweepArguments::parse_from(&arguments[1..]);
         let console = Console::new(verbosity);

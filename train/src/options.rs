@@ -39,13 +39,9 @@ pub struct Options {
     #[arg(long, help_heading = "Run", value_name = "FOLDS", value_parser = clap::value_parser!(u32).range(2..=100))]
     pub cross_validate: Option<u32>,
 
-    /// What computes
-    #[arg(long, help_heading = "Run", value_enum, default_value_t = EngineName::Auto)]
-    pub engine: EngineName,
-
-    /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
-    #[arg(long, help_heading = "Run", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    /// What computes.
+    #[command(flatten)]
+    pub engine: EngineOptions,
 
     /// Write the figures of each epoch for TensorBoard too: see `tensorboard --logdir RUN`
     #[arg(long, help_heading = "Run")]
@@ -58,6 +54,31 @@ pub struct Options {
     /// Do not compare the shards with the digests in dataset.json
     #[arg(long, help_heading = "Run")]
     pub no_verify: bool,
+}
+
+/// What computes, and how.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Run")]
+pub struct EngineOptions {
+    /// What computes; `train --engines` lists what this machine offers
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    pub engine: EngineName,
+
+    /// Threads of the CPU engine; the result does not depend on it [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// GPU of the CUDA engine, counted from 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub device: u32,
+
+    /// Of matrix products in training; validation is always in f32 [default: tf32 on CUDA, f32 on the CPU]
+    #[arg(long, value_enum)]
+    pub precision: Option<Precision>,
+
+    /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the system's
+    #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
+    pub cuda_libraries: Option<PathBuf>,
 }
 
 /// What decides a trained network, beside the data.
@@ -193,12 +214,37 @@ pub enum LossName {
 }
 
 /// Which engine to train on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
-    /// The fastest engine that this machine has
+    /// The GPU where there is one with its libraries, else the processor
+    #[default]
     Auto,
     /// The processor
     Cpu,
+    /// The GPU
+    Cuda,
+}
+
+/// What the operands of a matrix product are rounded to; sums are `f32`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// 23 bits of fraction: not rounded
+    F32,
+    /// 10 bits of fraction
+    #[default]
+    Tf32,
+    /// 7 bits of fraction; activations take half of the memory, weights and Adam's moments stay f32
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// The sizes of the hidden layers, first to last.

@@ -1,9 +1,13 @@
 //! What a training shows.
 
+use std::thread;
+
 use artifacts::{EpochMetrics, EpochTiming, RunDirectory, TrainingRecord, Weights};
 use clap::ValueEnum as _;
 use terminal::{Align, Console, Table};
 
+use crate::cpu::kernel::Processor;
+use crate::cuda;
 use crate::data::Data;
 use crate::engine::Engine;
 use crate::model::Mlp;
@@ -33,6 +37,23 @@ pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, consol
     }
     table.row(["engine", &engine.description()]);
     console.table(&table);
+}
+
+/// What this machine offers, a line an engine or library.
+pub fn engines(offer: &cuda::Offer, console: &Console) {
+    let mut table =
+        Table::new(&[("", Align::Left), ("engine", Align::Left), ("what", Align::Left), ("where", Align::Left)]);
+    let mark = |is_there: bool| if is_there { "✓" } else { "✗" }.to_owned();
+    let processor = Processor::available()[0].name();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    table.row([mark(true), "cpu".into(), format!("{processor}, {threads} processors"), String::new()]);
+    for line in &offer.lines {
+        table.row([mark(line.is_there), "cuda".into(), line.what.clone(), line.place.clone()]);
+    }
+    console.table(&table);
+    if let Some(hint) = &offer.hint {
+        console.say(format!("hint: {hint}"));
+    }
 }
 
 /// The layers as torchinfo shows them. A multiplication and an addition are two FLOPs.

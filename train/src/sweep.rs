@@ -13,6 +13,7 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::statistics::Statistics as _;
 use terminal::{Align, Console, Table};
 
+use crate::engine::DECIDES;
 use crate::error::Error;
 use crate::options::Options;
 use crate::{provenance, recipe};
@@ -99,7 +100,7 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     for (variant, trainings) in variants.iter().zip(trainings) {
         let mut records = Vec::new();
         for mut training in trainings {
-            training.threads = options.threads;
+            training.engine.threads = options.threads;
             let dataset = datasets[&training.dataset];
             records.push(finished_or_trained(&mut training, dataset, console)?);
         }
@@ -120,7 +121,13 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     let run = RunDirectory::new(&folder);
     let expected = provenance(&training.hyperparameters, dataset);
     let finished = || artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
-    if let Some(record) = finished().filter(|record| record.provenance == expected) {
+    // Whichever engine has computed it.
+    let is_this_training = |record: &TrainingRecord| {
+        let mut provenance = record.provenance.clone();
+        provenance.arguments.retain(|name, _| !DECIDES.contains(&name.as_str()));
+        provenance == expected
+    };
+    if let Some(record) = finished().filter(is_this_training) {
         show_training(&folder, &record, "done before", console);
         return Ok(record);
     }

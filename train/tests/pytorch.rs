@@ -5,12 +5,14 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use artifacts::tensors;
+use artifacts::tensors::{self, Tensors};
 use serde::Deserialize;
-use support::{Images, data, hyperparameters};
+use support::{Images, data, hyperparameters, standin};
+use train::Precision;
 use train::cpu::CpuEngine;
-use train::engine::{Engine as _, State, Step};
+use train::engine::{Engine, State, Step};
 use train::model::Mlp;
 use train::schedule::LearningRate;
 
@@ -66,8 +68,16 @@ fn ten_steps_agree(name: &str) {
     flags.extend(case.ema_decay.map(|decay| format!("--ema-decay={decay}")));
     let hyperparameters = hyperparameters(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-    let mut engine = CpuEngine::new(data, model.clone(), &hyperparameters, Some(2)).unwrap();
-    engine.set_state(State::first(model.buffer("first.", &tensors).unwrap(), case.ema_decay.is_some())).unwrap();
+    let on_cpu = CpuEngine::new(Arc::clone(&data), model.clone(), &hyperparameters, Some(2)).unwrap();
+    let on_cuda = standin::engine(&data, &model, &hyperparameters, Precision::F32);
+    let engines: [Box<dyn Engine>; 2] = [Box::new(on_cpu), Box::new(on_cuda)];
+    for engine in engines {
+        steps_agree(name, engine, &case, &model, &tensors);
+    }
+}
+
+fn steps_agree(name: &str, mut engine: Box<dyn Engine>, case: &Case, model: &Mlp, tensors: &Tensors) {
+    engine.set_state(State::first(model.buffer("first.", tensors).unwrap(), case.ema_decay.is_some())).unwrap();
 
     for (index, expected) in case.losses.iter().enumerate() {
         let first = u32::try_from(index * case.batch_size).unwrap();
@@ -80,7 +90,7 @@ fn ten_steps_agree(name: &str) {
     let state = engine.state().unwrap();
     let averaged = state.averaged.as_ref().map(|averaged| (averaged, "averaged."));
     for (found, prefix) in [(&state.parameters, "last.")].into_iter().chain(averaged) {
-        for (place, (found, expected)) in found.iter().zip(model.buffer(prefix, &tensors).unwrap()).enumerate() {
+        for (place, (found, expected)) in found.iter().zip(model.buffer(prefix, tensors).unwrap()).enumerate() {
             assert!((found - expected).abs() < 2e-6, "{found}, not {expected}, at {place} of {prefix}{name}");
         }
     }

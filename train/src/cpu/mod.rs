@@ -13,7 +13,6 @@ pub mod panels;
 mod phases;
 pub mod pool;
 pub mod product;
-mod softmax;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use artifacts::Weights as WeightsKind;
 
-use super::adam::{Adam, Parameters, SquareSums, Update};
-use super::dropout::Dropout;
+use super::adam::{Parameters, SquareSums, Update};
 use super::kernel::Processor;
 use super::panels::{Buffer, LANES, Layout, Line, Shared};
 use super::phases::{Backward, Delta, Forward, Gather, Images, Judge, Learn, Learning, Place};
 use super::pool::Pool;
 use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK};
-use super::softmax::{self, Loss};
+use crate::adam::Adam;
 use crate::augment::Augmentation;
 use crate::data::Data;
+use crate::dropout::Dropout;
 use crate::engine::{State, Step, Validation};
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
+use crate::softmax::{self, Loss};
 
 /// A network in training. All buffers are allocated once.
 #[derive(Debug)]

@@ -6,14 +6,15 @@
 
 use std::cell::Cell;
 
-use super::adam::{Adam, Parameters};
-use super::dropout::Dropout;
+use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
 use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared};
 use super::product::{Grid, Product};
-use super::softmax::Loss;
+use crate::adam::Adam;
 use crate::augment::{Augmentation, Scratch};
 use crate::data::Data;
+use crate::dropout::Dropout;
+use crate::softmax::Loss;
 
 /// Puts images into panels: standardised, and in training augmented and some pixels dropped.
 pub struct Gather<'a> {

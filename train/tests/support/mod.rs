@@ -6,7 +6,9 @@
     reason = "each test binary uses some of it; a test that cannot go on fails"
 )]
 
+pub mod case;
 pub mod reference;
+pub mod standin;
 
 use std::fs;
 use std::path::Path;

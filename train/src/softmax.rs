@@ -4,22 +4,22 @@ use crate::options::LossName;
 
 /// The exponent of generalized cross entropy: Zhang and Sabuncu, "Generalized cross entropy loss for training deep neural
 /// networks with noisy labels", 2018, section 4.
-const GENERALIZED_Q: f32 = 0.7;
+pub const GENERALIZED_Q: f32 = 0.7;
 /// Minus the logarithm that reverse cross entropy takes for ln 0: Wang et al., "Symmetric cross entropy for robust learning
 /// with noisy labels", 2019, section 4.2.
-const REVERSE_A: f32 = 4.0;
+pub const REVERSE_A: f32 = 4.0;
 
 /// The loss of a batch: the mean over its images.
 #[derive(Debug, Clone, Copy)]
 pub struct Loss {
-    name: LossName,
+    pub name: LossName,
     /// The target of the image's class: each label with some of it spread over all classes (Szegedy et al., "Rethinking the
     /// Inception architecture", 2016, section 7; as PyTorch's `label_smoothing`).
-    right: f32,
+    pub right: f32,
     /// The target of every other class.
-    wrong: f32,
+    pub wrong: f32,
     /// 1 / images in the batch.
-    share: f32,
+    pub share: f32,
 }
 
 impl Loss {

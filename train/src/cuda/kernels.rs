@@ -1,0 +1,294 @@
+//! The kernels of `kernels.cu`: compiled for a device, with their arguments.
+//!
+//! Each structure is the one of the same name there, field by field. Pointers are places on the device; 0 is none.
+
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use cudarc::driver::sys::CUdeviceptr;
+use cudarc::nvrtc::{result as nvrtc, sys};
+
+use super::device::{Context, Kernel, Module};
+use super::error::{Asked as _, Error};
+use super::products::Element;
+use crate::augment::Augmentation;
+use crate::dropout;
+
+const SOURCE: &str = include_str!("kernels.cu");
+
+/// What changes from step to step.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Step {
+    pub first: u32,
+    pub epoch: u32,
+    pub number: [u32; 2],
+    pub half: u32,
+    pub step_size: f32,
+    pub deviation_scale: f32,
+    pub keep: f32,
+    pub average_share: f32,
+    pub gradient_scale: f32,
+}
+
+/// Which columns are dropped. By default, none is.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Dropout {
+    pub seed: u64,
+    pub threshold: u32,
+    pub scale: f32,
+    pub layer: u32,
+}
+
+impl Dropout {
+    /// Drops this share of what a layer puts out; layers are counted from 1, and 0 is the input.
+    pub fn new(share: f64, seed: u64, layer: usize) -> Self {
+        let dropout::Dropout { threshold, scale, seed, words } = dropout::Dropout::new(share, seed, 0, layer);
+        Self { seed, threshold, scale, layer: words[1] }
+    }
+}
+
+/// What happens to an image.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Variation {
+    pub from: [f32; 6],
+    pub stroke: f32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct BeginStep {
+    pub written: CUdeviceptr,
+    pub step: CUdeviceptr,
+    pub next: CUdeviceptr,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Vary {
+    pub step: CUdeviceptr,
+    pub order: CUdeviceptr,
+    pub variations: CUdeviceptr,
+    pub seed: u64,
+    pub shift: f64,
+    pub rotation: f64,
+    pub shear: f64,
+    pub scale: f64,
+    pub stroke: f64,
+    pub count: u32,
+    pub domain: u32,
+}
+
+impl Vary {
+    /// What draws variations of these strengths, but for the places and the number of images.
+    pub fn new(augmentation: Augmentation, seed: u64) -> Self {
+        let Augmentation { shift, rotation, shear, scale, stroke } = augmentation;
+        let [step, order, variations] = [0; 3];
+        let domain = crate::augment::DOMAIN;
+        Self { step, order, variations, seed, shift, rotation, shear, scale, stroke, count: 0, domain }
+    }
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Gather {
+    pub step: CUdeviceptr,
+    pub order: CUdeviceptr,
+    pub images: CUdeviceptr,
+    pub variations: CUdeviceptr,
+    pub output: CUdeviceptr,
+    pub dropout: Dropout,
+    pub first: u32,
+    pub count: u32,
+    pub staged: u32,
+    pub height: u32,
+    pub width: u32,
+    pub stride: u32,
+    pub scale: f32,
+    pub offset: f32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Activate {
+    pub step: CUdeviceptr,
+    pub bias: CUdeviceptr,
+    pub values: CUdeviceptr,
+    pub dropout: Dropout,
+    pub count: u32,
+    pub width: u32,
+    pub stride: u32,
+    pub relu: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Deactivate {
+    pub outputs: CUdeviceptr,
+    pub gradients: CUdeviceptr,
+    pub scale: f32,
+    pub count: u32,
+    pub width: u32,
+    pub stride: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Judge {
+    pub step: CUdeviceptr,
+    pub order: CUdeviceptr,
+    pub labels: CUdeviceptr,
+    pub logits: CUdeviceptr,
+    pub bias: CUdeviceptr,
+    pub gradients: CUdeviceptr,
+    pub losses: CUdeviceptr,
+    pub count: u32,
+    pub classes: u32,
+    pub stride: u32,
+    pub loss: u32,
+    pub right: f32,
+    pub wrong: f32,
+    pub share: f32,
+    pub exponent: f32,
+    pub reverse: f32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct SumRows {
+    pub gradients: CUdeviceptr,
+    pub sums: CUdeviceptr,
+    pub count: u32,
+    pub width: u32,
+    pub stride: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct SquareSums {
+    pub gradients: CUdeviceptr,
+    pub sums: CUdeviceptr,
+    pub count: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Clip {
+    pub step: CUdeviceptr,
+    pub sums: CUdeviceptr,
+    pub longest: f64,
+    pub count: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Update {
+    pub step: CUdeviceptr,
+    pub gradients: CUdeviceptr,
+    pub parameters: CUdeviceptr,
+    pub exp_avg: CUdeviceptr,
+    pub exp_avg_sq: CUdeviceptr,
+    pub averaged: CUdeviceptr,
+    pub copy: CUdeviceptr,
+    pub quads: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Narrow {
+    pub from: CUdeviceptr,
+    pub to: CUdeviceptr,
+    pub count: u32,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct Differ {
+    pub one: CUdeviceptr,
+    pub other: CUdeviceptr,
+    pub found: CUdeviceptr,
+    pub count: u64,
+}
+
+/// The kernels for activations of one kind of element.
+#[derive(Debug)]
+pub struct Kernels {
+    pub begin_step: Kernel<BeginStep>,
+    pub vary: Kernel<Vary>,
+    pub gather: Kernel<Gather>,
+    pub activate: Kernel<Activate>,
+    pub deactivate: Kernel<Deactivate>,
+    pub judge: Kernel<Judge>,
+    pub sum_rows: Kernel<SumRows>,
+    pub square_sums: Kernel<SquareSums>,
+    pub clip: Kernel<Clip>,
+    pub update: Kernel<Update>,
+    pub narrow: Kernel<Narrow>,
+    pub differ: Kernel<Differ>,
+    _module: Module,
+}
+
+impl Kernels {
+    /// Compiles them for the context's device.
+    ///
+    /// # Errors
+    /// When the compiler refuses them.
+    pub fn compile(context: &Rc<Context>, element: Element) -> Result<Self, Error> {
+        let module = Module::load(context, &compile(context.device.capability, element)?)?;
+        Ok(Self {
+            begin_step: module.kernel(c"begin_step")?,
+            vary: module.kernel(c"vary")?,
+            gather: module.kernel(c"gather")?,
+            activate: module.kernel(c"activate")?,
+            deactivate: module.kernel(c"deactivate")?,
+            judge: module.kernel(c"judge")?,
+            sum_rows: module.kernel(c"sum_rows")?,
+            square_sums: module.kernel(c"square_sums")?,
+            clip: module.kernel(c"clip")?,
+            update: module.kernel(c"update")?,
+            narrow: module.kernel(c"narrow")?,
+            differ: module.kernel(c"differ")?,
+            _module: module,
+        })
+    }
+}
+
+/// The device's own machine code: unlike PTX, no driver of this CUDA's major version is too old for it.
+fn compile((major, minor): (i32, i32), element: Element) -> Result<Vec<u8>, Error> {
+    const ACTION: &str = "compile the kernels";
+    let source = std::ffi::CString::new(SOURCE).expect("the source has no zero byte");
+    let program = Program(nvrtc::create_program(&source, Some(c"kernels.cu")).to(ACTION)?);
+    let mut options =
+        vec![format!("--gpu-architecture=sm_{major}{minor}"), "--fmad=false".to_owned(), "--std=c++17".to_owned()];
+    if element == Element::Bfloat16 {
+        options.push("--define-macro=BFLOAT16".to_owned());
+    }
+    // SAFETY: the program was just made.
+    if let Err(nvrtc::NvrtcError(status)) = unsafe { nvrtc::compile_program(program.0, &options) } {
+        // SAFETY: as above.
+        let log = unsafe { nvrtc::get_program_log(program.0) }.unwrap_or_default();
+        let log: Vec<u8> = log.into_iter().map(i8::cast_unsigned).chain([0]).collect();
+        let log =
+            CStr::from_bytes_until_nul(&log).map_or_else(|_none| String::new(), |log| log.to_string_lossy().into());
+        let log = log.lines().map(|line| format!("\n  {line}")).collect();
+        return Err(Error::Compiler { action: ACTION, status, log });
+    }
+    let mut size = 0;
+    // SAFETY: the program is compiled.
+    unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut size) }.result().to(ACTION)?;
+    let mut binary = vec![0; size];
+    // SAFETY: there is room for as many bytes as it has.
+    unsafe { sys::nvrtcGetCUBIN(program.0, binary.as_mut_ptr().cast()) }.result().to(ACTION)?;
+    Ok(binary)
+}
+
+struct Program(sys::nvrtcProgram);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: nobody else destroys it.
+        let _failed = unsafe { nvrtc::destroy_program(self.0) };
+    }
+}

@@ -1,0 +1,177 @@
+//! CUDA's libraries: found and loaded at run time, so that building needs none of them.
+//!
+//! `cudarc` looks its libraries up by name. One that is already loaded by its full path is the one that it finds, so that
+//! neither LD_LIBRARY_PATH nor an installation is needed.
+
+use std::env;
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
+
+use cudarc::{cublaslt, driver, nvrtc};
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+use super::error::{Asked as _, Error};
+
+/// A library in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its file name, without a version.
+    pub name: &'static str,
+    /// Its version, as "13.0".
+    pub version: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+const DRIVER: &str = "libcuda.so";
+const COMPILER: &str = "libnvrtc.so";
+const PRODUCTS: &str = "libcublasLt.so";
+
+/// Loads the driver.
+///
+/// # Errors
+/// When there is none, or it does not start.
+pub fn driver() -> Result<Found, Error> {
+    open(Path::new("libcuda.so.1")).map_err(|reason| Error::NoDriver { reason })?;
+    driver::result::init().map_err(|error| Error::DriverFails { reason: reason(error) })?;
+    let mut version = 0;
+    // SAFETY: the driver is loaded, and writes a number.
+    unsafe { driver::sys::cuDriverGetVersion(&raw mut version) }.result().to("tell its version")?;
+    // SAFETY: only an address is asked for.
+    let path = unsafe { path_of(driver::sys::culib().get::<*const c_void>(b"cuInit\0").ok().map(|symbol| *symbol)) };
+    let path = path.unwrap_or_else(|| DRIVER.into());
+    Ok(Found { name: DRIVER, version: dotted(version.unsigned_abs() as usize / 10), path })
+}
+
+/// Loads the compiler of kernels and the library of matrix products, which must not be of a later CUDA than the driver.
+///
+/// `folder` is searched behind CUDA_HOME and before the system's folders.
+///
+/// # Errors
+/// Names the library that is missing or does not fit.
+pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<[Found; 2], Error> {
+    let folders = folders(folder);
+    find(COMPILER, &folders)?;
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the compiler is loaded, and writes two numbers.
+    unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) }.result().to("tell its version")?;
+    // SAFETY: only an address is asked for.
+    let address = unsafe { nvrtc::sys::culib().get::<*const c_void>(b"nvrtcVersion\0").ok().map(|symbol| *symbol) };
+    let path = path_of(address).unwrap_or_else(|| COMPILER.into());
+    let compiler = Found { name: COMPILER, version: format!("{major}.{minor}"), path };
+
+    find(PRODUCTS, &folders)?;
+    // SAFETY: the library is loaded, and the function has no preconditions.
+    let version = unsafe { cublaslt::sys::cublasLtGetVersion() };
+    // SAFETY: only an address is asked for.
+    let address =
+        unsafe { cublaslt::sys::culib().get::<*const c_void>(b"cublasLtGetVersion\0").ok().map(|symbol| *symbol) };
+    let path = path_of(address).unwrap_or_else(|| PRODUCTS.into());
+    let products = Found { name: PRODUCTS, version: dotted(version / 100), path };
+
+    for library in [&compiler, &products] {
+        if library.major() > driver.major() {
+            let (path, driver) = (library.path.clone(), driver.version.clone());
+            return Err(Error::OldDriver { path, library: library.major(), driver });
+        }
+    }
+    Ok([compiler, products])
+}
+
+impl Found {
+    fn major(&self) -> usize {
+        self.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// 1304 is "13.4".
+fn dotted(version: usize) -> String {
+    format!("{}.{}", version / 100, version % 100)
+}
+
+fn folders(folder: Option<&Path>) -> Vec<PathBuf> {
+    let home = env::var_os("CUDA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let in_home = home.iter().flat_map(|home| ["lib64", "lib", "targets/x86_64-linux/lib"].map(|part| home.join(part)));
+    in_home.chain(folder.map(Path::to_owned)).collect()
+}
+
+/// Loads the library from the first of the folders that has it, or by the system's search.
+fn find(name: &'static str, folders: &[PathBuf]) -> Result<(), Error> {
+    let versions = || ["13", "12"].map(|major| format!("{name}.{major}"));
+    let in_folders = folders.iter().flat_map(|folder| versions().map(|file| folder.join(file)));
+    let mut reason = String::new();
+    for path in in_folders.filter(|path| path.exists()).chain(versions().map(PathBuf::from)) {
+        if name == COMPILER {
+            open_builtins(&path);
+        }
+        match open(&path) {
+            Ok(()) => return Ok(()),
+            Err(error) if reason.is_empty() => reason = error,
+            Err(_of_an_older_version) => {}
+        }
+    }
+    Err(Error::NoLibrary { name, folders: folders.to_owned(), reason })
+}
+
+/// Loads what the compiler looks for by name, in the system's folders only, from the folder of the compiler. Where it is not
+/// beside it or does not load, the compiler says so when it is used.
+fn open_builtins(compiler: &Path) {
+    let beside = compiler.parent().and_then(|folder| folder.read_dir().ok());
+    for file in beside.into_iter().flatten().flatten() {
+        if file.file_name().to_string_lossy().starts_with("libnvrtc-builtins.so.") {
+            let _said_by_the_compiler = open(&file.path());
+        }
+    }
+}
+
+/// Loads a library for as long as the process lives.
+fn open(path: &Path) -> Result<(), String> {
+    // SAFETY: loading a library runs its initialisers. CUDA's have no preconditions; that the file is what its name says is
+    // the word of the person who put it there.
+    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
+        Ok(library) => {
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The file that an address of this process belongs to.
+fn path_of(address: Option<*const c_void>) -> Option<PathBuf> {
+    let address = address? as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        let path = &rest[rest.find('/')?..];
+        (number(start)?..number(end)?).contains(&address).then(|| PathBuf::from(path))
+    })
+}
+
+fn reason(error: driver::DriverError) -> String {
+    match Err::<(), _>(error).to("start") {
+        Err(Error::Device { code, text, .. }) => format!("{code} ({text})"),
+        other => unreachable!("an error stays one, not {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_from_its_number() {
+        assert_eq!([1300, 1209].map(dotted), ["13.0", "12.9"]);
+        let found = Found { name: COMPILER, version: dotted(1209), path: PathBuf::new() };
+        assert_eq!(found.major(), 12);
+    }
+
+    #[test]
+    fn a_function_s_library_is_found_by_its_address() {
+        let here = path_of(Some(path_of as *const c_void)).unwrap();
+        assert_eq!(here, env::current_exe().unwrap());
+        assert_eq!(path_of(Some(std::ptr::null())), None);
+    }
+}

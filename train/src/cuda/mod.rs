@@ -1,0 +1,330 @@
+//! The CUDA engine.
+//!
+//! Libraries are found at run time ([`libraries`]); [`device`] is a thin layer over the driver. All memory is taken before
+//! the first step ([`buffers`]), the data set in it where it fits, else [`feed`] brings batches beside the computation. A
+//! step ([`network`]) is a few matrix products by cublasLt ([`products`]) and the kernels of `kernels.cu` ([`kernels`]); it
+//! is recorded once for each number of images and replayed. The host writes a step's factors into memory that the device
+//! reads by itself and hears of nothing until the epoch is over.
+//!
+//! The same seed, device model and libraries give the same bytes: no sum depends on the order in which threads run, and of
+//! several algorithms for a product only those that give the same bytes compete for speed.
+
+mod buffers;
+pub mod device;
+mod error;
+mod feed;
+mod kernels;
+mod layout;
+pub mod libraries;
+mod network;
+mod offer;
+mod products;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use artifacts::Weights;
+use ndarray::Array2;
+
+use crate::adam::Adam;
+use crate::data::Data;
+use crate::engine::{DECIDES, Engine, State, Step, Validation};
+use crate::error::Error as TrainingError;
+use crate::model::Mlp;
+use crate::options::{Hyperparameters, Precision};
+use crate::softmax;
+use buffers::Images;
+use device::{Buffer, Context, Device, Graph, LEAST_CAPABILITY, Pinned, Stream};
+pub use error::Error;
+use feed::Feed;
+use libraries::Found;
+use network::{Network, Plan};
+pub use offer::{Line, Offer};
+use products::{Choice, Product};
+
+/// A machine on which the engine may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The driver.
+    pub driver: Found,
+    /// The compiler of kernels and the library of matrix products.
+    pub libraries: [Found; 2],
+    /// What the driver shows: at least one.
+    pub devices: Vec<Device>,
+}
+
+impl Machine {
+    /// This one, with `folder` searched for libraries behind CUDA_HOME and before the system's folders.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn find(folder: Option<&Path>) -> Result<Self, Error> {
+        let driver = libraries::driver()?;
+        let devices = Device::all()?;
+        if devices.is_empty() {
+            return Err(Error::NoDevice);
+        }
+        let libraries = libraries::beside(&driver, folder)?;
+        Ok(Self { driver, libraries, devices })
+    }
+
+    /// The device of that number.
+    ///
+    /// # Errors
+    /// When there is none, or it is too old.
+    pub fn device(&self, ordinal: u32) -> Result<&Device, Error> {
+        let there = self.devices.len();
+        let device = self.devices.get(ordinal as usize).ok_or(Error::NoSuchDevice { asked: ordinal, there })?;
+        if device.capability < LEAST_CAPABILITY {
+            let Device { ordinal, name, capability, .. } = device.clone();
+            return Err(Error::OldDevice { ordinal, name, capability });
+        }
+        Ok(device)
+    }
+}
+
+/// Trains on a GPU.
+#[derive(Debug)]
+pub struct CudaEngine {
+    // What holds memory of the device comes before what the memory belongs to.
+    graphs: BTreeMap<usize, Recorded>,
+    validations: HashMap<(bool, usize), Vec<Product>>,
+    network: Network,
+    feed: Option<Feed>,
+    written: Pinned<kernels::Step>,
+    stream: Rc<Stream>,
+    data: Arc<Data>,
+    model: Mlp,
+    hyperparameters: Hyperparameters,
+    precision: Precision,
+    /// Counted from 1.
+    epoch: u32,
+    order: Vec<u32>,
+    /// Of the epoch, in order.
+    batches: Vec<Range<usize>>,
+    /// Steps that the host has written since the device counted from 0.
+    steps: usize,
+}
+
+/// A step of a number of images, with the products that it consists of.
+#[derive(Debug)]
+struct Recorded {
+    graph: Graph,
+    plan: Plan,
+}
+
+impl CudaEngine {
+    /// An engine with the first weights of the seed, on a device of the machine.
+    ///
+    /// # Errors
+    /// When the device does not start or has too little memory.
+    pub fn new(
+        device: &Device,
+        data: Arc<Data>,
+        model: Mlp,
+        hyperparameters: &Hyperparameters,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let context = Context::of(device.clone())?;
+        let stream = Rc::new(Stream::new(&context)?);
+        let batch = hyperparameters.batch_size.min(data.train.len());
+        let written = Pinned::new(&context, data.train.len().div_ceil(batch))?;
+        let network = Network::new(&stream, &data, &model, hyperparameters, precision, written.pointer())?;
+        let feed = match network.is_resident() {
+            true => None,
+            false => Some(Feed::new(&stream, network.sizes.staged(), model.inputs())?),
+        };
+        let mut engine = Self {
+            graphs: BTreeMap::new(),
+            validations: HashMap::new(),
+            network,
+            feed,
+            written,
+            stream,
+            hyperparameters: hyperparameters.clone(),
+            precision,
+            epoch: 0,
+            order: Vec::new(),
+            batches: Vec::new(),
+            steps: 0,
+            data,
+            model,
+        };
+        engine.network.fill_for_measurement()?;
+        engine.record(batch, Choice::Fastest)?;
+        engine.network.clear_after_measurement()?;
+        let first = engine.model.kaiming_normal(hyperparameters.seed);
+        engine.put(&State::first(first, hyperparameters.ema_decay.is_some()))?;
+        Ok(engine)
+    }
+
+    /// Records a step of so many images.
+    fn record(&mut self, count: usize, choice: Choice) -> Result<(), Error> {
+        let plan = self.network.plan(count, choice)?;
+        self.stream.synchronize()?;
+        let graph = self.stream.record(|| self.network.step(&plan))?;
+        self.graphs.insert(count, Recorded { graph, plan });
+        Ok(())
+    }
+
+    fn put(&mut self, state: &State) -> Result<(), Error> {
+        let buffers = &self.network.buffers;
+        let averaged = state.averaged.as_ref().zip(buffers.averaged.as_ref());
+        let all = [
+            (&state.parameters, &buffers.parameters),
+            (&state.exp_avg, &buffers.exp_avg),
+            (&state.exp_avg_sq, &buffers.exp_avg_sq),
+        ];
+        for (values, buffer) in all.into_iter().chain(averaged) {
+            self.stream.upload(&self.network.layout.fill(values), buffer, 0)?;
+        }
+        self.network.narrow()
+    }
+
+    fn get(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
+        let layout = &self.network.layout;
+        Ok(layout.extract(&self.stream.download(buffer, layout.length)?))
+    }
+
+    fn launch(&mut self, places: Range<usize>, step: Step) -> Result<(), Error> {
+        if self.steps == self.written.len() {
+            self.stream.synchronize()?;
+            self.stream.zero(&self.network.buffers.next)?;
+            self.steps = 0;
+        }
+        if !self.graphs.contains_key(&places.len()) {
+            self.stream.synchronize()?;
+            self.record(places.len(), Choice::First)?;
+        }
+        let Hyperparameters { weight_decay, ema_decay, .. } = self.hyperparameters;
+        let Adam { step_size, deviation_scale, keep, gradient_scale, average_share } =
+            Adam::new(step, weight_decay, 1.0, ema_decay.unwrap_or_default());
+        let written = kernels::Step {
+            first: u32::try_from(places.start).expect("there are fewer than 2³² images"),
+            epoch: self.epoch,
+            number: Network::number(step.index),
+            half: 0,
+            step_size,
+            deviation_scale,
+            keep,
+            average_share,
+            gradient_scale,
+        };
+        let place = self.steps;
+        let Self { stream, network, graphs, feed, written: steps, order, data, .. } = &mut *self;
+        let graph = &graphs[&places.len()].graph;
+        let mut replay = |half: usize| {
+            steps.write(place, kernels::Step { half: u32::from(half > 0), ..written });
+            stream.replay(graph)
+        };
+        match feed {
+            None => replay(0)?,
+            Some(feed) => feed.bring(data, &order[places.clone()], &network.buffers.images, stream, replay)?,
+        }
+        self.steps += 1;
+        self.batches.push(places);
+        Ok(())
+    }
+
+    /// The logits of so many validation images from one on: `[count, classes]`.
+    fn predict(&mut self, first: usize, count: usize, weights: Weights) -> Result<Vec<f32>, Error> {
+        let (images, first) = match &self.network.buffers.images {
+            Images::Resident { valid, .. } => (valid.pointer(), first),
+            Images::Staged(staging) => {
+                let rows = (first..first + count).flat_map(|row| self.data.valid.image(row)).copied();
+                self.stream.upload(&rows.collect::<Vec<u8>>(), staging, 0)?;
+                (staging.pointer(), 0)
+            }
+        };
+        let key = (weights == Weights::Averaged, count);
+        if !self.validations.contains_key(&key) {
+            let plan = self.network.plan_validation(weights, count)?;
+            self.validations.insert(key, plan);
+        }
+        self.network.predict(&self.validations[&key], weights, images, first, count)
+    }
+}
+
+impl Engine for CudaEngine {
+    fn description(&self) -> String {
+        let Device { ordinal, name, .. } = &self.stream.context().device;
+        format!("cuda ({name}, device {ordinal}), {} products", self.precision)
+    }
+
+    fn details(&self) -> Vec<String> {
+        let place = if self.feed.is_none() { "on the device" } else { "streamed to the device" };
+        let mut details = vec![format!("the images are {place}")];
+        for (count, recorded) in &self.graphs {
+            let epilogues = recorded.plan.epilogues();
+            details.extend(epilogues.into_iter().map(|products| format!("products of {count} images, {products}")));
+        }
+        details
+    }
+
+    fn decides(&self) -> Vec<(&'static str, String)> {
+        let Device { name, .. } = &self.stream.context().device;
+        DECIDES.into_iter().zip(["cuda".to_owned(), name.clone(), self.precision.to_string()]).collect()
+    }
+
+    fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), TrainingError> {
+        self.epoch = epoch;
+        self.order.clear();
+        self.order.extend_from_slice(order);
+        self.batches.clear();
+        self.stream.upload(order, &self.network.buffers.order, 0)?;
+        self.stream.zero(&self.network.buffers.next)?;
+        self.steps = 0;
+        Ok(())
+    }
+
+    fn train_step(&mut self, places: Range<usize>, step: Step) -> Result<(), TrainingError> {
+        Ok(self.launch(places, step)?)
+    }
+
+    fn end_epoch(&mut self) -> Result<f64, TrainingError> {
+        let losses: Vec<f32> = self.stream.download(&self.network.buffers.losses, self.order.len())?;
+        let of_batch = |places: &Range<usize>| losses[places.clone()].iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        Ok(self.batches.iter().map(of_batch).sum::<f64>() / self.order.len() as f64)
+    }
+
+    fn validate(&mut self, weights: Weights) -> Result<Validation, TrainingError> {
+        let (images, classes) = (self.data.valid.len(), self.model.outputs());
+        let (mut loss, mut correct) = (0.0, 0_usize);
+        for first in (0..images).step_by(self.network.sizes.validated) {
+            let count = self.network.sizes.validated.min(images - first);
+            let logits = self.predict(first, count, weights)?;
+            for (logits, row) in logits.chunks_exact(classes).zip(first..) {
+                let label = self.data.valid.label(row);
+                loss += softmax::cross_entropy(logits, label);
+                correct += usize::from(softmax::is_right(logits, label));
+            }
+        }
+        Ok(Validation { loss: loss / images as f64, accuracy: correct as f64 / images as f64 })
+    }
+
+    fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, TrainingError> {
+        let mut logits = Vec::with_capacity(rows * self.model.outputs());
+        for first in (0..rows).step_by(self.network.sizes.validated) {
+            let count = self.network.sizes.validated.min(rows - first);
+            logits.extend(self.predict(first, count, Weights::Trained)?);
+        }
+        Ok(Array2::from_shape_vec((rows, self.model.outputs()), logits).expect("each row has its logits"))
+    }
+
+    fn state(&mut self) -> Result<State, TrainingError> {
+        let buffers = &self.network.buffers;
+        Ok(State {
+            parameters: self.get(&buffers.parameters)?,
+            exp_avg: self.get(&buffers.exp_avg)?,
+            exp_avg_sq: self.get(&buffers.exp_avg_sq)?,
+            averaged: buffers.averaged.as_ref().map(|averaged| self.get(averaged)).transpose()?,
+        })
+    }
+
+    fn set_state(&mut self, state: State) -> Result<(), TrainingError> {
+        Ok(self.put(&state)?)
+    }
+}

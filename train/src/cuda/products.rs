@@ -1,0 +1,436 @@
+//! Matrix products with what comes before or after them, by cublasLt.
+//!
+//! A row-major matrix of `r` rows and `c` columns is a column-major one of `c` rows and `r` columns: with what lies on the
+//! device row by row, `Y = X Wᵀ` is asked for as `Yᵀ = W Xᵀ`.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use cudarc::cublaslt::result::{self as lt, CublasError};
+use cudarc::cublaslt::sys::{
+    self, cublasComputeType_t as Compute, cublasLtEpilogue_t as RawEpilogue,
+    cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t as Heuristic,
+    cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasStatus_t as Status, cudaDataType_t as DataType,
+};
+use cudarc::driver::sys::CUdeviceptr;
+
+use super::device::{Allocator, Buffer, Stream};
+use super::error::{Asked as _, Error};
+use super::kernels::{Differ, Kernels};
+use crate::options::Precision;
+
+/// What a matrix consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32 bits.
+    Float32,
+    /// 16 bits: the upper half of a `Float32`.
+    Bfloat16,
+}
+
+impl Element {
+    /// Of one.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Float32 => 4,
+            Self::Bfloat16 => 2,
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Float32 => DataType::CUDA_R_32F,
+            Self::Bfloat16 => DataType::CUDA_R_16BF,
+        }
+    }
+}
+
+/// A row-major matrix on the device.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix {
+    pub place: CUdeviceptr,
+    pub element: Element,
+    pub rows: usize,
+    pub columns: usize,
+    /// From one row to the next, in elements.
+    pub stride: usize,
+}
+
+/// Which product: `X Wᵀ`, `D W` or `Dᵀ X`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A layer's output `[images, out]` from its input `[images, in]` and weight `[out, in]`.
+    Forward,
+    /// The gradient by a layer's input `[images, in]` from that by its output `[images, out]` and its weight `[out, in]`.
+    Backward,
+    /// The gradient by a weight `[out, in]` from that by the output `[images, out]` and the input `[images, in]`.
+    Weight,
+}
+
+/// What happens to the result before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epilogue {
+    /// Nothing.
+    None,
+    /// The bias is added and the ReLU applied; a bit an output says whether it was above 0.
+    ReluAuxBias { bias: CUdeviceptr, bits: CUdeviceptr, stride: usize },
+    /// The gradient passes where the bit says so.
+    Drelu { bits: CUdeviceptr, stride: usize },
+    /// Likewise, and its sum over the images is the gradient by a bias.
+    DreluBgrad { bits: CUdeviceptr, stride: usize, gradient: CUdeviceptr },
+    /// The sum over the images of the gradient by the output is the gradient by the bias.
+    Bgradb { gradient: CUdeviceptr },
+}
+
+impl Epilogue {
+    /// cublasLt's name for it, without what all names begin with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "DEFAULT",
+            Self::ReluAuxBias { .. } => "RELU_AUX_BIAS",
+            Self::Drelu { .. } => "DRELU",
+            Self::DreluBgrad { .. } => "DRELU_BGRAD",
+            Self::Bgradb { .. } => "BGRADB",
+        }
+    }
+
+    /// Whether the gradient by the bias comes with it.
+    pub fn sums_images(self) -> bool {
+        matches!(self, Self::DreluBgrad { .. } | Self::Bgradb { .. })
+    }
+}
+
+/// A product that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub kind: Kind,
+    /// The left operand in the formula of [`Kind`].
+    pub left: Matrix,
+    /// The right one.
+    pub right: Matrix,
+    pub result: Matrix,
+    pub epilogue: Epilogue,
+}
+
+/// How an algorithm is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The library's first.
+    First,
+    /// The fastest of those that give the bytes of the library's first, by a measurement: so that what the clock says
+    /// decides no byte of a training.
+    Fastest,
+}
+
+/// The library with the room that its algorithms need.
+#[derive(Debug)]
+pub struct Products {
+    handle: sys::cublasLtHandle_t,
+    workspace: Rc<Buffer>,
+    compute: Compute,
+    stream: Rc<Stream>,
+}
+
+/// Algorithms that are tried.
+const CANDIDATES: usize = 8;
+/// A measurement, of which the shortest of a few counts.
+const RUNS: u32 = 8;
+const MEASUREMENTS: usize = 3;
+
+impl Products {
+    /// For products in this precision.
+    ///
+    /// # Errors
+    /// When the library does not start.
+    pub fn new(stream: &Rc<Stream>, precision: Precision, workspace: &Rc<Buffer>) -> Result<Self, Error> {
+        let compute = match precision {
+            Precision::F32 | Precision::Bf16 => Compute::CUBLAS_COMPUTE_32F,
+            Precision::Tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+        };
+        let handle = lt::create_handle().to("start")?;
+        Ok(Self { handle, workspace: Rc::clone(workspace), compute, stream: Rc::clone(stream) })
+    }
+
+    /// The first of these epilogues that the library has for this product, which the plain product always is.
+    ///
+    /// # Errors
+    /// When the library has not even that.
+    pub fn plan(
+        &self,
+        request: Request,
+        epilogues: &[Epilogue],
+        choice: Choice,
+        kernels: &Kernels,
+    ) -> Result<Product, Error> {
+        for &epilogue in epilogues {
+            if let Ok(product) = self.planned(Request { epilogue, ..request }, choice, kernels)? {
+                return Ok(product);
+            }
+        }
+        self.planned(Request { epilogue: Epilogue::None, ..request }, choice, kernels)?.to("plan a product")
+    }
+
+    /// A product, or why the library has none.
+    fn planned(
+        &self,
+        request: Request,
+        choice: Choice,
+        kernels: &Kernels,
+    ) -> Result<Result<Product, CublasError>, Error> {
+        let mut product = Product::describe(request, self.compute)?;
+        let most = if choice == Choice::First { 1 } else { CANDIDATES };
+        let candidates = match self.candidates(&product, most) {
+            Ok(candidates) => candidates,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut refused = CublasError(Status::CUBLAS_STATUS_NOT_SUPPORTED);
+        let mut runnable = Vec::new();
+        for candidate in candidates {
+            product.algorithm = candidate.algo;
+            match self.run(&product) {
+                Ok(()) => runnable.push(candidate.algo),
+                Err(error) => refused = error,
+            }
+            self.stream.synchronize()?;
+            if choice == Choice::First && !runnable.is_empty() {
+                break;
+            }
+        }
+        let Some(&first) = runnable.first() else { return Ok(Err(refused)) };
+        product.algorithm = first;
+        if runnable.len() > 1 {
+            product.algorithm = self.fastest(&mut product, &runnable, kernels)?;
+        }
+        Ok(Ok(product))
+    }
+
+    fn candidates(&self, product: &Product, most: usize) -> Result<Vec<Heuristic>, CublasError> {
+        let preference = Preference(lt::create_matmul_pref()?);
+        let attribute = PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+        let bytes = self.workspace.bytes();
+        // SAFETY: the preference lives, and the attribute is a number of bytes.
+        unsafe {
+            lt::set_matmul_pref_attribute(preference.0, attribute, (&raw const bytes).cast(), size_of_val(&bytes))
+        }?;
+        let mut found = Vec::with_capacity(most);
+        let mut count = 0;
+        let [left, right, result] = &product.layouts;
+        // SAFETY: all descriptions live, and there is room for as many results.
+        unsafe {
+            sys::cublasLtMatmulAlgoGetHeuristic(
+                self.handle,
+                product.description.0,
+                left.0,
+                right.0,
+                result.0,
+                result.0,
+                preference.0,
+                i32::try_from(most).expect("a few"),
+                found.as_mut_ptr(),
+                &raw mut count,
+            )
+            .result()?;
+            found.set_len(count.unsigned_abs() as usize);
+        }
+        found.retain(|candidate: &Heuristic| candidate.state == Status::CUBLAS_STATUS_SUCCESS);
+        Ok(found)
+    }
+
+    /// Gives the stream the product.
+    fn run(&self, product: &Product) -> Result<(), CublasError> {
+        let (alpha, beta) = (1.0_f32, 0.0_f32);
+        let [left, right, result] = &product.layouts;
+        let [a, b, d] = product.places.map(|place| place as *mut c_void);
+        // SAFETY: all descriptions live, and the places have room for what they describe.
+        unsafe {
+            lt::matmul(
+                self.handle,
+                product.description.0,
+                (&raw const alpha).cast(),
+                (&raw const beta).cast(),
+                a,
+                left.0,
+                b,
+                right.0,
+                d,
+                result.0,
+                d,
+                result.0,
+                &raw const product.algorithm,
+                self.workspace.pointer() as *mut c_void,
+                self.workspace.bytes(),
+                self.stream.raw().cast(),
+            )
+        }
+    }
+
+    /// Gives the stream the product.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn multiply(&self, product: &Product) -> Result<(), Error> {
+        self.run(product).to("multiply")
+    }
+
+    /// The fastest of those that give the bytes of the first.
+    fn fastest(
+        &self,
+        product: &mut Product,
+        candidates: &[sys::cublasLtMatmulAlgo_t],
+        kernels: &Kernels,
+    ) -> Result<sys::cublasLtMatmulAlgo_t, Error> {
+        let mut allocator = Allocator::taking(&self.stream);
+        let outputs = product.outputs.clone();
+        let kept = outputs.iter().map(|&(_, bytes)| allocator.take(bytes)).collect::<Result<Vec<_>, _>>()?;
+        let differs = allocator.take(size_of::<u32>())?;
+        product.algorithm = candidates[0];
+        self.multiply(product)?;
+        for (&(place, bytes), kept) in outputs.iter().zip(&kept) {
+            self.stream.duplicate(place, bytes, kept)?;
+        }
+        let (mut fastest, mut least) = (candidates[0], Duration::MAX);
+        for candidate in candidates {
+            product.algorithm = *candidate;
+            self.multiply(product)?;
+            self.stream.zero(&differs)?;
+            for (&(place, bytes), kept) in outputs.iter().zip(&kept) {
+                let words = bytes / size_of::<u32>();
+                let arguments =
+                    Differ { one: place, other: kept.pointer(), found: differs.pointer(), count: words as u64 };
+                // SAFETY: both have so many words.
+                unsafe { kernels.differ.launch(&self.stream, words, &arguments) }?;
+            }
+            if self.stream.download::<u32>(&differs, 1)? != [0] {
+                continue;
+            }
+            for _ in 0..MEASUREMENTS {
+                let begin = Instant::now();
+                (0..RUNS).try_for_each(|_| self.multiply(product))?;
+                self.stream.synchronize()?;
+                let time = begin.elapsed();
+                if time < least {
+                    (fastest, least) = (*candidate, time);
+                }
+            }
+        }
+        Ok(fastest)
+    }
+}
+
+impl Drop for Products {
+    fn drop(&mut self) {
+        // SAFETY: nobody else destroys it.
+        let _failed = unsafe { lt::destroy_handle(self.handle) };
+    }
+}
+
+/// A product that is ready to be run.
+#[derive(Debug)]
+pub struct Product {
+    description: Description,
+    /// Of the two operands and the result, column-major.
+    layouts: [Layout; 3],
+    places: [CUdeviceptr; 3],
+    algorithm: sys::cublasLtMatmulAlgo_t,
+    /// What it writes: places and bytes.
+    outputs: Vec<(CUdeviceptr, usize)>,
+    /// What happens to its result.
+    pub epilogue: Epilogue,
+}
+
+impl Product {
+    fn describe(request: Request, compute: Compute) -> Result<Self, Error> {
+        const ACTION: &str = "describe a product";
+        let Request { kind, left, right, result, epilogue } = request;
+        // Column-major, operands change places: (A B)ᵀ = Bᵀ Aᵀ.
+        let (transposed_first, transposed_second) = match kind {
+            Kind::Forward => (true, false),
+            Kind::Backward => (false, false),
+            Kind::Weight => (false, true),
+        };
+        let description = Description(lt::create_matmul_desc(compute, DataType::CUDA_R_32F).to(ACTION)?);
+        // CUBLAS_OP_N is 0 and CUBLAS_OP_T is 1.
+        description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(transposed_first))?;
+        description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(transposed_second))?;
+        let mut outputs = vec![(result.place, result.rows * result.stride * result.element.bytes())];
+        let mut gradient = |place: CUdeviceptr, count: usize| {
+            description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &place)?;
+            outputs.push((place, count * result.element.bytes()));
+            Ok::<_, Error>(())
+        };
+        let bits = |place: CUdeviceptr, stride: usize| {
+            description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place)?;
+            description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &(stride as i64))
+        };
+        let raw = match epilogue {
+            Epilogue::None => RawEpilogue::CUBLASLT_EPILOGUE_DEFAULT,
+            Epilogue::ReluAuxBias { bias, bits: place, stride } => {
+                description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
+                bits(place, stride)?;
+                RawEpilogue::CUBLASLT_EPILOGUE_RELU_AUX_BIAS
+            }
+            Epilogue::Drelu { bits: place, stride } => {
+                bits(place, stride)?;
+                RawEpilogue::CUBLASLT_EPILOGUE_DRELU
+            }
+            Epilogue::DreluBgrad { bits: place, stride, gradient: sums } => {
+                bits(place, stride)?;
+                gradient(sums, result.columns)?;
+                RawEpilogue::CUBLASLT_EPILOGUE_DRELU_BGRAD
+            }
+            Epilogue::Bgradb { gradient: sums } => {
+                gradient(sums, result.rows)?;
+                RawEpilogue::CUBLASLT_EPILOGUE_BGRADB
+            }
+        };
+        description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &raw)?;
+        let layout = |matrix: Matrix| {
+            let (rows, columns) = (matrix.columns as u64, matrix.rows as u64);
+            lt::create_matrix_layout(matrix.element.data_type(), rows, columns, matrix.stride as i64).map(Layout)
+        };
+        // The forward product is `X Wᵀ` and the weight's `Dᵀ X`: the right operand is the column-major first one.
+        let layouts = [layout(right).to(ACTION)?, layout(left).to(ACTION)?, layout(result).to(ACTION)?];
+        let places = [right.place, left.place, result.place];
+        let algorithm = sys::cublasLtMatmulAlgo_t { data: [0; 8] };
+        Ok(Self { description, layouts, places, algorithm, outputs, epilogue })
+    }
+}
+
+#[derive(Debug)]
+struct Description(sys::cublasLtMatmulDesc_t);
+
+impl Description {
+    fn set<T>(&self, attribute: Attribute, value: &T) -> Result<(), Error> {
+        // SAFETY: the description lives, and the value is of the attribute's type.
+        unsafe { lt::set_matmul_desc_attribute(self.0, attribute, ptr::from_ref(value).cast(), size_of::<T>()) }
+            .to("describe a product")
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        // SAFETY: nobody else destroys it.
+        let _failed = unsafe { lt::destroy_matmul_desc(self.0) };
+    }
+}
+
+#[derive(Debug)]
+struct Layout(sys::cublasLtMatrixLayout_t);
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        // SAFETY: nobody else destroys it.
+        let _failed = unsafe { lt::destroy_matrix_layout(self.0) };
+    }
+}
+
+struct Preference(sys::cublasLtMatmulPreference_t);
+
+impl Drop for Preference {
+    fn drop(&mut self) {
+        // SAFETY: nobody else destroys it.
+        let _failed = unsafe { lt::destroy_matmul_pref(self.0) };
+    }
+}

@@ -1,0 +1,266 @@
+//! Drives the real binary with stand-ins for CUDA's libraries, and with none.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use artifacts::{Checkpoint, RunDirectory, TrainingRecord, read_metrics};
+use support::{Images, standin, write_dataset};
+use tempfile::TempDir;
+
+const FLAGS: [&str; 8] = ["--hidden", "24,12", "--batch-size", "64", "--epochs", "4", "--augment", "light"];
+
+/// A folder with a data set in `shards`.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        Self::of(600)
+    }
+
+    fn of(images: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (train, valid) = (Images::patterns(images, 6, 6, 4, 1), Images::patterns(120, 6, 6, 4, 2));
+        write_dataset(&folder.path().join("shards"), &train, &valid, 0.45, 0.25);
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// On a machine with these libraries.
+    fn command(&self, libraries: &Path, run: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.arg("--dataset").arg(self.path().join("shards")).arg("--run").arg(self.path().join(run));
+        command.args(FLAGS).args(arguments).env("LD_LIBRARY_PATH", libraries).env_remove("CUDA_HOME");
+        command.env("CUDA_LIBRARIES", libraries);
+        command
+    }
+
+    fn cuda(&self, run: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(standin::folder(), run, arguments);
+        command.args(["--engine", "cuda"]);
+        command
+    }
+
+    /// A folder where the named libraries are files that are none, so that no other of their names is found on any machine.
+    fn without(&self, missing: &[&str]) -> std::path::PathBuf {
+        let folder = self.path().join(format!("without-{}", missing.join("-")));
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["libcuda.so.1", "libnvrtc.so.13", "libnvrtc.so.12", "libcublasLt.so.13", "libcublasLt.so.12"] {
+            if missing.iter().any(|missing| name.starts_with(missing)) {
+                fs::write(folder.join(name), "").unwrap();
+            } else if standin::folder().join(name).exists() {
+                std::os::unix::fs::symlink(standin::folder().join(name), folder.join(name)).unwrap();
+            }
+        }
+        folder
+    }
+
+    fn run(&self, name: &str) -> RunDirectory {
+        RunDirectory::new(self.path().join(name))
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stderr(&output)
+}
+
+/// What it says, once it has failed with this exit code.
+fn fails(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    stderr(&output)
+}
+
+fn losses(run: &RunDirectory) -> Vec<(f64, f64)> {
+    read_metrics(&run.metrics()).unwrap().iter().map(|line| (line.train_loss, line.valid_loss)).collect()
+}
+
+#[track_caller]
+fn agree(one: &RunDirectory, other: &RunDirectory, tolerance: f64) {
+    for (one, other) in losses(one).into_iter().zip(losses(other)) {
+        assert!(
+            (one.0 - other.0).abs() < tolerance * other.0 && (one.1 - other.1).abs() < tolerance * other.1,
+            "{one:?} {other:?}"
+        );
+    }
+}
+
+fn checkpoint(run: &RunDirectory) -> Vec<u8> {
+    fs::read(run.checkpoint()).unwrap()
+}
+
+#[test]
+fn a_training_on_cuda_is_that_on_the_cpu_and_says_what_computed_it() {
+    let workplace = Workplace::new();
+    succeeds(&mut workplace.command(standin::folder(), "cpu", &["--engine", "cpu"]));
+    let said = succeeds(&mut workplace.cuda("f32", &["--precision", "f32"]));
+    assert!(said.contains("cuda (Stand-in 0, device 0), f32 products"), "{said}");
+    let said = succeeds(&mut workplace.cuda("tf32", &[]));
+    assert!(said.contains("tf32 products"), "{said}");
+    succeeds(&mut workplace.cuda("bf16", &["--precision", "bf16"]));
+    let [cpu, f32, tf32, bf16] = ["cpu", "f32", "tf32", "bf16"].map(|name| workplace.run(name));
+    agree(&f32, &cpu, 1e-4);
+    agree(&tf32, &cpu, 2e-2);
+    agree(&bf16, &cpu, 1e-1);
+    let record: TrainingRecord = artifacts::read_json(&bf16.training_record()).unwrap().0;
+    let arguments = &record.provenance.arguments;
+    let values = ["engine", "device", "precision"].map(|name| arguments[name].as_str().unwrap());
+    assert_eq!(values, ["cuda", "Stand-in 0", "bf16"]);
+    assert_eq!(Checkpoint::read(&bf16.checkpoint()).unwrap().0.layers.len(), 3);
+}
+
+#[test]
+fn images_that_do_not_fit_stream_to_the_very_bytes() {
+    // 430 kB, of which batches are a small part.
+    let workplace = Workplace::of(12_000);
+    let cuda = |run: &str, memory: &str| {
+        let mut command = workplace.cuda(run, &["-v", "--batch-size", "700", "--epochs", "2", "--dropout", "0.1"]);
+        command.env("STANDIN_MEMORY", memory);
+        command
+    };
+    let said = succeeds(&mut cuda("resident", "200000000"));
+    assert!(said.contains("the images are on the device"), "{said}");
+    // What the error says is needed, rounded to a tenth of a MiB: it has room for two batches, but not for all images.
+    let said = fails(&mut cuda("none", "1000000"), 1);
+    let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
+    let said = succeeds(&mut cuda("streamed", &format!("{:.0}", (needed + 0.06) * f64::from(1 << 20))));
+    assert!(said.contains("the images are streamed to the device"), "{said}");
+    assert!(checkpoint(&workplace.run("streamed")) == checkpoint(&workplace.run("resident")));
+    assert_eq!(losses(&workplace.run("streamed")), losses(&workplace.run("resident")));
+}
+
+#[test]
+fn too_little_memory_is_an_error_with_the_numbers_before_anything_is_trained() {
+    let workplace = Workplace::new();
+    let said = fails(workplace.cuda("run", &[]).env("STANDIN_MEMORY", "50000000"), 1);
+    assert!(said.contains("MiB of memory on device 0 (Stand-in 0), which has 47.7 MiB free of 47.7 MiB"), "{said}");
+    assert!(said.contains("hint: lower --batch-size or --hidden"), "{said}");
+    assert!(!workplace.path().join("run").exists());
+}
+
+#[test]
+fn a_device_that_fails_in_an_epoch_leaves_the_last_whole_one_which_either_engine_resumes() {
+    let workplace = Workplace::new();
+    succeeds(&mut workplace.cuda("whole", &["--precision", "f32"]));
+    let failing = |run: &str| {
+        let said = fails(workplace.cuda(run, &["--precision", "f32"]).env("STANDIN_FAIL_AT", "170"), 1);
+        assert!(said.contains("CUDA cannot") && said.contains("CUDA_ERROR_LAUNCH_FAILED"), "{said}");
+        assert!(said.contains("hint: the training resumes after its last whole epoch with --resume"), "{said}");
+        let epochs = read_metrics(&workplace.run(run).metrics()).unwrap().len();
+        assert!((1..4).contains(&epochs) && !workplace.run(run).training_record().exists(), "{epochs} epochs are over");
+    };
+    failing("cuda");
+    let said = succeeds(&mut workplace.cuda("cuda", &["--precision", "f32", "--resume"]));
+    assert!(said.contains("resuming after epoch"), "{said}");
+    assert!(checkpoint(&workplace.run("cuda")) == checkpoint(&workplace.run("whole")));
+    failing("cpu");
+    succeeds(&mut workplace.command(standin::folder(), "cpu", &["--engine", "cpu", "--resume"]));
+    agree(&workplace.run("cpu"), &workplace.run("whole"), 1e-4);
+}
+
+#[test]
+fn bias_relu_and_their_gradients_are_left_to_the_products_where_nothing_comes_between() {
+    let workplace = Workplace::new();
+    for (flags, expected) in [
+        (
+            &["--precision", "f32"][..],
+            ["RELU_AUX_BIAS, RELU_AUX_BIAS, DEFAULT", "DRELU_BGRAD, DRELU_BGRAD", "DEFAULT, DEFAULT, BGRADB"],
+        ),
+        (&["--precision", "bf16"], ["RELU_AUX_BIAS, RELU_AUX_BIAS, DEFAULT", "DRELU, DRELU", "BGRADB, BGRADB, BGRADB"]),
+        (&["--dropout", "0.5"], ["DEFAULT, DEFAULT, DEFAULT", "DEFAULT, DEFAULT", "BGRADB, BGRADB, BGRADB"]),
+    ] {
+        let said = succeeds(&mut workplace.cuda("run", &[flags, &["-v", "--epochs", "1"]].concat()));
+        for (kind, expected) in ["forward", "backward", "weight"].iter().zip(expected) {
+            let line = format!("products of 64 images, {kind}: {expected}\n");
+            assert!(said.contains(&line), "no `{line}` in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn products_without_epilogues_train_the_same_network() {
+    let workplace = Workplace::new();
+    succeeds(&mut workplace.cuda("all", &["--precision", "f32"]));
+    // RELU_AUX_BIAS, DRELU_BGRAD, BGRADB; then DRELU_BGRAD alone.
+    for (refused, name) in [("134 152 512", "none"), ("152", "some")] {
+        let said =
+            succeeds(workplace.cuda(name, &["--precision", "f32", "-v"]).env("STANDIN_REFUSED_EPILOGUES", refused));
+        let products = if name == "none" { "backward: DEFAULT, DEFAULT" } else { "backward: DRELU, DRELU" };
+        assert!(said.contains(products), "{said}");
+        agree(&workplace.run(name), &workplace.run("all"), 1e-4);
+    }
+}
+
+#[test]
+fn auto_takes_the_gpu_where_there_is_one_and_says_why_not_where_there_is_none() {
+    let workplace = Workplace::new();
+    let said = succeeds(&mut workplace.command(standin::folder(), "gpu", &[]));
+    assert!(said.contains("train: engine cuda, as this machine has Stand-in 0 (device 0)"), "{said}");
+    let said = succeeds(&mut workplace.command(&workplace.without(&["libcuda"]), "none", &[]));
+    assert!(said.contains("train: engine cpu, as there is no CUDA driver: "), "{said}");
+    let said = succeeds(&mut workplace.command(&workplace.without(&["libcublasLt"]), "part", &[]));
+    assert!(
+        said.contains("train: engine cpu, as the CUDA library `libcublasLt.so` is missing; looked for in `"),
+        "{said}"
+    );
+    let said = succeeds(workplace.command(standin::folder(), "old", &[]).env("STANDIN_CAPABILITY", "75"));
+    assert!(said.contains("train: engine cpu, as device 0 (Stand-in 0) has compute capability 7.5, but 8.0"), "{said}");
+    let said = fails(&mut workplace.command(&workplace.without(&["libcuda"]), "no", &["--precision", "bf16"]), 2);
+    assert!(
+        said.contains("the CPU engine computes in f32, not in bf16; engine cpu, as there is no CUDA driver"),
+        "{said}"
+    );
+}
+
+#[test]
+fn cuda_that_was_asked_for_and_is_not_there_is_an_error_that_names_what_is_missing() {
+    let workplace = Workplace::new();
+    let asked = |libraries: &Path| workplace.command(libraries, "run", &["--engine", "cuda"]);
+    let said = fails(&mut asked(&workplace.without(&["libcuda"])), 1);
+    assert!(said.contains("there is no CUDA driver") && said.contains("hint: install NVIDIA's driver"), "{said}");
+    let said = fails(&mut asked(&workplace.without(&["libnvrtc"])), 1);
+    assert!(said.contains("`libnvrtc.so` is missing") && said.contains("hint: run `make train ENGINE=cuda`"), "{said}");
+    let said = fails(asked(standin::folder()).env("STANDIN_DEVICES", "0"), 1);
+    assert!(said.contains("the CUDA driver does not start: CUDA_ERROR_NO_DEVICE"), "{said}");
+    let said = fails(asked(standin::folder()).env("STANDIN_DRIVER", "12040"), 1);
+    assert!(said.contains("is of CUDA 13.0, but the driver is of CUDA 12.4"), "{said}");
+    let said = fails(asked(standin::folder()).args(["--device", "3"]), 1);
+    assert!(said.contains("there is no CUDA device 3: this machine has 1"), "{said}");
+    assert!(!workplace.path().join("run").exists());
+}
+
+#[test]
+fn the_engines_are_listed_with_what_they_need() {
+    let workplace = Workplace::new();
+    let engines = |libraries: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.arg("--engines").env("LD_LIBRARY_PATH", libraries).env("CUDA_LIBRARIES", libraries);
+        succeeds(command.env_remove("CUDA_HOME"))
+    };
+    let said = engines(standin::folder());
+    for expected in [
+        "✓",
+        "libcuda.so of CUDA 13.0",
+        "libnvrtc.so of CUDA 13.0",
+        "libcublasLt.so of CUDA 13.0",
+        "device 0: Stand-in 0, 64.0 GiB, compute capability 9.0",
+        standin::folder().to_str().unwrap(),
+    ] {
+        assert!(said.contains(expected), "no `{expected}` in\n{said}");
+    }
+    assert!(!said.contains('✗'), "{said}");
+    let said = engines(&workplace.without(&["libcuda"]));
+    assert!(said.contains('✗') && said.contains("there is no CUDA driver") && said.contains("hint: "), "{said}");
+}

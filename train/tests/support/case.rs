@@ -1,0 +1,118 @@
+//! What engines are compared on with the reference.
+
+use std::sync::Arc;
+
+use artifacts::Dataset;
+use train::Hyperparameters;
+use train::augment::Scratch;
+use train::cpu::CpuEngine;
+use train::data::Data;
+use train::engine::{Engine, Step};
+use train::model::Mlp;
+
+use super::reference::{self, Batch};
+use super::{Images, hyperparameters};
+
+pub const STEP: Step = Step { index: 5, learning_rate: 1e-3 };
+pub const EPOCH: u32 = 2;
+
+/// A network and how it is trained, and how many images its batch has of how many that it may have.
+pub struct Case {
+    pub flags: &'static str,
+    pub images: usize,
+    pub batch_size: usize,
+}
+
+pub const CASES: [Case; 10] = [
+    Case { flags: "--hidden none", images: 7, batch_size: 7 },
+    Case { flags: "--hidden 16", images: 1, batch_size: 1 },
+    Case { flags: "--hidden 16 --label-smoothing 0.2", images: 33, batch_size: 64 },
+    Case { flags: "--hidden 13,9 --dropout 0.3 --input-dropout 0.2", images: 17, batch_size: 17 },
+    Case { flags: "--hidden 300 --dropout 0.5 --label-smoothing 0.1", images: 130, batch_size: 130 },
+    Case { flags: "--hidden 40,3,270 --dropout 0.1 --label-smoothing 0.1", images: 5, batch_size: 300 },
+    Case { flags: "--hidden 5", images: 520, batch_size: 520 },
+    Case { flags: "--hidden 11 --loss generalized-cross-entropy", images: 19, batch_size: 19 },
+    Case { flags: "--hidden 11 --loss symmetric-cross-entropy --label-smoothing 0.1", images: 19, batch_size: 19 },
+    Case { flags: "--hidden 12 --augment strong --input-dropout 0.1", images: 20, batch_size: 32 },
+];
+
+impl Case {
+    pub fn hyperparameters(&self) -> Hyperparameters {
+        let batch_size = self.batch_size.to_string();
+        let flags: Vec<&str> = self.flags.split(' ').chain(["--batch-size", &batch_size, "--seed", "3"]).collect();
+        hyperparameters(&flags)
+    }
+
+    pub fn engine(&self, data: &Arc<Data>, threads: u16) -> (Mlp, CpuEngine) {
+        let hyperparameters = self.hyperparameters();
+        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+        let engine = CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads)).unwrap();
+        (model, engine)
+    }
+
+    /// The batch of these rows in an epoch, as the reference takes it.
+    pub fn batch(&self, images: &Images, data: &Data, rows: &[u32]) -> Batch {
+        let hyperparameters = self.hyperparameters();
+        let augmentation = hyperparameters.augmentation();
+        let input = |&row: &u32| {
+            let size = images.height * images.width;
+            let pixels = &images.pixels[row as usize * size..][..size];
+            let mut varied = vec![0.0; size];
+            let variation = augmentation.draw(hyperparameters.seed, EPOCH, row);
+            variation.apply(pixels, images.height, images.width, &mut Scratch::default(), &mut varied);
+            let Dataset { mean, standard_deviation, .. } = data.dataset;
+            varied.iter().map(|&pixel| (f64::from(pixel) / 255.0 - mean) / standard_deviation).collect()
+        };
+        Batch {
+            inputs: rows.iter().map(input).collect(),
+            labels: rows.iter().map(|&row| images.labels[row as usize]).collect(),
+            loss: hyperparameters.loss,
+            label_smoothing: hyperparameters.label_smoothing,
+            dropout: hyperparameters.dropout,
+            input_dropout: hyperparameters.input_dropout,
+            seed: hyperparameters.seed,
+            step: STEP.index,
+        }
+    }
+}
+
+/// The first rows, in an order that is not theirs.
+pub fn mixed_rows(count: usize) -> Vec<u32> {
+    (0..u32::try_from(count).unwrap()).rev().collect()
+}
+
+impl Case {
+    pub fn model(&self, data: &Data) -> Mlp {
+        Mlp::new(&data.describe_model(&self.hyperparameters().hidden).sizes())
+    }
+
+    /// A step's loss and all of its gradients agree with the reference, to this share of the loss and of the largest gradient.
+    pub fn step_agrees(
+        &self,
+        classes: usize,
+        tolerance: f64,
+        engine: impl FnOnce(&Arc<Data>, &Mlp, &Hyperparameters) -> Box<dyn Engine>,
+    ) {
+        let images = Images::patterns(600, 6, 7, classes, 2);
+        let data = super::data(&images, &images, 0.45, 0.25);
+        let model = self.model(&data);
+        let mut engine = engine(&data, &model, &self.hyperparameters());
+        let parameters: Vec<f64> = engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
+        let rows = mixed_rows(self.images);
+        engine.begin_epoch(EPOCH, &rows).unwrap();
+        engine.train_step(0..rows.len(), STEP).unwrap();
+        let batch = self.batch(&images, &data, &rows);
+
+        let (found, expected) = (engine.end_epoch().unwrap(), reference::loss(&model, &parameters, &batch));
+        assert!((found - expected).abs() < tolerance * expected, "loss {found}, not {expected}, of {}", self.flags);
+        let gradient = reference::gradient(&model, &parameters, &batch);
+        let largest = gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        // Adam's first mean of the gradients is a tenth of the first gradient.
+        let exp_avg = engine.state().unwrap().exp_avg;
+        for (place, (&mean, &expected)) in exp_avg.iter().zip(&gradient).enumerate() {
+            let found = f64::from(mean) / (1.0 - 0.9);
+            let difference = (found - expected).abs();
+            assert!(difference < tolerance * largest, "{found}, not {expected}, at {place} of {}", self.flags);
+        }
+    }
+}
