@@ -195,10 +195,13 @@ load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and
 	$(PYTHON) bench/load.py $(local_archives)
 
 ## Targets: the project
-.PHONY: test bench gpu-check lint format help clean distclean
+.PHONY: test emulate bench gpu-check lint format help clean distclean
 test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/.installed ## set up what the tests need, and run all of them
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
+
+emulate: ## run the CPU engine's tests on an emulated processor with AVX-512 (Debian 12, ten minutes)
+	$(PYTHON) train/tests/emulate_avx512.py .cache/emulator
 
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
 	cargo build --release --locked --package bench
