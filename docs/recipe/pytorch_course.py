@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The course's recipe in PyTorch, on the same shards: the test accuracies of some seeds, as a check of `--recipe course`.
 
-usage: pytorch_course.py data/NAME/shards [SEEDS]         (needs torch and numpy)
+usage: pytorch_course.py data/real-{seed} [SEEDS]         (needs torch and numpy; `{seed}` stands for each seed from 0)
 """
 import json
 import pathlib
@@ -12,12 +12,10 @@ import numpy
 import torch
 from torch import nn
 
-folder = pathlib.Path(sys.argv[1])
 seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-dataset = json.loads((folder / "dataset.json").read_text())
 
 
-def load(split):
+def load(folder, dataset, split):
     shards = dataset["splits"][split]["shards"]
     images = numpy.concatenate([numpy.load(folder / shard["images"]["path"]) for shard in shards])
     labels = numpy.concatenate([numpy.load(folder / shard["labels"]["path"]) for shard in shards])
@@ -26,6 +24,10 @@ def load(split):
 
 
 def train(seed):
+    folder = pathlib.Path(sys.argv[1].replace("{seed}", str(seed)))
+    dataset = json.loads((folder / "dataset.json").read_text())
+    inputs, labels = load(folder, dataset, "train")
+    test_inputs, test_labels = load(folder, dataset, "test")
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, len(dataset["classes"])))
     for layer in (model[0], model[2]):
@@ -41,8 +43,6 @@ def train(seed):
         return (model(test_inputs).argmax(1) == test_labels).double().mean().item()
 
 
-inputs, labels = load("train")
-test_inputs, test_labels = load("test")
 found = [train(seed) for seed in range(seeds)]
 print(", ".join(f"{accuracy:.4f}" for accuracy in found))
 print(f"mean {statistics.mean(found):.4f}, deviation {statistics.stdev(found):.4f}")
