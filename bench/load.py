@@ -58,6 +58,7 @@ def run(archive, memory, threads, folder):
         place = folder / output
         written = size_of(place) if place.is_dir() else place.stat().st_size
         found[stage] = (peak, seconds, written)
+        print(f"{archive.name}: {stage}: {peak // MEBIBYTE} MiB, {seconds:.1f} s", file=sys.stderr, flush=True)
         if peak > memory:
             sys.exit(f"load: {stage} had {peak // MEBIBYTE} MiB resident, more than {memory // MEBIBYTE}")
     dataset = json.loads((folder / "data/shards/dataset.json").read_text())

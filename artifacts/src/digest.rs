@@ -69,7 +69,8 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let not_hexadecimal = || format!("`{text}` is not 64 hexadecimal digits");
-        if text.len() != 64 || !text.is_ascii() {
+        // `from_str_radix` alone takes a sign too.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(not_hexadecimal());
         }
         let mut bytes = [0; 32];
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_digest_is_refused() {
-        for text in ["", "abc", &"g".repeat(64), &"é".repeat(32), &ABC[1..]] {
+        for text in ["", "abc", &"g".repeat(64), &"é".repeat(32), &ABC[1..], &"+f".repeat(32)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

@@ -53,9 +53,10 @@ impl Lock {
         let (mut file, made) = loop {
             attempts += 1;
             let (file, made) = match open(&path, folder) {
-                // The holder before has just removed the folder that it had made.
+                // The holder before has just removed the folder that it had made; which of the two it is, is chance.
                 Err(Error::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && attempts < MOST_ATTEMPTS =>
+                    if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+                        && attempts < MOST_ATTEMPTS =>
                 {
                     continue;
                 }

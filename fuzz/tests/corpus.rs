@@ -1,5 +1,4 @@
 //! The corpus, and what a little change makes of it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
 

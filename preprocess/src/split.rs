@@ -150,7 +150,7 @@ mod tests {
 
     /// The split of each image, by (whether it has a font, font, class): every fourth font's images have names of their own.
     fn splits_by_name(of: &[(u8, u8)], seed: u64) -> BTreeMap<(bool, String, u8), SplitName> {
-        let is_named = |font: u8| font % 4 != 0;
+        let is_named = |font: u8| !font.is_multiple_of(4);
         let name = |font: u8, class: u8| {
             let font =
                 if is_named(font) { STANDARD.encode(format!("{font:03}.ttf")) } else { format!("{font}-{class}") };
