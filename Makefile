@@ -27,7 +27,12 @@ LABEL_SMOOTHING ?=#        train: share of a label spread over all classes
 SCHEDULE ?=#               train: constant, cosine, one-cycle
 WARMUP ?=#                 train: share of steps in which the learning rate rises
 PATIENCE ?=#               train: epochs without progress before stopping
+CROSS_VALIDATE ?=#         train: folds to predict the training images by, so that evaluate finds wrong labels among them
 ENGINE ?=#                 train: auto, cpu
+TEMPERATURE ?=#            export: divide the logits by this, as evaluate fitted it on validation
+PRIOR ?=#                  evaluate: expected class frequencies: uniform, test, english, FILE.json; blanks between several
+ESTIMATE_PRIOR ?=#         evaluate: estimate the class frequencies of these unlabelled images, FILE.npy
+COMPARE ?=#                evaluate: another run's report.json to compare with
 PROVIDER ?=#               evaluate: auto, cpu
 SEED ?=#                   preprocess, train: decides everything random
 THREADS ?=#                preprocess, train, evaluate: threads; no result depends on it
@@ -70,9 +75,10 @@ preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,T
 train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
 	$(call flag,LEARNING_RATE,learning-rate) $(call flag,WEIGHT_DECAY,weight-decay) $(call flag,DROPOUT,dropout) \
 	$(call flag,LABEL_SMOOTHING,label-smoothing) $(call flag,SCHEDULE,schedule) $(call flag,WARMUP,warmup) \
-	$(call flag,PATIENCE,patience) $(call flag,ENGINE,engine) $(call flag,SEED,seed) $(TRAIN_FLAGS)
-export_arguments := $(EXPORT_FLAGS)
-evaluate_arguments := $(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
+	$(call flag,PATIENCE,patience) $(call flag,CROSS_VALIDATE,cross-validate) $(call flag,ENGINE,engine) $(call flag,SEED,seed) $(TRAIN_FLAGS)
+export_arguments := $(call flag,TEMPERATURE,temperature) $(EXPORT_FLAGS)
+evaluate_arguments := $(addprefix --prior ,$(PRIOR)) $(call flag,ESTIMATE_PRIOR,estimate-prior) $(call flag,COMPARE,compare) \
+	$(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
 threads := $(call flag,THREADS,threads)
 
 target := $(or $(CARGO_TARGET_DIR),target)
@@ -114,7 +120,7 @@ $(training): $(bin)/train $(run)/.train.arguments $(shards)
 $(model): $(bin)/export $(run)/.export.arguments $(training)
 	$< $(strip --run $(run) $(export_arguments))
 
-$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxruntime)
+$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE)
 	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
 
 # A stage's arguments are an input like any other: their file changes when they do.

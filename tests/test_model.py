@@ -1,7 +1,7 @@
 """The exported model and the report on it, against independent implementations of both.
 
-The model is opened by ONNX's own checker and by onnxruntime from Python, its logits are computed again in NumPy from the
-checkpoint, and every figure of report.json is computed again by scikit-learn or statsmodels from the predictions.
+The model is opened by ONNX's own checker and by onnxruntime from Python, its logits are computed again in NumPy from
+the checkpoint, and the report is what this model says of these images. What is made of that is test_report.py's.
 """
 
 import hashlib
@@ -13,10 +13,8 @@ import onnx
 import onnxruntime
 import pytest
 from safetensors import safe_open
-from sklearn import metrics
-from statsmodels.stats.proportion import proportion_confint
 
-CLOSE = {"rtol": 0, "atol": 1e-9}
+FILES = ["predictions.npy", "probabilities.npy", "logits.npy", "validation-logits.npy", "saliency.npy"]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +35,6 @@ def dataset(shards: Path) -> dict:
 @pytest.fixture(scope="module")
 def images(shards: Path, dataset: dict, report: dict) -> np.ndarray:
     return load(shards, dataset, report["split"], "images")
-
-
-@pytest.fixture(scope="module")
-def truth(shards: Path, dataset: dict, report: dict) -> np.ndarray:
-    return load(shards, dataset, report["split"], "labels")
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +186,7 @@ def test_the_report_names_the_digests_of_its_inputs_and_files(run_directory: Pat
         "reference-logits.npy": sha256(run_directory / "reference-logits.npy"),
     }
     folder = run_directory / "report"
-    assert report["files"] == {name: sha256(folder / name) for name in ("predictions.npy", "probabilities.npy")}
+    assert report["files"] == {name: sha256(folder / name) for name in FILES}
 
 
 def test_onnxruntime_in_python_agrees_on_every_image(
@@ -202,69 +195,13 @@ def test_onnxruntime_in_python_agrees_on_every_image(
     probabilities = np.load(run_directory / "report" / "probabilities.npy")
     assert (predicted.dtype, probabilities.dtype) == (np.uint8, np.float32)
     np.testing.assert_allclose(probabilities, outputs["probabilities"], rtol=0, atol=1e-5)
+    logits = np.load(run_directory / "report" / "logits.npy")
+    np.testing.assert_allclose(logits, outputs["logits"], rtol=0, atol=1e-5 * np.abs(logits).max())
     # Two logits may be so close that the order of a sum decides between them.
     best = np.sort(outputs["logits"], axis=1)
     decided = best[:, -1] - best[:, -2] > 1e-5 * np.abs(best).max()
     np.testing.assert_array_equal(predicted[decided], outputs["logits"].argmax(axis=1)[decided])
     assert decided.mean() > 0.999
-
-
-def test_the_confusion_matrix_is_scikit_learn_s(report: dict, truth: np.ndarray, predicted: np.ndarray) -> None:
-    labels = range(len(report["model"]["classes"]))
-    expected = metrics.confusion_matrix(truth, predicted, labels=labels)
-    np.testing.assert_array_equal(report["confusion_matrix"], expected)
-    assert report["images"] == len(truth) == expected.sum()
-
-
-def test_accuracy_is_scikit_learn_s_and_its_interval_statsmodels_s(
-    report: dict, truth: np.ndarray, predicted: np.ndarray
-) -> None:
-    accuracy = report["accuracy"]
-    np.testing.assert_allclose(accuracy["value"], metrics.accuracy_score(truth, predicted), **CLOSE)
-    assert (accuracy["correct"], accuracy["total"]) == ((truth == predicted).sum(), len(truth))
-    expected = proportion_confint(accuracy["correct"], accuracy["total"], alpha=0.05, method="wilson")
-    np.testing.assert_allclose(accuracy["wilson_95"], expected, **CLOSE)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # A class may lack images.
-def test_the_figures_of_each_class_are_scikit_learn_s(report: dict, truth: np.ndarray, predicted: np.ndarray) -> None:
-    labels = range(len(report["model"]["classes"]))
-    figures = ["precision", "recall", "f1", "support"]
-    expected = metrics.precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=np.nan)
-    for figure, values in zip(figures, expected):
-        found = np.array([row[figure] for row in report["per_class"]], dtype=float)  # A null becomes NaN.
-        np.testing.assert_allclose(found, values, err_msg=figure, **CLOSE)
-    average = metrics.precision_recall_fscore_support(
-        truth, predicted, labels=labels, zero_division=np.nan, average="macro"
-    )
-    for figure, value in zip(figures[:3], average):
-        np.testing.assert_allclose(report["macro_average"][figure], value, err_msg=figure, **CLOSE)
-    balanced = metrics.balanced_accuracy_score(truth, predicted)
-    np.testing.assert_allclose(report["macro_average"]["recall"], balanced, **CLOSE)
-    assert [row["class"] for row in report["per_class"]] == report["model"]["classes"]
-
-
-def test_priors_and_false_alarm_rates_are_those_of_the_definition(
-    report: dict, truth: np.ndarray, predicted: np.ndarray
-) -> None:
-    for label, row in enumerate(report["per_class"]):
-        others = truth != label
-        np.testing.assert_allclose(row["prior"], np.mean(truth == label), **CLOSE)
-        assert row["predicted"] == np.sum(predicted == label)
-        if others.any():
-            np.testing.assert_allclose(row["false_alarm_rate"], np.mean(predicted[others] == label), **CLOSE)
-        else:
-            assert row["false_alarm_rate"] is None
-
-
-def test_the_loss_is_scikit_learn_s_log_loss(
-    report: dict, truth: np.ndarray, outputs: dict[str, np.ndarray]
-) -> None:
-    logits = outputs["logits"].astype(np.float64)
-    largest = logits.max(axis=1, keepdims=True)
-    logarithms = logits - largest - np.log(np.exp(logits - largest).sum(axis=1, keepdims=True))
-    expected = metrics.log_loss(truth, np.exp(logarithms), labels=range(logits.shape[1]))
-    np.testing.assert_allclose(report["loss"], expected, rtol=1e-5)
 
 
 def test_parity_is_the_difference_from_the_trainer_s_logits(

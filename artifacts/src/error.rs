@@ -86,8 +86,10 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
     Some(match name {
         "source.json" => "fetch",
         "dataset.json" | "removed.jsonl" => "preprocess",
-        _ if name.ends_with(".npy") && name != crate::run::REFERENCE_LOGITS => "preprocess",
-        "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | crate::run::REFERENCE_LOGITS => "train",
+        "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
+        crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
+        "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
+        _ if name.ends_with(".npy") => "preprocess",
         "model.onnx" => "export",
         _ => return None,
     })

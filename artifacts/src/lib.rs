@@ -7,6 +7,7 @@
 //! | `checkpoint.safetensors` | train | [`Checkpoint`] |
 //! | `training.json`, `metrics.jsonl`, `timings.jsonl` | train | [`TrainingRecord`], [`EpochMetrics`], [`EpochTiming`] |
 //! | `reference-logits.npy` | train | [`reference_logits`] |
+//! | `cross-validation.json`, `out-of-sample-logits.npy` | train, where asked | [`CrossValidation`] |
 //! | the metadata of `model.onnx` | export | [`ModelMetadata`] |
 //!
 //! Three rules hold for all of them:
@@ -19,6 +20,7 @@
 //!   Measured times go into files of their own (`timings.jsonl`).
 
 mod checkpoint;
+mod cross_validation;
 mod dataset;
 mod digest;
 mod document;
@@ -33,6 +35,7 @@ pub mod tensors;
 mod training;
 
 pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
+pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
     Splits, font_of, shard_bytes,

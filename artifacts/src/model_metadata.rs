@@ -24,6 +24,15 @@ impl ModelMetadata {
     /// The version that this build writes and reads.
     pub const SCHEMA_VERSION: u32 = 1;
 
+    /// The argument of `export` that is the temperature in the graph; absent where there is none.
+    pub const TEMPERATURE: &str = "temperature";
+
+    /// What the logits are divided by before the softmax that gives the probabilities; 1 where nothing is.
+    #[must_use]
+    pub fn temperature(&self) -> f64 {
+        self.export.arguments.get(Self::TEMPERATURE).and_then(Value::as_f64).unwrap_or(1.0)
+    }
+
     /// The keys of the entries.
     pub const KEYS: [&str; 5] = ["schema_version", "model", "checkpoint", "training", "export"];
 

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 pub(crate) const REFERENCE_LOGITS: &str = "reference-logits.npy";
+pub(crate) const OUT_OF_SAMPLE_LOGITS: &str = "out-of-sample-logits.npy";
 
 /// The files of a training run, `runs/NAME/`.
 #[derive(Debug, Clone)]
@@ -59,6 +60,18 @@ impl RunDirectory {
     #[must_use]
     pub fn reference_logits(&self) -> PathBuf {
         self.0.join(REFERENCE_LOGITS)
+    }
+
+    /// The account of a cross-validation ([`crate::CrossValidation`]).
+    #[must_use]
+    pub fn cross_validation(&self) -> PathBuf {
+        self.0.join("cross-validation.json")
+    }
+
+    /// The logits of the training images by networks that were not trained on them.
+    #[must_use]
+    pub fn out_of_sample_logits(&self) -> PathBuf {
+        self.0.join(OUT_OF_SAMPLE_LOGITS)
     }
 
     /// The exported model.

@@ -25,7 +25,8 @@ def judge(run, dataset):
         subprocess.run([BIN / "export", "-q", "--run", run], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([BIN / "evaluate", "-q", "--run", run, "--dataset", dataset], check=True,
                        stdout=subprocess.DEVNULL)
-    return (json.loads(report.read_text())["accuracy"]["value"], json.loads(training.read_text())["valid_accuracy"])
+    quality = json.loads(report.read_text())["overall"]["without_duplicates"]
+    return quality["accuracy"]["value"], json.loads(training.read_text())["valid_accuracy"]
 
 
 def spread(values):

@@ -47,7 +47,7 @@ pub(crate) fn report(
     let bayes = ByBayes { inputs, judged, validation, by_class: &by_class, temperature: fitted.as_ref().ok() };
     let bayes = bayes.section(unlabelled, &mut reasons);
     let calibration = calibration(inputs, judged, fitted, &mut reasons);
-    let failures = failures(judged, validation, &model.classes, &mut reasons);
+    let failures = failures(inputs, judged, validation, &mut reasons)?;
     let (learned, saliency) = learned(inputs, judged, &mut reasons);
     let report = Report {
         provenance,
@@ -155,8 +155,9 @@ impl ByBayes<'_> {
         let images = predictions.logits.nrows();
         let unlabelled = Outcomes::new(vec![0; images], predictions.logits.clone(), self.inputs.model_temperature());
         let unlabelled = self.calibrated(&unlabelled);
-        let mut predicted_share = vec![0.0; unlabelled.classes()];
-        unlabelled.predicted.iter().for_each(|&class| predicted_share[usize::from(class)] += 1.0 / images as f64);
+        let mut predicted = vec![0_usize; unlabelled.classes()];
+        unlabelled.predicted.iter().for_each(|&class| predicted[usize::from(class)] += 1);
+        let predicted_share: Vec<f64> = predicted.iter().map(|&count| count as f64 / images as f64).collect();
         let training = self.training_prior();
         let usable = training.as_ref().ok().filter(|training| !training.contains(&0.0));
         let maximised = usable.map(|training| shift::expectation_maximisation(&unlabelled.probabilities, training));

@@ -1,69 +1,106 @@
 //! Section 5: where the model fails, and where the labels likely do.
 
-use artifacts::SplitName;
+use artifacts::{SplitName, font_of};
 
+use crate::error::Error;
+use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::measures::label_issues;
+use crate::measures::outcomes::Outcomes;
 use crate::measures::undefined::Reasons;
 use crate::report::{Failures, LabelIssue, LabelIssues};
 
 /// Section 5.
-pub(crate) fn failures(judged: &Judged, validation: &Judged, classes: &[String], reasons: &mut Reasons) -> Failures {
-    let outcomes = &judged.outcomes;
+pub(crate) fn failures(
+    inputs: &Inputs<'_>,
+    judged: &Judged,
+    validation: &Judged,
+    reasons: &mut Reasons,
+) -> Result<Failures, Error> {
+    let (outcomes, classes) = (&judged.outcomes, &inputs.dataset.classes);
     let mut rising: Vec<usize> = (0..outcomes.len()).collect();
     rising.sort_by(|&one, &other| outcomes.confidence(one).total_cmp(&outcomes.confidence(other)));
     let errors = rising.iter().rev().filter(|&&row| !outcomes.is_right(row));
     let successes = rising.iter().filter(|&&row| outcomes.is_right(row));
     let record = |&row: &usize| judged.record(row, classes);
-    let mut splits = vec![validation];
-    if judged.split != SplitName::Valid {
-        splits.push(judged);
+    let confident_errors = errors.take(Failures::MOST).map(record).collect();
+    let unsure_successes = successes.take(Failures::MOST).map(record).collect();
+
+    let mut splits: Vec<Labelled> = training_images(inputs)?.into_iter().collect();
+    splits
+        .push(Labelled::of(validation, "the weights were not fitted to it, though it decided which of them were kept"));
+    if judged.split == SplitName::Test {
+        splits.push(Labelled::of(judged, "it had no part in training"));
     }
-    Failures {
-        confident_errors: errors.take(Failures::MOST).map(record).collect(),
-        unsure_successes: successes.take(Failures::MOST).map(record).collect(),
-        label_issues: splits.into_iter().map(|split| label_issues(split, classes, reasons)).collect(),
-    }
+    let label_issues = splits.iter().map(|split| split.label_issues(classes, reasons)).collect();
+    Ok(Failures { confident_errors, unsure_successes, label_issues })
 }
 
-fn label_issues(judged: &Judged, classes: &[String], reasons: &mut Reasons) -> LabelIssues {
-    let found = label_issues::find(&judged.outcomes);
-    let estimated_share = found.estimated_share(&judged.outcomes.labels);
-    let place = format!("failures.label_issues.{}", judged.split);
-    for (class, threshold) in classes.iter().zip(&found.thresholds) {
-        let reason = format!("the split has no image of class {class}");
-        reasons.explain(threshold.as_ref(), format!("{place}.thresholds.{class}"), reason);
+/// The training images with the predictions of the cross-validation, where there is one.
+fn training_images(inputs: &Inputs<'_>) -> Result<Option<Labelled>, Error> {
+    let Some((record, logits)) = &inputs.cross_validation else { return Ok(None) };
+    let data = inputs.training_images()?;
+    let labels = (0..data.len()).map(|row| data.label(row)).collect();
+    Ok(Some(Labelled {
+        split: SplitName::Train,
+        out_of_sample: format!(
+            "each image was predicted by a network trained on the other {} of {} folds; a font is in one fold",
+            record.folds - 1,
+            record.folds
+        ),
+        files: data.names()?,
+        outcomes: Outcomes::new(labels, logits.clone(), 1.0),
+    }))
+}
+
+/// Images whose labels can be judged, since nothing was fitted to them.
+struct Labelled {
+    split: SplitName,
+    out_of_sample: String,
+    files: Vec<String>,
+    outcomes: Outcomes,
+}
+
+impl Labelled {
+    fn of(judged: &Judged, out_of_sample: &str) -> Self {
+        let (files, outcomes) = (judged.files.clone(), judged.outcomes.clone());
+        Self { split: judged.split, out_of_sample: out_of_sample.to_owned(), files, outcomes }
     }
-    reasons.explain(
-        estimated_share.as_ref(),
-        format!("{place}.estimated_share"),
-        "no image is confidently of any class",
-    );
-    let out_of_sample = match judged.split {
-        SplitName::Valid => "the weights were not fitted to it, though it decided which of them were kept",
-        SplitName::Test | SplitName::Train => "it had no part in training",
-    };
-    let issue = |&(row, class): &(usize, u8)| {
-        let [label, suggestion] = [judged.outcomes.labels[row], class].map(usize::from);
-        let probability = |class: usize| judged.outcomes.probabilities[[row, class]];
+
+    fn label_issues(&self, classes: &[String], reasons: &mut Reasons) -> LabelIssues {
+        let found = label_issues::find(&self.outcomes);
+        let estimated_share = found.estimated_share(&self.outcomes.labels);
+        let place = format!("failures.label_issues.{}", self.split);
+        for (class, threshold) in classes.iter().zip(&found.thresholds) {
+            let reason = format!("the split has no image of class {class}");
+            reasons.explain(threshold.as_ref(), format!("{place}.thresholds.{class}"), reason);
+        }
+        let reason = "no image is confidently of any class";
+        reasons.explain(estimated_share.as_ref(), format!("{place}.estimated_share"), reason);
+        let issues = found.issues.iter().take(LabelIssues::MOST);
+        LabelIssues {
+            split: self.split,
+            out_of_sample: self.out_of_sample.clone(),
+            images: self.outcomes.len() as u64,
+            estimated_share,
+            found: found.issues.len() as u64,
+            images_found: issues.map(|&(row, class)| self.issue(row, class, classes)).collect(),
+            thresholds: found.thresholds,
+            confident_joint: found.joint,
+        }
+    }
+
+    fn issue(&self, row: usize, class: u8, classes: &[String]) -> LabelIssue {
+        let [label, suggestion] = [self.outcomes.labels[row], class].map(usize::from);
+        let probability = |class: usize| self.outcomes.probabilities[[row, class]];
         LabelIssue {
             row,
-            file: judged.files[row].clone(),
-            font: judged.fonts[row].clone(),
+            file: self.files[row].clone(),
+            font: font_of(&self.files[row]),
             label: classes[label].clone(),
             suggestion: classes[suggestion].clone(),
             label_probability: probability(label),
             suggestion_probability: probability(suggestion),
         }
-    };
-    LabelIssues {
-        split: judged.split,
-        out_of_sample: out_of_sample.to_owned(),
-        images: judged.outcomes.len() as u64,
-        thresholds: found.thresholds,
-        confident_joint: found.joint,
-        estimated_share,
-        found: found.issues.len() as u64,
-        images_found: found.issues.iter().take(LabelIssues::MOST).map(issue).collect(),
     }
 }

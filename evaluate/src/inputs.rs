@@ -1,9 +1,11 @@
 //! What is judged and on what: opened, and known to belong together.
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, SplitData,
-    SplitName, TrainingRecord,
+    Checkpoint, CrossValidation, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance,
+    RunDirectory, SplitData, SplitName, TrainingRecord,
 };
+
+use ndarray::Array2;
 
 use crate::error::Error;
 use crate::library::Runtime;
@@ -25,6 +27,8 @@ pub(crate) struct Inputs<'a> {
     pub metrics: Vec<EpochMetrics>,
     /// None where the training's `timings.jsonl` is gone: no result needs it.
     pub timings: Option<Vec<EpochTiming>>,
+    /// The out-of-sample logits of the training images, where `train` was asked for them.
+    pub cross_validation: Option<(CrossValidation, Array2<f32>)>,
     pub priors: Vec<Prior>,
     pub unlabelled: Option<Unlabelled>,
     pub other: Option<Other>,
@@ -51,6 +55,8 @@ impl<'a> Inputs<'a> {
         let unlabelled = unlabelled.map(|path| Unlabelled::read(path, &model.metadata.model)).transpose()?;
         let other = options.compare.as_deref();
         let other = other.map(|path| Other::read(path, &dataset, dataset_digest, options.split.into())).transpose()?;
+        let trained_here = training.provenance.inputs.get(Dataset::FILE_NAME) == Some(&dataset_digest);
+        let cross_validation = if trained_here { read_cross_validation(&run, &dataset)? } else { None };
         Ok(Self {
             options,
             run,
@@ -60,6 +66,7 @@ impl<'a> Inputs<'a> {
             checkpoint,
             metrics,
             timings,
+            cross_validation,
             priors,
             unlabelled,
             other,
@@ -90,7 +97,7 @@ impl<'a> Inputs<'a> {
 
     /// The temperature in the model's graph; 1 without one.
     pub(crate) fn model_temperature(&self) -> f64 {
-        self.model.metadata.export.arguments.get("temperature").and_then(serde_json::Value::as_f64).unwrap_or(1.0)
+        self.model.metadata.temperature()
     }
 
     /// The images of the trainer's reference logits, and perhaps more.
@@ -149,6 +156,9 @@ impl<'a> Inputs<'a> {
         for (prior, digest) in self.priors.iter().filter_map(|prior| Some((prior, prior.digest?))) {
             provenance = provenance.with_input(&format!("prior {}", prior.name), digest);
         }
+        if let Some((record, _)) = &self.cross_validation {
+            provenance = provenance.with_input("out-of-sample-logits.npy", record.logits);
+        }
         if let Some(unlabelled) = &self.unlabelled {
             provenance = provenance.with_input(&format!("unlabelled {}", unlabelled.name), unlabelled.digest);
         }
@@ -167,6 +177,26 @@ fn read_checkpoint(run: &RunDirectory, training: &TrainingRecord) -> Result<Chec
         return Ok(checkpoint);
     }
     Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
+}
+
+/// The run's cross-validation, where there is one. Like the trainer's logits, it is of the data set that it was trained on.
+fn read_cross_validation(
+    run: &RunDirectory,
+    dataset: &Dataset,
+) -> Result<Option<(CrossValidation, Array2<f32>)>, Error> {
+    let path = run.cross_validation();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (record, _) = artifacts::read_json::<CrossValidation>(&path)?;
+    let logits = record.read_logits(&run.out_of_sample_logits(), &path)?;
+    let expected = (dataset.splits.train.images, dataset.classes.len());
+    if logits.dim() != expected || !logits.iter().all(|logit| logit.is_finite()) {
+        let reason = format!("finite logits of shape {expected:?} were expected, but its shape is {:?}", logits.dim());
+        let path = run.out_of_sample_logits();
+        return Err(artifacts::Error::Malformed { path, kind: "array of logits", reason }.into());
+    }
+    Ok(Some((record, logits)))
 }
 
 /// The training's own `metrics.jsonl`.

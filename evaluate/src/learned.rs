@@ -39,7 +39,7 @@ pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reason
         let class = &saliency.class;
         let reason = format!("no image was taken for class {class}");
         reasons.explain(saliency.largest.as_ref(), format!("learned.saliency.{class}.largest"), reason);
-        let reason = format!("the split has no image of class {class}");
+        let reason = format!("none of the {images} images is of class {class}");
         reasons.explain(typical.most.as_ref(), format!("learned.typical.{class}"), reason);
     }
     let hidden = units.len() - 1;

@@ -18,6 +18,8 @@ use crate::report::{Comparison, Disagreement, Proportion, Report};
 pub(crate) struct Other {
     report: Report,
     pub digest: Digest,
+    /// SHA-256 of its `model.onnx`.
+    model: Digest,
     /// `[N]`.
     predictions: Array1<u8>,
     /// `[N, C]`.
@@ -45,7 +47,12 @@ impl Other {
                 format!("the arrays beside it are not of {images} images and {} classes", dataset.classes.len());
             return Err(artifacts::Error::Malformed { path: path.to_owned(), kind: "report.json", reason }.into());
         }
-        Ok(Self { report, digest, predictions, probabilities })
+        let model = report.provenance.inputs.get("model.onnx").copied().ok_or_else(|| artifacts::Error::Malformed {
+            path: path.to_owned(),
+            kind: "report.json",
+            reason: "its inputs have no model.onnx".to_owned(),
+        })?;
+        Ok(Self { report, digest, model, predictions, probabilities })
     }
 
     /// Section 8.
@@ -63,7 +70,7 @@ impl Other {
             (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != self.predictions[row]).collect();
         Comparison {
             report: self.digest,
-            other_digest: self.report.provenance.inputs["model.onnx"],
+            other_digest: self.model,
             other: self.report.model.clone(),
             other_accuracy: Proportion::of(both_right + only_other_right, total),
             both_right,

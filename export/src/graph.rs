@@ -4,6 +4,8 @@
 //! images u8 [N, H, W] ─ Flatten ─ Cast ─ Mul ─ Add ─ Gemm ─ Relu ─ ... ─ Gemm ─┬─ logits        f32 [N, C]
 //!                                └ (pixel / 255 − mean) / deviation ┘          └ Softmax ─ probabilities
 //! ```
+//!
+//! With a temperature T, `Mul` by 1/T stands before `Softmax`.
 
 use artifacts::{Checkpoint, LinearLayer, ModelDescription};
 
@@ -65,8 +67,8 @@ pub(crate) struct Constant {
 }
 
 impl Graph {
-    /// The graph of a trained network.
-    pub(crate) fn of(checkpoint: &Checkpoint) -> Self {
+    /// The graph of a trained network, whose probabilities are of the logits divided by `temperature`.
+    pub(crate) fn of(checkpoint: &Checkpoint, temperature: Option<f64>) -> Self {
         let model = &checkpoint.model;
         let mut steps = standardisation(model);
         let last = checkpoint.layers.len() - 1;
@@ -75,6 +77,10 @@ impl Graph {
             if index < last {
                 steps.push(relu(index, layer.bias.len()));
             }
+        }
+        if let Some(temperature) = temperature {
+            let factor = scalar("temperature.factor", 1.0 / temperature);
+            steps.push(step("temperature.multiply", Operation::Multiply, factor, "tempered", &[model.classes.len()]));
         }
         steps.push(step("softmax", Operation::Softmax, vec![], PROBABILITIES, &[model.classes.len()]));
         Self { image: [model.height, model.width], classes: model.classes.len(), steps }
@@ -115,7 +121,6 @@ impl Constant {
 fn standardisation(model: &ModelDescription) -> Vec<Step> {
     let factor = 1.0 / (255.0 * model.standard_deviation);
     let offset = -model.mean / model.standard_deviation;
-    let scalar = |name, value: f64| vec![Constant::new(name, &[], [value as f32].into_iter())];
     let pixels = [model.height * model.width];
     vec![
         step("standardise.flatten", Operation::Flatten, vec![], "pixels", &pixels),
@@ -123,6 +128,10 @@ fn standardisation(model: &ModelDescription) -> Vec<Step> {
         step("standardise.multiply", Operation::Multiply, scalar("standardise.factor", factor), "scaled", &pixels),
         step("standardise.add", Operation::Add, scalar("standardise.offset", offset), "standardised", &pixels),
     ]
+}
+
+fn scalar(name: &str, value: f64) -> Vec<Constant> {
+    vec![Constant::new(name, &[], [value as f32].into_iter())]
 }
 
 /// Layer `index`, whose constants are named as `torch.nn.Sequential` names its parameters: `0.weight`, `0.bias`.
@@ -174,8 +183,9 @@ mod tests {
 
     #[test]
     fn every_name_is_different_and_the_outputs_are_last() {
-        for hidden in [vec![], vec![7], vec![7, 6, 5]] {
-            let graph = Graph::of(&network(hidden.clone()));
+        let networks = [vec![], vec![7], vec![7, 6, 5]];
+        for (hidden, temperature) in networks.iter().flat_map(|hidden| [(hidden, None), (hidden, Some(2.0))]) {
+            let graph = Graph::of(&network(hidden.clone()), temperature);
             let names: Vec<_> = graph
                 .steps
                 .iter()
@@ -187,13 +197,17 @@ mod tests {
                 .collect();
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{hidden:?}: {names:?}");
             let outputs: Vec<_> = graph.steps.iter().map(|step| step.output.as_str()).collect();
-            assert!(outputs.ends_with(&[LOGITS, PROBABILITIES]), "{hidden:?}: {outputs:?}");
+            let expected: &[_] = match temperature {
+                None => &[LOGITS, PROBABILITIES],
+                Some(_) => &[LOGITS, "tempered", PROBABILITIES],
+            };
+            assert!(outputs.ends_with(expected), "{hidden:?}: {outputs:?}");
         }
     }
 
     #[test]
     fn parameters_are_the_network_s_and_the_two_of_the_standardisation() {
-        assert_eq!(Graph::of(&network(vec![7])).parameters(), 20 * 7 + 7 + 7 * 3 + 3 + 2);
+        assert_eq!(Graph::of(&network(vec![7]), None).parameters(), 20 * 7 + 7 + 7 * 3 + 3 + 2);
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         check_against_training(&RunDirectory::new(run), digest)?;
     }
 
-    let graph = Graph::of(&checkpoint);
-    let metadata = metadata(checkpoint, digest);
+    let graph = Graph::of(&checkpoint, options.temperature);
+    let metadata = metadata(checkpoint, digest, options.temperature);
     let model = onnx::encode(&graph, &metadata);
     if model.len() > onnx::MOST_BYTES {
         return Err(Error::TooLarge { bytes: model.len() });
@@ -62,11 +62,14 @@ fn check_against_training(run: &RunDirectory, found: Digest) -> Result<(), Error
     Ok(())
 }
 
-fn metadata(checkpoint: Checkpoint, digest: Digest) -> ModelMetadata {
-    let export = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+fn metadata(checkpoint: Checkpoint, digest: Digest, temperature: Option<f64>) -> ModelMetadata {
+    let mut export = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_argument("ir_version", onnx::IR_VERSION)
         .with_argument("opset", onnx::OPSET)
         .with_input("checkpoint.safetensors", digest);
+    if let Some(temperature) = temperature {
+        export = export.with_argument(ModelMetadata::TEMPERATURE, temperature);
+    }
     ModelMetadata {
         schema_version: ModelMetadata::SCHEMA_VERSION,
         model: checkpoint.model,

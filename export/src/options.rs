@@ -13,6 +13,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "output")]
     pub checkpoint: Option<PathBuf>,
 
+    /// Divide the logits by this before the softmax, as `evaluate` fitted it on validation: the logits that the model gives
+    /// stay as they are
+    #[arg(long, value_name = "T", value_parser = positive_number)]
+    pub temperature: Option<f64>,
+
     /// Model to write, with --checkpoint
     #[arg(long, value_name = "FILE", requires = "checkpoint")]
     pub output: Option<PathBuf>,
@@ -26,5 +31,13 @@ impl Options {
             self.checkpoint.clone().unwrap_or_else(|| run.checkpoint()),
             self.output.clone().unwrap_or_else(|| run.model()),
         )
+    }
+}
+
+fn positive_number(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // The graph holds 1/T in single precision.
+        Ok(value) if value > 0.0 && (1.0 / value) as f32 > 0.0 && ((1.0 / value) as f32).is_finite() => Ok(value),
+        _ => Err("a number above 0 was expected".to_owned()),
     }
 }

@@ -196,6 +196,23 @@ fn verbose_shows_the_metadata_in_the_model() {
     assert!(text.contains(&format!("export: metadata `checkpoint`: \"{digest}\"")), "{text}");
 }
 
+#[test]
+fn a_temperature_divides_the_logits_on_their_way_to_the_probabilities() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    export().args(["--temperature", "1.6", "--run"]).arg(run.path()).assert().success();
+    let bytes = fs::read(run.model()).unwrap();
+    let model = onnx_rs::parse(&bytes).unwrap();
+    let graph = model.graph.as_ref().unwrap();
+    let [.., last, factor, softmax] = &graph.node[..] else { panic!("{:?}", operations(graph)) };
+    assert_eq!((last.output[0], factor.op_type.as_str(), softmax.output[0]), ("logits", "Mul", "probabilities"));
+    assert_eq!((factor.input[0], factor.output[0], softmax.input[0]), ("logits", "tempered", "tempered"));
+    let metadata = ModelMetadata::from_entries(|key| {
+        model.metadata_props.iter().find(|entry| entry.key == key).map(|entry| entry.value.to_owned())
+    });
+    assert_eq!(metadata.unwrap().temperature(), 1.6);
+}
+
 /// An export with its stdout elsewhere.
 fn export_to(stdout: impl Into<Stdio>) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -243,6 +260,9 @@ fn arguments_that_do_not_fit_together_exit_2() {
         vec!["--checkpoint", "c.safetensors"],
         vec!["--run", "r", "--checkpoint", "c.safetensors", "--output", "m.onnx"],
         vec!["--run", "r", "--output", "m.onnx"],
+        vec!["--run", "r", "--temperature", "0"],
+        vec!["--run", "r", "--temperature", "-1"],
+        vec!["--run", "r", "--temperature", "inf"],
     ] {
         export().args(&arguments).assert().failure().code(2);
     }

@@ -58,6 +58,17 @@ impl Data {
         Ok(Self { dataset, digest, train, train_labels, valid })
     }
 
+    /// Opens the training shards in `folder` to train and to validate on: for whoever trains on some of the images and
+    /// classifies the others.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn open_training_twice(folder: &Path) -> Result<Self, Error> {
+        let data = Self::open(folder)?;
+        let valid = data.dataset.open(folder, SplitName::Train, false)?;
+        Ok(Self { valid, ..data })
+    }
+
     /// Compares the shards with their digests in `dataset.json`.
     ///
     /// # Errors
@@ -105,15 +116,20 @@ impl Data {
         }
     }
 
-    /// The training rows in the order of an epoch, counted from 1.
+    /// All training rows.
     ///
     /// # Panics
     /// With more than 2³² images.
     #[must_use]
-    pub fn order(&self, seed: u64, epoch: u32) -> Vec<u32> {
-        let images = u32::try_from(self.train.len()).expect("there are fewer than 2³² images");
-        let mut order: Vec<u32> = (0..images).collect();
-        order.shuffle(&mut generator(seed, Purpose::Order(epoch)));
-        order
+    pub fn rows(&self) -> Vec<u32> {
+        (0..u32::try_from(self.train.len()).expect("there are fewer than 2³² images")).collect()
     }
+}
+
+/// `rows` in the order of an epoch, counted from 1.
+#[must_use]
+pub fn order(rows: &[u32], seed: u64, epoch: u32) -> Vec<u32> {
+    let mut order = rows.to_vec();
+    order.shuffle(&mut generator(seed, Purpose::Order(epoch)));
+    order
 }

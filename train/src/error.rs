@@ -65,6 +65,12 @@ pub enum Error {
         /// The reason.
         source: image::ImageError,
     },
+    /// A cross-validation has nothing to train on.
+    #[error("all training images fall into one of the {folds} folds")]
+    OneFold {
+        /// How many folds were asked for.
+        folds: u32,
+    },
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -85,6 +91,7 @@ impl Failure for Error {
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
+            Self::OneFold { .. } => Some("the images of one font are in one fold: more fonts are needed".to_owned()),
             Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),
             Self::Flags { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
         }

@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod cpu;
+mod cross_validate;
 pub mod data;
 pub mod engine;
 mod error;
@@ -89,7 +90,11 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         verification.finish()?;
         replace_results(&run, &progress, options.tensorboard)?;
     }
-    finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)
+    finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)?;
+    match options.cross_validate {
+        Some(folds) => cross_validate::run(folds, &run, options, &progress, console),
+        None => Ok(()),
+    }
 }
 
 /// The comparison of the shards with their digests, beside the first epoch: hundreds of megabytes are not waited for.
@@ -135,8 +140,9 @@ fn begin(
 /// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
 /// training is over, nothing in the folder looks finished.
 fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
-    for path in [run.training_record(), run.checkpoint(), run.reference_logits()] {
-        journal::remove(&path)?;
+    let cross_validation = [run.cross_validation(), run.out_of_sample_logits()];
+    for path in [run.training_record(), run.checkpoint(), run.reference_logits()].iter().chain(&cross_validation) {
+        journal::remove(path)?;
     }
     Journal::begin(run, &progress.metrics, tensorboard)
 }
@@ -149,23 +155,9 @@ fn train_epoch(
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(EpochMetrics, EpochTiming), Error> {
-    let images = data.train.len();
-    let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
-    let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
-    let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
-
     let start = Instant::now();
-    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-    engine.begin_epoch(number, &data.order(hyperparameters.seed, number))?;
-    let mut last_learning_rate = 0.0;
-    for (index, first) in (0..images).step_by(hyperparameters.batch_size).enumerate() {
-        let places = first..images.min(first + hyperparameters.batch_size);
-        let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
-        last_learning_rate = learning_rate.at(index);
-        progress.advance(places.len() as u64);
-        engine.train_step(places, Step { index, learning_rate: last_learning_rate })?;
-    }
-    let train_loss = engine.end_epoch()?;
+    let images = data.train.len();
+    let (train_loss, last_learning_rate) = train_steps(epoch, &data.rows(), engine, hyperparameters, console)?;
     let train_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
@@ -185,6 +177,32 @@ fn train_epoch(
         averaged_valid_accuracy: averaged.map(|averaged| averaged.accuracy),
     };
     Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
+}
+
+/// Trains an epoch, counted from 1, on the images in `rows`. Returns the mean loss and the last step's learning rate.
+fn train_steps(
+    epoch: usize,
+    rows: &[u32],
+    engine: &mut dyn Engine,
+    hyperparameters: &Hyperparameters,
+    console: &Console,
+) -> Result<(f64, f64), Error> {
+    let images = rows.len();
+    let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
+    let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
+    let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
+
+    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
+    engine.begin_epoch(number, &data::order(rows, hyperparameters.seed, number))?;
+    let mut last_learning_rate = 0.0;
+    for (index, first) in (0..images).step_by(hyperparameters.batch_size).enumerate() {
+        let places = first..images.min(first + hyperparameters.batch_size);
+        let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
+        last_learning_rate = learning_rate.at(index);
+        progress.advance(places.len() as u64);
+        engine.train_step(places, Step { index, learning_rate: last_learning_rate })?;
+    }
+    Ok((engine.end_epoch()?, last_learning_rate))
 }
 
 /// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.

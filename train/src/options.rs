@@ -34,6 +34,11 @@ pub struct Options {
     #[arg(long, help_heading = "Run")]
     pub resume: bool,
 
+    /// Predict each training image by a network trained on the other folds, so that its label can be judged by `evaluate`;
+    /// takes as long as FOLDS more trainings
+    #[arg(long, help_heading = "Run", value_name = "FOLDS", value_parser = clap::value_parser!(u32).range(2..=100))]
+    pub cross_validate: Option<u32>,
+
     /// What computes
     #[arg(long, help_heading = "Run", value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,

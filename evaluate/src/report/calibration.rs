@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Proportion;
 
-/// Section 4: how sure.
+/// Section 4: how sure. Judged on the validation split, there is no [`Calibration::after`]: the temperature was fitted on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The temperature in the model's graph (`export --temperature`); 1 without one.

@@ -8,7 +8,8 @@ pub struct Failures {
     pub confident_errors: Vec<ImageRecord>,
     /// The rightly classified images with the lowest confidence, that first; at most [`Failures::MOST`].
     pub unsure_successes: Vec<ImageRecord>,
-    /// Likely wrong labels, a split each: those whose predictions are out of sample.
+    /// Likely wrong labels, a split each: those whose predictions are out of sample. Of the training split only after
+    /// `train --cross-validate`.
     pub label_issues: Vec<LabelIssues>,
 }
 

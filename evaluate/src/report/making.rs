@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use artifacts::{Digest, EpochMetrics, Fonts, Provenance, Rejected, RemovedCounts, Weights};
 use serde::{Deserialize, Serialize};
 
-/// Section 7: how it was made. Times are in [`super::Timings`].
+/// Section 7: how it was made. Times are in [`super::Timings`]. Where the model is judged on another data set than the one
+/// that it was trained on, `dataset`, the stage "preprocess" and its files are those of the data set that it is judged on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Making {
     /// `metrics.jsonl`, one an epoch.

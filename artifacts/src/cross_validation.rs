@@ -1,0 +1,47 @@
+use std::path::Path;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::Document;
+use crate::error::{Error, Result};
+use crate::provenance::Provenance;
+use crate::reference_logits;
+
+/// `cross-validation.json`: predictions for the training images by networks that were not trained on them.
+///
+/// The logits, `f32 [N, C]` in the order of the training split's rows, lie beside it in `out-of-sample-logits.npy`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidation {
+    /// How the networks were trained: as the run's own, each on all folds but one.
+    pub provenance: Provenance,
+    /// How many folds. The images of one font are in one fold.
+    pub folds: u32,
+    /// How many epochs each network was trained.
+    pub epochs: usize,
+    /// The share of the training images whose out-of-sample prediction is their label.
+    pub accuracy: f64,
+    /// SHA-256 of `out-of-sample-logits.npy`.
+    pub logits: Digest,
+}
+
+impl CrossValidation {
+    /// Reads the logits in `path`, which must be those that this records, in `recorded_by`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has another digest, or is no `.npy` of `f32` with two axes.
+    pub fn read_logits(&self, path: &Path, recorded_by: &Path) -> Result<Array2<f32>> {
+        let (logits, found) = reference_logits::read(path)?;
+        if found == self.logits {
+            return Ok(logits);
+        }
+        let (path, recorded_by) = (path.to_owned(), recorded_by.to_owned());
+        Err(Error::Digest { path, found, recorded_by, recorded: self.logits })
+    }
+}
+
+impl Document for CrossValidation {
+    const KIND: &'static str = "cross-validation.json";
+    const SCHEMA_VERSION: u32 = 1;
+}

@@ -1,0 +1,127 @@
+//! Predictions for the training images by networks that have not seen them: what their labels are judged by.
+//!
+//! The fonts are dealt into folds. For each fold, a network is trained on all others as the run's own was, for as many
+//! epochs as that was kept at, and then classifies the fold.
+
+use std::sync::Arc;
+
+use artifacts::{CrossValidation, Digest, RunDirectory, font_of, reference_logits};
+use ndarray::Array2;
+use terminal::Console;
+
+use crate::data::Data;
+use crate::engine::{self, Engine, State};
+use crate::error::Error;
+use crate::model::Mlp;
+use crate::options::{Hyperparameters, Options};
+use crate::state::Progress;
+use crate::{provenance, train_steps};
+
+/// Trains `folds` networks and writes their predictions to the run's folder.
+///
+/// # Errors
+/// When the training images are all of one fold, an engine fails, a training diverges, or a file cannot be written.
+pub(crate) fn run(
+    folds: u32,
+    run: &RunDirectory,
+    options: &Options,
+    progress: &Progress,
+    console: &Console,
+) -> Result<(), Error> {
+    let hyperparameters = &options.hyperparameters;
+    let data = Data::open_training_twice(&options.dataset)?;
+    let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
+    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+    let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
+    let epochs = progress.kept_metrics().epoch;
+
+    let mut logits = Array2::zeros((data.train.len(), data.dataset.classes.len()));
+    for fold in 0..folds {
+        let others: Vec<u32> = (0..).zip(&fold_of).filter(|&(_, of)| *of != fold).map(|(row, _)| row).collect();
+        if others.is_empty() {
+            return Err(Error::OneFold { folds });
+        }
+        console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
+        let mut engine = engine::create(options.engine, Arc::clone(&data), &model, hyperparameters, options.threads)?;
+        train(&others, epochs, progress, engine.as_mut(), hyperparameters, console)?;
+        let predicted = engine.validation_logits(data.train.len())?;
+        for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
+            logits.row_mut(row).assign(&predicted.row(row));
+        }
+    }
+    write(run, folds, epochs, &logits, &data, hyperparameters, console)
+}
+
+/// Trains on `rows`, and leaves the engine with the kind of weights that the run kept.
+fn train(
+    rows: &[u32],
+    epochs: usize,
+    progress: &Progress,
+    engine: &mut dyn Engine,
+    hyperparameters: &Hyperparameters,
+    console: &Console,
+) -> Result<(), Error> {
+    for epoch in 1..=epochs {
+        let (loss, _) = train_steps(epoch, rows, engine, hyperparameters, console)?;
+        if !loss.is_finite() {
+            return Err(Error::Diverged { epoch, loss });
+        }
+    }
+    let (kept_weights, ..) = progress.kept_metrics().best();
+    let parameters = engine.state()?.weights(kept_weights).to_vec();
+    engine.set_state(State::first(parameters, hyperparameters.ema_decay.is_some()))
+}
+
+fn write(
+    run: &RunDirectory,
+    folds: u32,
+    epochs: usize,
+    logits: &Array2<f32>,
+    data: &Data,
+    hyperparameters: &Hyperparameters,
+    console: &Console,
+) -> Result<(), Error> {
+    let is_right = |(logits, label): &(ndarray::ArrayView1<'_, f32>, &u8)| {
+        let of_label = logits[usize::from(**label)];
+        logits.iter().all(|&logit| logit <= of_label)
+    };
+    let right = logits.rows().into_iter().zip(&data.train_labels).filter(is_right).count();
+    let accuracy = right as f64 / logits.nrows() as f64;
+    let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
+    let provenance = provenance(hyperparameters, data.digest).with_argument("cross_validate", folds);
+    let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
+    artifacts::write_json(&run.cross_validation(), &record)?;
+    console.say(format!("train: out of sample, {accuracy:.4} of the training images are taken for their label"));
+    Ok(())
+}
+
+/// The fold of each file's image: that of its font, or of the image itself where its name tells none, by the digest of the
+/// seed and the name.
+fn deal(files: &[String], folds: u32, seed: u64) -> Vec<u32> {
+    let fold = |file: &String| {
+        let group = font_of(file).unwrap_or_else(|| file.clone());
+        let digest = Digest::of(format!("{seed} fold {group}").as_bytes());
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        u32::from_be_bytes([a, b, c, d]) % folds
+    };
+    files.iter().map(fold).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_font_is_in_one_fold_and_the_folds_are_of_like_size() {
+        // `Um9tYW5hIEJvbGQucGZi` is a font, the numbers are none.
+        let mut files: Vec<_> = (0..4000).map(|number| format!("train/A/{number}.png")).collect();
+        files.extend(["A", "B", "C"].map(|class| format!("train/{class}/Um9tYW5hIEJvbGQucGZi.png")));
+        let folds = deal(&files, 4, 0);
+        assert!(folds[4000..].iter().all(|&fold| fold == folds[4000]));
+        for fold in 0..4 {
+            let size = folds.iter().filter(|&&of| of == fold).count();
+            assert!((900..1100).contains(&size), "{size}");
+        }
+        assert_ne!(folds, deal(&files, 4, 1));
+    }
+}
