@@ -42,6 +42,8 @@ PREPROCESS_FLAGS ?=#       of preprocess
 TRAIN_FLAGS ?=#            of train
 EXPORT_FLAGS ?=#           of export
 EVALUATE_FLAGS ?=#         of evaluate
+LOCK ?= reproduce.lock#    reproduce, lock: the file of digests
+SECONDS ?= 60#             fuzz: how long each parser is fuzzed
 PYTHON ?= python3#         a Python 3 with pip
 QUICK ?=#                  bench: 1 for fewer rows and turns, under three minutes
 
@@ -64,7 +66,7 @@ run := $(strip $(RUNS))/$(or $(strip $(RUN)),$(dataset))
 source := $(data)/raw/source.json
 shards := $(data)/shards/dataset.json
 training := $(run)/training.json
-model := $(run)/model.onnx
+exported := $(run)/export.json
 report := $(run)/report/report.json
 
 # Threads and verbosity decide no result: they are given to a stage, but do not make it run again.
@@ -80,6 +82,13 @@ export_arguments := $(call flag,TEMPERATURE,temperature) $(EXPORT_FLAGS)
 evaluate_arguments := $(addprefix --prior ,$(PRIOR)) $(call flag,ESTIMATE_PRIOR,estimate-prior) $(call flag,COMPARE,compare) \
 	$(call flag,PROVIDER,provider) $(EVALUATE_FLAGS)
 threads := $(call flag,THREADS,threads)
+
+# What decides the artifacts, for a make of its own; the folders and the threads are that one's choice.
+chain_variables := $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE VALID_FRACTION TEST_FRACTION MAX_REJECTS RECIPE HIDDEN \
+	EPOCHS BATCH_SIZE LEARNING_RATE WEIGHT_DECAY DROPOUT LABEL_SMOOTHING SCHEDULE WARMUP PATIENCE CROSS_VALIDATE TEMPERATURE PRIOR \
+	ESTIMATE_PRIOR COMPARE ENGINE PROVIDER SEED \
+	FETCH_FLAGS PREPROCESS_FLAGS TRAIN_FLAGS EXPORT_FLAGS EVALUATE_FLAGS,\
+	$(if $(strip $($(variable))),'$(variable)=$(strip $($(variable)))'))
 
 target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
@@ -103,7 +112,7 @@ all: evaluate ## the whole chain: fetch, preprocess, train, export, evaluate
 fetch: $(source) ## download, check and unpack the archive
 preprocess: $(shards) ## turn the images into .npy shards
 train: $(training) ## train the network
-export: $(model) ## write the network as ONNX
+export: $(exported) ## write the network as ONNX
 evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
@@ -117,10 +126,10 @@ $(shards): $(bin)/preprocess $(data)/.preprocess.arguments $(source)
 $(training): $(bin)/train $(run)/.train.arguments $(shards)
 	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(strip $(RESUME)),--resume))
 
-$(model): $(bin)/export $(run)/.export.arguments $(training)
+$(exported): $(bin)/export $(run)/.export.arguments $(training)
 	$< $(strip --run $(run) $(export_arguments))
 
-$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(model) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE)
+$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(exported) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE)
 	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
 
 # A stage's arguments are an input like any other: their file changes when they do.
@@ -146,6 +155,27 @@ $(addprefix $(bin)/,$(stages)): $(build_stamp)
 $(unpacked_onnxruntime): python/onnxruntime.txt python/unpack_onnxruntime.py
 	$(PYTHON) python/unpack_onnxruntime.py $(@D)
 	@touch $@
+
+## Targets: trust
+.PHONY: reproduce lock verify fuzz sanitize load
+reproduce: $(build_stamp) $(onnxruntime) ## run the chain twice, as differently as can be, and compare every byte
+	$(PYTHON) python/reproduce.py --lock $(LOCK) -- $(chain_variables)
+
+lock: $(build_stamp) $(onnxruntime) ## write the digests that `make reproduce` compares with: reproduce.lock
+	$(PYTHON) python/reproduce.py --write-lock $(LOCK) -- $(chain_variables)
+
+verify: ## walk the chain backwards, from report.json to the archive, and say where it is broken
+	$(PYTHON) python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
+
+fuzz: ## give changed files to every parser for SECONDS each; what panics goes to fuzz/corpus
+	cargo run --release --locked --package fuzz -- --seconds $(SECONDS)
+
+sanitize: ## the unsafe code under a nightly compiler's AddressSanitizer, and under valgrind where there is one
+	.ci/sanitize
+
+load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: the peak memory of each stage
+	$(if $(strip $(local_archives)),,$(error load needs ARCHIVE, the path of an archive))
+	$(PYTHON) bench/load.py $(local_archives)
 
 ## Targets: the project
 .PHONY: test bench lint format help clean distclean

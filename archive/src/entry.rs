@@ -16,6 +16,12 @@ use crate::tree::Tree;
 const MOST_OF_NAME: usize = 255;
 const MOST_OF_PATH: usize = 1024;
 
+/// Bytes that all names may have together.
+const MOST_OF_NAMES: u64 = 1 << 30;
+
+/// Bytes of headers between two entries, long names and other extensions included: they are held in memory.
+const MOST_BETWEEN: u64 = 1 << 20;
+
 /// Bytes that are read at once: an archive may claim more than it has.
 const PIECE: u64 = 1 << 16;
 
@@ -91,12 +97,13 @@ pub struct Entries<'a> {
     /// How many files were passed over.
     pub hidden: u64,
     bytes: u64,
+    bytes_of_names: u64,
 }
 
 impl<'a> Entries<'a> {
     /// Of `archive`, as messages call it.
     pub fn new(archive: &'a str, limits: Limits) -> Self {
-        Self { archive, limits, tree: Tree::new(), files: 0, hidden: 0, bytes: 0 }
+        Self { archive, limits, tree: Tree::new(), files: 0, hidden: 0, bytes: 0, bytes_of_names: 0 }
     }
 
     /// Gives every file of `stream` to `visit`.
@@ -107,7 +114,9 @@ impl<'a> Entries<'a> {
         mut visit: impl FnMut(&mut File<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = stream.bytes_read();
-        let mut tar = tar::Archive::new(stream);
+        let allowance = stream.allowance();
+        allowance.extend(MOST_BETWEEN);
+        let mut tar = tar::Archive::new(&mut *stream);
         for entry in tar.entries().map_err(|source| damaged(self.archive, 0, source))? {
             let entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
             let kind = entry.header().entry_type();
@@ -115,6 +124,9 @@ impl<'a> Entries<'a> {
                 continue;
             }
             let size = entry.size();
+            // Of a sparse file, the archive holds less than there is.
+            let stored = if kind == EntryType::GNUSparse { entry.header().entry_size().unwrap_or(size) } else { size };
+            allowance.extend(stored.saturating_add(MOST_BETWEEN));
             let judged = self.judge(kind, &entry.path_bytes(), size);
             let path = judged.map_err(|reason| refused(self.archive, &entry.path_bytes(), reason))?;
             if let Some(path) = path {
@@ -125,6 +137,11 @@ impl<'a> Entries<'a> {
                 }
             }
         }
+        if stream.has_ended() && self.files > 0 {
+            // The decoder takes that for the end of the archive.
+            let source = io::Error::new(io::ErrorKind::UnexpectedEof, "it ends without the mark of its end");
+            return Err(damaged(self.archive, self.files, source).into());
+        }
         Ok(())
     }
 
@@ -132,6 +149,10 @@ impl<'a> Entries<'a> {
     fn judge(&mut self, kind: EntryType, name: &[u8], size: u64) -> Result<Option<String>, Refusal> {
         let is_folder = is_folder(kind, name)?;
         let path = safe_path(name)?;
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.limits.max_unpacked_bytes {
+            return Err(Refusal::TooManyBytes(self.limits.max_unpacked_bytes));
+        }
         if is_folder {
             return Ok(None);
         }
@@ -139,12 +160,12 @@ impl<'a> Entries<'a> {
             self.hidden += 1;
             return Ok(None);
         }
-        self.bytes = self.bytes.saturating_add(size);
         if self.files >= self.limits.max_files {
             return Err(Refusal::TooManyFiles(self.limits.max_files));
         }
-        if self.bytes > self.limits.max_bytes {
-            return Err(Refusal::TooManyBytes(self.limits.max_bytes));
+        self.bytes_of_names += path.len() as u64;
+        if self.bytes_of_names > MOST_OF_NAMES {
+            return Err(Refusal::TooLongNames(MOST_OF_NAMES));
         }
         self.tree.add(&path)?;
         Ok(Some(path))

@@ -93,8 +93,11 @@ pub enum Refusal {
     /// More than `--max-files`.
     #[error("is one file more than the {0} of --max-files")]
     TooManyFiles(u64),
-    /// More than `--max-bytes`.
-    #[error("brings the files to more than the {0} bytes of --max-bytes")]
+    /// Names are held in memory.
+    #[error("brings the names to more than {0} bytes")]
+    TooLongNames(u64),
+    /// More than `--max-unpacked-bytes`.
+    #[error("brings the files to more than the {0} bytes of --max-unpacked-bytes")]
     TooManyBytes(u64),
 }
 
@@ -109,7 +112,7 @@ impl Failure for Error {
                 Some("if the archive is to be trusted, raise --max-files".into())
             }
             Self::Entry { reason: Refusal::TooManyBytes(_), .. } => {
-                Some("if the archive is to be trusted, raise --max-bytes".into())
+                Some("if the archive is to be trusted, raise --max-unpacked-bytes".into())
             }
             Self::NoClassFolders { .. } => Some("images lie in class folders, as `A/*.png`, `B/*.png`".into()),
             Self::NotAnArchive { .. } | Self::Entry { .. } => None,

@@ -1,5 +1,6 @@
+use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
 use artifacts::IoContext as _;
@@ -11,8 +12,8 @@ use crate::error::Error;
 pub enum Input {
     /// In a file.
     File(PathBuf),
-    /// In this program, under a name.
-    Embedded(String, &'static [u8]),
+    /// In this program's memory, under a name.
+    Embedded(String, Cow<'static, [u8]>),
 }
 
 impl Input {
@@ -39,7 +40,7 @@ impl Input {
     pub(crate) fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
         Ok(match self {
             Self::File(path) => Box::new(File::open(path).context("read", path)?),
-            Self::Embedded(_, bytes) => Box::new(*bytes),
+            Self::Embedded(_, bytes) => Box::new(Cursor::new(bytes.clone())),
         })
     }
 }

@@ -6,6 +6,6 @@ pub struct Limits {
     pub max_files: u64,
 
     /// Most bytes that an archive's files may have together
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30, help_heading = "Limits")]
-    pub max_bytes: u64,
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30, help_heading = "Limits")]
+    pub max_unpacked_bytes: u64,
 }

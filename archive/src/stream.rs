@@ -26,7 +26,24 @@ pub struct Stream {
     piece: Vec<u8>,
     position: usize,
     read: BytesRead,
+    allowance: Allowance,
+    has_ended: bool,
     worker: JoinHandle<(Digest, u64)>,
+}
+
+/// How many inflated bytes may be read: a header that claims to be huge is an error before it fills the memory.
+#[derive(Debug, Clone, Default)]
+pub struct Allowance {
+    /// Of all bytes from the start.
+    most: Arc<AtomicU64>,
+    given: Arc<AtomicU64>,
+}
+
+impl Allowance {
+    /// So many more from here on.
+    pub fn extend(&self, bytes: u64) {
+        self.most.store(self.given.load(Ordering::Relaxed).saturating_add(bytes), Ordering::Relaxed);
+    }
 }
 
 /// How many bytes of the input were read so far.
@@ -76,7 +93,8 @@ impl Stream {
             }
             rest.finish()
         });
-        let mut stream = Self { pieces, piece: Vec::new(), position: 0, read, worker };
+        let (allowance, piece) = (Allowance::default(), Vec::new());
+        let mut stream = Self { pieces, piece, position: 0, read, allowance, has_ended: false, worker };
         if let Err(source) = stream.fill(HEADER) {
             return Err(Error::Damaged { archive: name, files: 0, source });
         }
@@ -108,6 +126,18 @@ impl Stream {
         self.read.clone()
     }
 
+    /// How many bytes may be read; none unless it is extended.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        self.allowance.clone()
+    }
+
+    /// Whether its end was read.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     /// Reads to the end; returns the input's digest and size in bytes.
     ///
     /// # Errors
@@ -116,6 +146,7 @@ impl Stream {
     /// # Panics
     /// When the reading thread did.
     pub fn finish(mut self, most: u64) -> io::Result<(Digest, u64)> {
+        self.allowance.extend(u64::MAX);
         if io::copy(&mut (&mut self).take(most + 1), &mut io::sink())? > most {
             return Err(io::Error::other(format!("more than {most} bytes follow the end of the archive")));
         }
@@ -128,10 +159,17 @@ impl Read for Stream {
         while self.position == self.piece.len() {
             match self.pieces.recv() {
                 Ok(piece) => (self.piece, self.position) = (piece?, 0),
-                Err(_the_end) => return Ok(0),
+                Err(_the_end) => {
+                    self.has_ended = true;
+                    return Ok(0);
+                }
             }
         }
         let count = buffer.len().min(self.piece.len() - self.position);
+        let given = self.allowance.given.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        if given > self.allowance.most.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the headers before an entry, or its end, are too long"));
+        }
         buffer[..count].copy_from_slice(&self.piece[self.position..self.position + count]);
         self.position += count;
         Ok(count)

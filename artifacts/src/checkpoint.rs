@@ -1,12 +1,13 @@
+use std::fs;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::provenance::Provenance;
-use crate::tensors::{self, Tensor, Tensors};
+use crate::tensors::{self, Form, Tensor, Tensors};
 
 /// What a network takes, gives, and how its input is standardised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,13 +60,12 @@ pub struct Checkpoint {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    schema_version: u32,
     model: ModelDescription,
     provenance: Provenance,
 }
 
 const KIND: &str = "checkpoint";
-const SCHEMA_VERSION: u32 = 1;
+const FORM: Form = Form { kind: KIND, key: KIND, schema_version: 2 };
 
 impl Checkpoint {
     /// Writes the file; returns its digest.
@@ -83,7 +83,7 @@ impl Checkpoint {
             tensors.insert(bias_name, Tensor { shape: vec![bias.len()], values: bias.to_vec() });
         }
         let (model, provenance) = (self.model.clone(), self.provenance.clone());
-        tensors::write(path, KIND, &Description { schema_version: SCHEMA_VERSION, model, provenance }, &tensors)
+        tensors::write(path, &FORM, &Description { model, provenance }, &tensors)
     }
 
     /// Reads the file, and its digest.
@@ -91,12 +91,17 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be read, or its tensors are not those of the network that it describes.
     pub fn read(path: &Path) -> Result<(Self, Digest)> {
-        let (description, mut tensors, digest) = tensors::read::<Description>(path, KIND, KIND)?;
-        if description.schema_version != SCHEMA_VERSION {
-            let (found, expected) = (u64::from(description.schema_version), SCHEMA_VERSION);
-            return Err(Error::SchemaVersion { path: path.to_owned(), found, expected });
-        }
-        let Description { model, provenance, .. } = description;
+        let bytes = fs::read(path).context("read", path)?;
+        Ok((Self::parse(&bytes, path)?, Digest::of(&bytes)))
+    }
+
+    /// The network in `bytes`, which are those of the file `path`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let (description, mut tensors) = tensors::parse::<Description>(bytes, path, &FORM)?;
+        let Description { model, provenance } = description;
         let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: KIND, reason };
 
         let mut take = |name: &str, shape: &[usize]| {
@@ -110,6 +115,9 @@ impl Checkpoint {
                 None => Ok(tensor.values),
             }
         };
+        if model.height.checked_mul(model.width).is_none() {
+            return Err(malformed(format!("its images are {}x{} pixels", model.height, model.width)));
+        }
         let sizes = model.sizes();
         let mut layers = Vec::new();
         for (index, ends) in sizes.windows(2).enumerate() {
@@ -121,7 +129,7 @@ impl Checkpoint {
         }
         match tensors.keys().next() {
             Some(name) => Err(malformed(format!("tensor `{name}` is not part of the network that it describes"))),
-            None => Ok((Self { model, provenance, layers }, digest)),
+            None => Ok(Self { model, provenance, layers }),
         }
     }
 

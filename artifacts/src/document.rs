@@ -72,8 +72,16 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(path: &Path, kind: &'static str, 
 /// When the file cannot be read, is not JSON, is of another kind or schema version, or lacks a field.
 pub fn read_json<T: Document>(path: &Path) -> Result<(T, Digest)> {
     let bytes = fs::read(path).context("read", path)?;
+    Ok((parse_json(&bytes, path)?, Digest::of(&bytes)))
+}
+
+/// The document in `bytes`, which are those of the file `path`.
+///
+/// # Errors
+/// As [`read_json`].
+pub(crate) fn parse_json<T: Document>(bytes: &[u8], path: &Path) -> Result<T> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind: T::KIND, reason };
-    let header: Header = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let header: Header = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
     if header.kind != T::KIND {
         return Err(malformed(format!("its `kind` is `{}`", header.kind)));
     }
@@ -81,8 +89,7 @@ pub fn read_json<T: Document>(path: &Path) -> Result<(T, Digest)> {
         let (found, expected) = (header.schema_version, T::SCHEMA_VERSION);
         return Err(Error::SchemaVersion { path: path.to_owned(), found, expected });
     }
-    let document = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-    Ok((document, Digest::of(&bytes)))
+    serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::io;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 
 use crate::Digest;
@@ -44,6 +45,20 @@ pub enum Error {
         /// The file that every folder which may be replaced has.
         mark: &'static str,
     },
+    /// The file was written to while it was read.
+    #[error("`{}` was changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody else is at work there.
+    #[error("`{}` is being written to by {}", place.display(), process(*holder))]
+    Locked {
+        /// The file or folder that was to be written to.
+        place: PathBuf,
+        /// The id of the process that is at work.
+        holder: Option<u32>,
+    },
     /// The file has changed since another artifact recorded its digest.
     #[error("`{}` has SHA-256 {found}, but `{}` recorded {recorded}", path.display(), recorded_by.display())]
     Digest {
@@ -68,7 +83,11 @@ impl Error {
         match self {
             Self::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
                 .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
-            Self::Io { .. } => None,
+            Self::Io { source, .. } => hint_for(source).map(str::to_owned),
+            Self::Changed { path } => stage_that_writes(path).map(|stage| {
+                format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")
+            }),
+            Self::Locked { .. } => Some("wait until it has ended, or name another folder".to_owned()),
             Self::Foreign { .. } => Some("name a folder that is new, empty, or an earlier output".to_owned()),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
                 stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
@@ -81,6 +100,23 @@ impl Error {
     }
 }
 
+fn process(id: Option<u32>) -> String {
+    id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
+}
+
+fn hint_for(error: &io::Error) -> Option<&'static str> {
+    // What was written through an encoder comes back within the encoder's own error.
+    let causes = successors(Some(error as &(dyn std::error::Error + 'static)), |cause| cause.source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    Some(match kinds.find(|&kind| kind != io::ErrorKind::Other)? {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "make room and run it again, or name a folder on another disk"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "name a folder that can be written to",
+        _ => return None,
+    })
+}
+
 fn stage_that_writes(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     Some(match name {
@@ -90,7 +126,7 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
         crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
         "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
         _ if name.ends_with(".npy") => "preprocess",
-        "model.onnx" => "export",
+        "model.onnx" | crate::run::EXPORT_RECORD => "export",
         _ => return None,
     })
 }

@@ -8,12 +8,13 @@
 //! | `training.json`, `metrics.jsonl`, `timings.jsonl` | train | [`TrainingRecord`], [`EpochMetrics`], [`EpochTiming`] |
 //! | `reference-logits.npy` | train | [`reference_logits`] |
 //! | `cross-validation.json`, `out-of-sample-logits.npy` | train, where asked | [`CrossValidation`] |
-//! | the metadata of `model.onnx` | export | [`ModelMetadata`] |
+//! | the metadata of `model.onnx`; `export.json` | export | [`ModelMetadata`], [`ExportRecord`] |
 //!
-//! Three rules hold for all of them:
+//! Four rules hold for all of them:
 //!
 //! - **Whole or absent.** A file or folder is written to a temporary name beside its place, synced and renamed
 //!   ([`write_file`], [`StagedDirectory`]): a killed stage leaves what was there before, or nothing.
+//! - **One writer.** Who writes to a place holds the [`Lock`] on it.
 //! - **Accounted for.** Every JSON artifact names its kind, schema version, tool, seed, the arguments that decide its
 //!   bytes, and the SHA-256 of its inputs ([`Provenance`]).
 //! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in.
@@ -25,7 +26,10 @@ mod dataset;
 mod digest;
 mod document;
 mod error;
+mod export_record;
+mod lock;
 mod model_metadata;
+pub mod npy;
 mod place;
 mod provenance;
 pub mod reference_logits;
@@ -33,6 +37,7 @@ mod run;
 mod source;
 pub mod tensors;
 mod training;
+mod unfinished;
 
 pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
 pub use cross_validation::CrossValidation;
@@ -43,9 +48,12 @@ pub use dataset::{
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};
 pub use error::{Error, IoContext, Result};
+pub use export_record::ExportRecord;
+pub use lock::Lock;
 pub use model_metadata::ModelMetadata;
-pub use place::{StagedDirectory, prepare_folder, write_file};
+pub use place::{StagedDirectory, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};
 pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics, read_timings};
+pub use unfinished::{NothingFinishes, remove_unfinished};

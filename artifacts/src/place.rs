@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
+use crate::lock::Lock;
+use crate::unfinished::{Unfinished, begin};
 
 /// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
 ///
@@ -19,41 +21,35 @@ pub fn write_file(
     path: &Path,
     write: impl FnOnce(&mut HashingWriter<BufWriter<&File>>) -> io::Result<()>,
 ) -> Result<Digest> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).context("create the folder", folder)?;
-    }
     let temporary = beside(path, ".partial");
-    let file = File::create(&temporary).context("create", &temporary)?;
+    let (unfinished, file) = begin(|| {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).context("create the folder", folder)?;
+        }
+        let file = File::create(&temporary).context("create", &temporary)?;
+        Ok::<_, Error>((Unfinished::file(&temporary), file))
+    })?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
     let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
     if let Err(error) = written.context("write", path) {
         let _left_for_the_next_run = fs::remove_file(&temporary);
         return Err(error);
     }
-    fs::rename(&temporary, path).context("rename to", path)?;
+    unfinished.finish(|| fs::rename(&temporary, path)).context("rename to", path)?;
     Ok(writer.finish())
-}
-
-/// Creates a folder where there is none, and finds out whether it can be written to, for a stage that has much to do
-/// before it writes anything.
-///
-/// # Errors
-/// When it cannot be created, or no file in it.
-pub fn prepare_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).context("create the folder", folder)?;
-    let probe = folder.join(".partial");
-    File::create(&probe).context("create", &probe)?;
-    fs::remove_file(&probe).context("remove", &probe)
 }
 
 /// A folder that is filled under a temporary name and takes its place when it is complete.
 ///
-/// Dropped before [`StagedDirectory::commit`], it removes what it holds.
+/// Dropped before [`StagedDirectory::commit`], it removes what it holds. It has the [`Lock`] on its place from the
+/// beginning: a stage makes it before it works.
 #[derive(Debug)]
 pub struct StagedDirectory {
     staging: PathBuf,
     place: PathBuf,
-    committed: bool,
+    /// Until it is committed.
+    unfinished: Option<Unfinished>,
+    _lock: Lock,
 }
 
 impl StagedDirectory {
@@ -61,25 +57,27 @@ impl StagedDirectory {
     /// earlier run. What a killed run left in staging is removed first.
     ///
     /// # Errors
-    /// When `place` is something else, or the staging folder cannot be made or emptied.
+    /// When `place` is something else, another process is about to replace it, or the staging folder cannot be made or
+    /// emptied.
     pub fn replacing(place: &Path, mark: &'static str) -> Result<Self> {
-        Self::check(place, mark)?;
-        let staging = beside(place, ".partial");
-        remove_directory(&staging)?;
-        fs::create_dir_all(&staging).context("create the folder", &staging)?;
-        Ok(Self { staging, place: place.to_owned(), committed: false })
-    }
-
-    /// Whether `place` may be replaced, for a stage that has much to do before it stages anything.
-    ///
-    /// # Errors
-    /// When `place` is there, not empty, and has no file named `mark`.
-    pub fn check(place: &Path, mark: &'static str) -> Result<()> {
         let is_empty = || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
         if place.exists() && !place.join(mark).exists() && !is_empty() {
             return Err(Error::Foreign { path: place.to_owned(), mark });
         }
-        Ok(())
+        let lock = Lock::beside(place)?;
+        let staging = beside(place, ".partial");
+        let replaced = beside(place, ".replaced");
+        if replaced.exists() && !place.exists() {
+            // A run was killed between the two renames of `commit`.
+            fs::rename(&replaced, place).context("rename to", place)?;
+        }
+        remove_directory(&replaced)?;
+        remove_directory(&staging)?;
+        let unfinished = begin(|| {
+            fs::create_dir_all(&staging).context("create the folder", &staging)?;
+            Ok::<_, Error>(Some(Unfinished::staging(&staging)))
+        })?;
+        Ok(Self { staging, place: place.to_owned(), unfinished, _lock: lock })
     }
 
     /// Where to write for now.
@@ -94,26 +92,34 @@ impl StagedDirectory {
     /// When a rename is refused.
     pub fn commit(mut self) -> Result<()> {
         let replaced = beside(&self.place, ".replaced");
-        remove_directory(&replaced)?;
-        if self.place.exists() {
-            fs::rename(&self.place, &replaced).context("replace", &self.place)?;
+        let rename = || {
+            if self.place.exists() {
+                fs::rename(&self.place, &replaced).context("replace", &self.place)?;
+            }
+            fs::rename(&self.staging, &self.place).context("rename to", &self.place)
+        };
+        let renamed = self.unfinished.take().map_or(Ok(()), |unfinished| unfinished.finish(rename));
+        if renamed.is_err() {
+            let _left_for_the_next_run = remove_directory(&self.staging);
+            if !self.place.exists() {
+                let _left_for_the_next_run = fs::rename(&replaced, &self.place);
+            }
+            return renamed;
         }
-        fs::rename(&self.staging, &self.place).context("rename to", &self.place)?;
-        self.committed = true;
         remove_directory(&replaced)
     }
 }
 
 impl Drop for StagedDirectory {
     fn drop(&mut self) {
-        if !self.committed {
+        if self.unfinished.is_some() {
             let _left_for_the_next_run = remove_directory(&self.staging);
         }
     }
 }
 
 /// `folder/NAME` to `folder/.NAMEsuffix`: hidden, on the same file system.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(suffix);
@@ -168,6 +174,17 @@ mod tests {
         fs::write(parent.path().join(".raw.partial/half"), "h").unwrap();
         let staged = StagedDirectory::replacing(&place, "mark").unwrap();
         assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_run_killed_between_the_renames_has_lost_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("shards");
+        fs::create_dir(parent.path().join(".shards.replaced")).unwrap();
+        fs::write(parent.path().join(".shards.replaced/mark"), "old").unwrap();
+        drop(StagedDirectory::replacing(&place, "mark").unwrap());
+        assert_eq!(fs::read_to_string(place.join("mark")).unwrap(), "old");
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::io;
 use std::path::Path;
 
 use ndarray::Array2;
-use ndarray_npy::{ReadNpyExt as _, WriteNpyExt as _};
+use ndarray_npy::WriteNpyExt as _;
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, Result};
+use crate::npy;
 use crate::place::write_file;
 
 /// How many validation images it covers, where there are as many.
@@ -30,10 +31,7 @@ pub fn write(path: &Path, logits: &Array2<f32>) -> Result<Digest> {
 /// When the file cannot be read or is no `.npy` of `f32` with two axes.
 pub fn read(path: &Path) -> Result<(Array2<f32>, Digest)> {
     let bytes = fs::read(path).context("read", path)?;
-    let logits = Array2::read_npy(&bytes[..]).map_err(|error| Error::Malformed {
-        path: path.to_owned(),
-        kind: "array of logits",
-        reason: error.to_string(),
-    })?;
+    let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: "array of logits", reason };
+    let logits = npy::matrix(&bytes).map_err(malformed)?;
     Ok((logits, Digest::of(&bytes)))
 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+pub(crate) const EXPORT_RECORD: &str = "export.json";
 pub(crate) const REFERENCE_LOGITS: &str = "reference-logits.npy";
 pub(crate) const OUT_OF_SAMPLE_LOGITS: &str = "out-of-sample-logits.npy";
 
@@ -78,6 +79,12 @@ impl RunDirectory {
     #[must_use]
     pub fn model(&self) -> PathBuf {
         self.0.join("model.onnx")
+    }
+
+    /// The account of the export, written last ([`crate::ExportRecord`]).
+    #[must_use]
+    pub fn export_record(&self) -> PathBuf {
+        self.0.join(EXPORT_RECORD)
     }
 
     /// The folder of the evaluation's report.

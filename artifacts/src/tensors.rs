@@ -1,18 +1,20 @@
 //! Named `f32` tensors with one JSON description: the form of every safetensors file here.
 //!
-//! The description is a single entry of the file's metadata, since several would be written in random order.
+//! The description is a single entry of the file's metadata, since several would be written in random order. Its field
+//! `sha256` vouches for all that the file says: a bit that flips is found on reading.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
 use crate::place::write_file;
 
@@ -28,24 +30,45 @@ pub struct Tensor {
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
-/// Writes `tensors` with `description` under `key` in the metadata; returns the digest of the file.
+/// What a file of tensors is.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// As messages call it.
+    pub kind: &'static str,
+    /// The entry of the metadata that is its description.
+    pub key: &'static str,
+    /// What the description must have as its `schema_version`.
+    pub schema_version: u32,
+}
+
+const SCHEMA_VERSION: &str = "schema_version";
+/// The field of the description that holds the digest of the rest.
+const DIGEST: &str = "sha256";
+
+/// Writes `tensors` with `description`, which becomes the form's entry of the metadata; returns the digest of the file.
 ///
 /// # Errors
 /// When the file cannot be written.
 ///
 /// # Panics
-/// When a tensor's shape does not fit its values, or `description` does not serialise.
-pub fn write<T: Serialize>(path: &Path, key: &str, description: &T, tensors: &Tensors) -> Result<Digest> {
+/// When a tensor's shape does not fit its values, or `description` does not serialise as an object.
+pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &Tensors) -> Result<Digest> {
     let bytes: BTreeMap<_, Vec<u8>> = tensors
         .iter()
         .map(|(name, tensor)| (name, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
         .collect();
-    let views = bytes.iter().map(|(&name, bytes)| {
-        let view = TensorView::new(Dtype::F32, tensors[name].shape.clone(), bytes);
-        (name, view.expect("a tensor has as many values as its shape says"))
-    });
-    let description = serde_json::to_string(description).expect("a description serialises");
-    let metadata = HashMap::from([(key.to_owned(), description)]);
+    let views: BTreeMap<_, _> = bytes
+        .iter()
+        .map(|(&name, bytes)| {
+            let view = TensorView::new(Dtype::F32, tensors[name].shape.clone(), bytes);
+            (name.as_str(), view.expect("a tensor has as many values as its shape says"))
+        })
+        .collect();
+    let mut description = serde_json::to_value(description).expect("a description serialises");
+    description[SCHEMA_VERSION] = form.schema_version.into();
+    let digest = digest_of(&description, &views);
+    description[DIGEST] = digest.to_string().into();
+    let metadata = HashMap::from([(form.key.to_owned(), description.to_string())]);
     let file = safetensors::serialize(views, Some(metadata)).expect("the views are valid");
     write_file(path, |writer| writer.write_all(&file))
 }
@@ -53,28 +76,88 @@ pub fn write<T: Serialize>(path: &Path, key: &str, description: &T, tensors: &Te
 /// Reads what [`write`] wrote, and the digest of the file.
 ///
 /// # Errors
+/// When the file cannot be read, and as [`parse`].
+pub fn read_written<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<(T, Tensors, Digest)> {
+    let bytes = fs::read(path).context("read", path)?;
+    let (description, tensors) = parse(&bytes, path, form)?;
+    Ok((description, tensors, Digest::of(&bytes)))
+}
+
+/// The description and the tensors in `bytes`, which are those of the file `path` that [`write`] wrote.
+///
+/// # Errors
+/// When they are no safetensors file, are of another form, hold another type than `f32`, or are not what was written.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, form: &Form) -> Result<(T, Tensors)> {
+    let Form { kind, key, schema_version } = *form;
+    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind, reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(error.to_string()))?;
+    let views = file.iter().collect();
+    let mut description = description(bytes, key).map_err(malformed)?;
+    match description.get(SCHEMA_VERSION).and_then(Value::as_u64) {
+        None => return Err(malformed(format!("the entry `{key}` of its metadata has no `{SCHEMA_VERSION}`"))),
+        Some(found) if found != u64::from(schema_version) => {
+            return Err(Error::SchemaVersion { path: path.to_owned(), found, expected: schema_version });
+        }
+        Some(_) => {}
+    }
+    let recorded = description.as_object_mut().and_then(|fields| fields.remove(DIGEST)).unwrap_or_default();
+    let found = digest_of(&description, &views).to_string();
+    if recorded != found {
+        return Err(malformed(format!("what it says has SHA-256 \"{found}\", but it was written with {recorded}")));
+    }
+    let tensors = copied(views).map_err(malformed)?;
+    Ok((described(description, key).map_err(malformed)?, tensors))
+}
+
+/// Reads any safetensors file with a description under `key` in its metadata, and the digest of the file.
+///
+/// # Errors
 /// When the file cannot be read, is no safetensors file, holds another type than `f32`, or has no valid `key`.
 pub fn read<T: DeserializeOwned>(path: &Path, key: &str, kind: &'static str) -> Result<(T, Tensors, Digest)> {
     let bytes = fs::read(path).context("read", path)?;
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind, reason };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(error.to_string()))?;
-    let description = header
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(key))
-        .ok_or_else(|| malformed(format!("its metadata has no entry `{key}`")))?;
-    let description = serde_json::from_str(description)
-        .map_err(|error| malformed(format!("the entry `{key}` of its metadata: {error}")))?;
+    let read = || {
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+        let description = description(&bytes, key)?;
+        Ok::<_, String>((described(description, key)?, copied(file.iter().collect())?))
+    };
+    let (description, tensors) = read().map_err(|reason| Error::Malformed { path: path.to_owned(), kind, reason })?;
+    Ok((description, tensors, Digest::of(&bytes)))
+}
 
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| malformed(error.to_string()))?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
+type Views<'a> = BTreeMap<&'a str, TensorView<'a>>;
+
+/// The entry `key` of the metadata, as JSON.
+fn description(bytes: &[u8], key: &str) -> Result<Value, String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    let entry = header.metadata().as_ref().and_then(|entries| entries.get(key));
+    let text = entry.ok_or_else(|| format!("its metadata has no entry `{key}`"))?;
+    serde_json::from_str(text).map_err(|error| format!("the entry `{key}` of its metadata: {error}"))
+}
+
+fn described<T: DeserializeOwned>(description: Value, key: &str) -> Result<T, String> {
+    serde_json::from_value(description).map_err(|error| format!("the entry `{key}` of its metadata: {error}"))
+}
+
+fn copied(views: Views<'_>) -> Result<Tensors, String> {
+    let tensor = |(name, view): (&str, TensorView<'_>)| {
         if view.dtype() != Dtype::F32 {
-            return Err(malformed(format!("tensor `{name}` is {:?}, not F32", view.dtype())));
+            return Err(format!("tensor `{name}` is {:?}, not F32", view.dtype()));
         }
         let (values, _) = view.data().as_chunks();
         let values = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
-        tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
+        Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), values }))
+    };
+    views.into_iter().map(tensor).collect()
+}
+
+/// Of the description's text, and of the type, shape, name and bytes of each tensor, in the order of their names.
+fn digest_of(description: &Value, tensors: &Views<'_>) -> Digest {
+    let mut writer = HashingWriter::new(io::sink());
+    let mut add = |bytes: &[u8]| writer.write_all(bytes).expect("a sink takes everything");
+    add(description.to_string().as_bytes());
+    for (name, view) in tensors {
+        add(format!("\n{:?} {:?} {name}\n", view.dtype(), view.shape()).as_bytes());
+        add(view.data());
     }
-    Ok((description, tensors, Digest::of(&bytes)))
+    writer.finish()
 }

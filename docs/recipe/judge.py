@@ -38,12 +38,12 @@ def spread(values):
 
 
 sweep = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())
-dataset, runs = pathlib.Path(sweep["dataset"]), pathlib.Path(sweep["runs"])
+runs = pathlib.Path(sweep["runs"])
 names = [variant["name"] for variant in sweep.get("variant", [])] or sorted(path.name for path in runs.iterdir())
 print("| variant | seeds | validation accuracy, % | test accuracy, % |")
 print("|---|---|---|---|")
 for name in names:
-    judged = [judge(runs / name / f"seed-{seed}", dataset) for seed in sweep["seeds"]
+    judged = [judge(runs / name / f"seed-{seed}", sweep["dataset"].replace("{seed}", str(seed))) for seed in sweep["seeds"]
               if (runs / name / f"seed-{seed}" / "training.json").exists()]
     if judged:
         test, valid = zip(*judged)

@@ -145,8 +145,10 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A number overflowed on the way through the network.
-    #[error("the model's logits for image {row} of {place} are not finite")]
+    #[error("the logits of `{}` for image {row} of {place} are not finite", model.display())]
     NotFinite {
+        /// The model.
+        model: PathBuf,
         /// Which image.
         row: usize,
         /// Of which split or file.

@@ -47,7 +47,8 @@ impl<'a> Inputs<'a> {
         let metrics = read_metrics(&run, &training)?;
         let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
-        let model = Model::open(&runtime, &run.model(), options.provider, options.threads())?;
+        let recorded = if options.no_verify { None } else { Some(run.export_record()) };
+        let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options.provider, options.threads())?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
         let priors = Prior::open_all(&options.prior, &dataset.classes)?;
@@ -106,7 +107,7 @@ impl<'a> Inputs<'a> {
     }
 
     fn open_split(&self, split: SplitName) -> Result<SplitData, Error> {
-        Ok(self.dataset.open(&self.options.dataset, split, true)?)
+        Ok(self.dataset.open(&self.options.dataset, split, !self.options.no_verify)?)
     }
 
     /// Whether the run was trained on this very data set. To judge a model on another one with the same classes is a

@@ -28,7 +28,7 @@ mod table;
 pub mod textbook;
 mod unlabelled;
 
-use artifacts::SplitName;
+use artifacts::{Lock, RunDirectory, SplitName};
 pub use error::Error;
 pub use latency::Latency;
 pub use options::{JudgedSplit, Options, Provider};
@@ -45,6 +45,8 @@ use crate::judged::Judged;
 /// # Errors
 /// See [`Error`]. Nothing is written unless the model has passed every check.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let folder = options.output.clone().unwrap_or_else(|| RunDirectory::new(&options.run).report());
+    let _lock = Lock::within(&folder)?;
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
     for line in inputs.details() {
@@ -57,9 +59,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let validation = Judged::classify(&mut inputs, data, SplitName::Valid, console)?;
     let timings = measure(&mut inputs, &judged)?;
 
-    let folder = options.output.clone().unwrap_or_else(|| inputs.run.report());
     let unlabelled = predict::classify_unlabelled(&mut inputs, console)?;
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
+    judged.data.check_unchanged()?;
+    validation.data.check_unchanged()?;
     let (report, place) = report::files::write(&folder, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse_from(arguments);
     let console = Console::new(arguments.verbosity);
+    console.end_on_signals(artifacts::remove_unfinished, None);
     make_onnxruntime_heard();
     console.finish(evaluate::run(&arguments.options, &console))
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, ModelMetadata};
+use artifacts::{Digest, ExportRecord, IoContext as _, ModelMetadata};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, TensorRef};
@@ -39,10 +39,20 @@ pub(crate) struct Scores {
 }
 
 impl Model {
-    /// Opens the model in `path`, to be run by `threads` threads.
-    pub(crate) fn open(runtime: &Runtime, path: &Path, provider: Provider, threads: usize) -> Result<Self, Error> {
-        let bytes = fs::read(path)
-            .map_err(|source| Error::from(artifacts::Error::Io { action: "read", path: path.to_owned(), source }))?;
+    /// Opens the model in `path`, to be run by `threads` threads. Where there is a `record` to ask, it must name the
+    /// model's digest.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        path: &Path,
+        record: Option<&Path>,
+        provider: Provider,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        let bytes = fs::read(path).context("read", path)?;
+        let digest = Digest::of(&bytes);
+        if let Some(record) = record {
+            check_digest(path, digest, record)?;
+        }
         let (mut builder, provider) = runtime
             .session(provider, threads)
             .map_err(|source| Error::Runtime { action: "prepare a session", source })?;
@@ -51,7 +61,7 @@ impl Model {
 
         let metadata = read_metadata(&session, path)?;
         check_interface(&session, &metadata, path)?;
-        Ok(Self { session, metadata, digest: Digest::of(&bytes), path: path.to_owned(), provider })
+        Ok(Self { session, metadata, digest, path: path.to_owned(), provider })
     }
 
     /// How many classes it tells apart.
@@ -91,6 +101,15 @@ impl Runtime {
             }
         }
     }
+}
+
+fn check_digest(path: &Path, found: Digest, record: &Path) -> Result<(), Error> {
+    let recorded = artifacts::read_json::<ExportRecord>(record)?.0.model;
+    if found != recorded {
+        let (path, recorded_by) = (path.to_owned(), record.to_owned());
+        return Err(artifacts::Error::Digest { path, found, recorded_by, recorded }.into());
+    }
+    Ok(())
 }
 
 fn read_metadata(session: &Session, path: &Path) -> Result<ModelMetadata, Error> {

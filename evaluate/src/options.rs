@@ -38,6 +38,10 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Provider::Auto)]
     pub provider: Provider,
 
+    /// Do not compare the model and the shards with the digests that were recorded of them
+    #[arg(long)]
+    pub no_verify: bool,
+
     /// Tell what to expect where the classes are as frequent as here: uniform, test, english, or a JSON file of one weight
     /// a class; may be given several times [default: test, uniform and, if the classes are letters, english]
     #[arg(long, value_name = "PRIOR", help_heading = "Questions")]

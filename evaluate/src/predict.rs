@@ -65,7 +65,7 @@ fn pass(
         elapsed += begin.elapsed();
         for (row, logits) in (batch.start..).zip(scores.logits.chunks_exact(classes)) {
             if !logits.iter().all(|logit| logit.is_finite()) {
-                return Err(Error::NotFinite { row, place: place.to_owned() });
+                return Err(Error::NotFinite { model: model.path.clone(), row, place: place.to_owned() });
             }
         }
         logits.extend(scores.logits);

@@ -133,7 +133,11 @@ fn a_missing_model_and_one_that_is_no_model_are_errors_with_a_hint() {
     fs::remove_file(example.run().model()).unwrap();
     assert_refused(&example, &["cannot read", "model.onnx", "hint:", "make export"]);
     fs::write(example.run().model(), "not a model").unwrap();
-    assert_refused(&example, &["cannot open the model", "caused by:", "hint:", "make export"]);
+    let recorded = ["model.onnx` has SHA-256", "export.json` recorded", "hint:", "make export"];
+    assert_refused(&example, &recorded);
+    let text = stderr(&example.evaluate().arg("--no-verify").assert().failure().code(1));
+    let expected = ["cannot open the model", "caused by:", "hint:", "make export"];
+    assert!(expected.iter().all(|part| text.contains(part)), "{text}");
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn logits_that_are_not_finite_are_refused() {
     example.write_dataset("another"); // So that parity does not find it first.
     let metadata = example.metadata(&Provenance::new("train", "0.1.0"));
     example.write_model(&metadata, &ModelForm { factor: f32::MAX, ..ModelForm::default() });
-    assert_refused(&example, &["the model's logits for image 0 of the test split are not finite"]);
+    assert_refused(&example, &["the logits of `", "model.onnx` for image 0 of the test split are not finite"]);
 }
 
 #[test]
@@ -265,4 +269,57 @@ fn wrong_arguments_exit_2() {
     for arguments in [["--batch-size", "0"], ["--threads", "0"], ["--split", "train"], ["--provider", "tpu"]] {
         example().evaluate().args(arguments).assert().failure().code(2);
     }
+}
+
+/// Every byte of a model belongs to the digest that `export` recorded of it.
+#[test]
+fn a_model_that_is_cut_or_has_a_bit_changed_is_refused_before_it_is_opened() {
+    let example = example().write();
+    let path = example.run().model();
+    let whole = fs::read(&path).unwrap();
+    let flipped = |at: usize| {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        changed
+    };
+    let step = whole.len() / 25;
+    let cuts = (0..whole.len()).step_by(step).map(|cut| whole[..cut].to_vec());
+    for bytes in cuts.chain((0..whole.len()).step_by(step).map(flipped)) {
+        fs::write(&path, bytes).unwrap();
+        assert_refused(&example, &["model.onnx` has SHA-256", "export.json` recorded"]);
+    }
+}
+
+#[test]
+fn without_the_digest_a_changed_model_is_refused_or_within_parity_and_never_ends_the_process_otherwise() {
+    let example = example().write();
+    let path = example.run().model();
+    let whole = fs::read(&path).unwrap();
+    let step = whole.len() / 60;
+    for at in (0..whole.len()).step_by(step) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        fs::write(&path, &changed).unwrap();
+        let assert = example.evaluate().arg("--no-verify").assert();
+        let code = assert.get_output().status.code();
+        assert!(matches!(code, Some(0 | 1)), "byte {at}: {code:?}: {}", stderr(&assert));
+    }
+}
+
+#[test]
+fn shards_that_are_not_those_of_dataset_json_are_refused_unless_nobody_is_to_look() {
+    let example = example().write();
+    let path = example.shards().join("test/images.npy-0");
+    let mut changed = fs::read(&path).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&path, changed).unwrap();
+    assert_refused(&example, &["test/images.npy-0` has SHA-256", "dataset.json` recorded"]);
+    example.evaluate().arg("--no-verify").assert().success();
+}
+
+#[test]
+fn an_export_without_its_record_is_refused() {
+    let example = example().write();
+    fs::remove_file(example.run().export_record()).unwrap();
+    assert_refused(&example, &["cannot read", "export.json", "hint: `export` writes this file: run `make export`"]);
 }

@@ -10,9 +10,12 @@ mod onnx;
 mod options;
 mod summary;
 
-use std::io::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
 
-use artifacts::{Checkpoint, Digest, ModelMetadata, Provenance, RunDirectory, TrainingRecord};
+use artifacts::{
+    Checkpoint, Digest, ExportRecord, IoContext as _, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
+};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
@@ -25,6 +28,7 @@ use crate::graph::Graph;
 /// See [`Error`]. A model that was there before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let (input, output) = options.paths();
+    let _lock = Lock::within(output.parent().unwrap_or(&output))?;
     let (checkpoint, digest) = Checkpoint::read(&input)?;
     if let Some(run) = &options.run {
         check_against_training(&RunDirectory::new(run), digest)?;
@@ -36,7 +40,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     if model.len() > onnx::MOST_BYTES {
         return Err(Error::TooLarge { bytes: model.len() });
     }
-    artifacts::write_file(&output, |writer| writer.write_all(&model))?;
+    match &options.run {
+        Some(run) => write_with_record(&RunDirectory::new(run), &model, &metadata)?,
+        None => drop(artifacts::write_file(&output, |writer| writer.write_all(&model))?),
+    }
 
     console.table(&summary::table(&graph));
     console.say(summary::line(&graph, model.len()));
@@ -44,6 +51,19 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         console.detail(format!("export: metadata `{key}`: {value}"));
     }
     console.data(format!("model {}", output.display()));
+    Ok(())
+}
+
+/// Writes the run's model and, last of all, `export.json`, which vouches for it: an older one goes first.
+fn write_with_record(run: &RunDirectory, model: &[u8], metadata: &ModelMetadata) -> Result<(), Error> {
+    let record_path = run.export_record();
+    match fs::remove_file(&record_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", &record_path)?,
+        _ => {}
+    }
+    let model = artifacts::write_file(&run.model(), |writer| writer.write_all(model))?;
+    let record = ExportRecord { provenance: metadata.export.clone(), model };
+    artifacts::write_json(&record_path, &record)?;
     Ok(())
 }
 

@@ -13,7 +13,10 @@ use crate::location::Location;
 use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial};
 use crate::request::WantedArchive;
-use crate::transfer::transfer;
+use crate::transfer::{LOWEST_SPEED, transfer};
+
+/// Bytes that a round must bring to count as progress: one that is cut after every byte is not asked for ever.
+const ENOUGH_FURTHER: u64 = 1 << 14;
 
 /// Something from a mirror, or why not.
 pub type Attempt<T> = Result<T, MirrorFailure>;
@@ -43,6 +46,20 @@ pub enum MirrorFailure {
     TooLong {
         /// In bytes.
         expected: u64,
+    },
+    /// More bytes than anybody wants.
+    #[error("has more than the {most} bytes of --max-unpacked-bytes")]
+    TooLarge {
+        /// In bytes.
+        most: u64,
+    },
+    /// It drips.
+    #[error("sent fewer than {LOWEST_SPEED} bytes a second for {seconds} s; {at} bytes came")]
+    TooSlow {
+        /// In bytes from the start.
+        at: u64,
+        /// For how long.
+        seconds: u64,
     },
     /// The wrong bytes.
     #[error("has SHA-256 {found}, {expected} is expected")]
@@ -81,6 +98,8 @@ impl MirrorFailure {
             Self::Foreign(_)
             | Self::Size { .. }
             | Self::TooLong { .. }
+            | Self::TooLarge { .. }
+            | Self::TooSlow { .. }
             | Self::Digest { .. }
             | Self::Range
             | Self::File(_) => false,
@@ -131,7 +150,7 @@ pub fn download(
             failures.push((location.to_string(), failure));
         }
         candidates = remaining;
-        if partial.bytes > furthest {
+        if partial.bytes >= furthest + ENOUGH_FURTHER {
             furthest = partial.bytes;
             retries = 0;
         } else if retries == options.retries {
@@ -176,7 +195,7 @@ fn fetch_whole(
     options: &FetchOptions,
     console: &Console,
 ) -> Result<Attempt<()>, Error> {
-    let resumed = match transfer(url, wanted, partial, Duration::from_secs(options.timeout), console)? {
+    let resumed = match transfer(url, wanted, partial, options, console)? {
         Ok(resumed) => resumed,
         Err(failure) => return Ok(Err(failure)),
     };

@@ -1,5 +1,4 @@
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use artifacts::Digest;
 use terminal::Failure;
@@ -15,16 +14,6 @@ pub enum Error {
     /// An archive cannot be read, or is refused.
     #[error(transparent)]
     Archive(#[from] archive::Error),
-    /// The operating system refused.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
     /// An archive's location has a scheme that is not known.
     #[error("`{location}` has the scheme `{scheme}`; `http`, `https` and `file` are possible")]
     Scheme {
@@ -93,11 +82,7 @@ impl Failure for Error {
             )),
             Self::Digest { archive, .. } => Some(format!("look for yourself: `sha256sum {archive}`")),
             Self::NoFont { .. } => Some("`-v` says of each font why it is left out".into()),
-            Self::Io { .. }
-            | Self::Scheme { .. }
-            | Self::Proxy { .. }
-            | Self::NoFontFile { .. }
-            | Self::ArchiveName { .. } => None,
+            Self::Scheme { .. } | Self::Proxy { .. } | Self::NoFontFile { .. } | Self::ArchiveName { .. } => None,
         }
     }
 
@@ -108,11 +93,6 @@ impl Failure for Error {
             _ => 1,
         }
     }
-}
-
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { action, path, source }
 }
 
 fn quoted(folders: &[PathBuf]) -> String {

@@ -47,15 +47,13 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         console.say(format!("`{}` is already in `{}`", source.name, request.output.display()));
         return Ok(());
     }
-    StagedDirectory::check(&request.output, Source::FILE_NAME)?;
-
+    let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME)?;
     let mut store = Store::new(&request.archives);
     let mut archives = Vec::new();
     for wanted in &request.parts {
         archives.push((wanted, store.obtain(wanted, options, console)?));
     }
 
-    let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME)?;
     let mut source = Source::new(&request.name);
     if let Some(dataset) = options.dataset.as_deref() {
         source.provenance = source.provenance.with_argument("dataset", dataset);

@@ -41,6 +41,10 @@ enum Action {
 fn main() -> ExitCode {
     let arguments = parse();
     let console = Console::new(arguments.verbosity);
+    console.end_on_signals(
+        artifacts::remove_unfinished,
+        Some("run it again: a download that was cut goes on where it was cut"),
+    );
     match &arguments.action {
         None => console.finish(fetch::run(&arguments.options, &console)),
         Some(Action::Render { options }) => console.finish(fetch::render(options, &console)),

@@ -56,7 +56,7 @@ pub struct FetchOptions {
     #[arg(long, value_name = "TIMES", default_value_t = 4, value_parser = clap::value_parser!(u32).range(..=16), help_heading = "Download")]
     pub retries: u32,
 
-    /// Seconds without a byte after which a mirror is given up
+    /// Seconds without a byte, or with fewer than 1000 bytes a second, after which a mirror is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Download")]
     pub timeout: u64,
 

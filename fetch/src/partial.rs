@@ -4,10 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, write_file};
+use artifacts::{Digest, IoContext as _, write_file};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 
 /// What lies beside a download, as `NAME.origin.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,9 +45,9 @@ impl Partial {
     /// The file, emptied, for bytes from `origin`.
     pub fn start(&mut self, origin: Origin) -> Result<File, Error> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
+        fs::create_dir_all(folder).context("create the folder", folder)?;
         // First the file: an old one must not pass for the new origin's.
-        let file = File::create(&self.path).map_err(io_error("create", &self.path))?;
+        let file = File::create(&self.path).context("create", &self.path)?;
         self.bytes = 0;
         self.record(origin)?;
         Ok(file)
@@ -55,7 +55,7 @@ impl Partial {
 
     /// The file, to append to.
     pub fn resume(&self) -> Result<File, Error> {
-        OpenOptions::new().append(true).open(&self.path).map_err(io_error("append to", &self.path))
+        Ok(OpenOptions::new().append(true).open(&self.path).context("append to", &self.path)?)
     }
 
     /// Writes down where the bytes are from.
@@ -87,6 +87,6 @@ pub fn origin_path(archive: &Path) -> PathBuf {
 pub fn remove_file(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(io_error("remove", path)),
+        result => Ok(result.context("remove", path)?),
     }
 }

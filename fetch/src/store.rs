@@ -8,16 +8,17 @@
 //! A kept archive is digested before it is used again. It is used if it has the digest that is expected; where none is,
 //! if it has the digest that it was kept with and came from the same URL.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use archive::Input;
-use artifacts::{Digest, sha256_file, write_file};
+use artifacts::{Digest, IoContext as _, Lock, sha256_file, write_file};
 use terminal::Console;
 
 use crate::download::{Obtained, download};
-use crate::error::{Error, io_error};
+use crate::error::Error;
 use crate::location::Location;
 use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial, origin_path, remove_file};
@@ -30,12 +31,14 @@ pub struct Store<'a> {
     /// Whether the folder was there before this run: then it stays, even empty.
     was_there: bool,
     downloaded: Vec<(String, Partial)>,
+    /// On the folder, from the first archive that may have to be downloaded to it.
+    lock: Option<Lock>,
 }
 
 impl<'a> Store<'a> {
     /// In `folder`, which need not be there.
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, was_there: folder.exists(), downloaded: Vec::new() }
+        Self { folder, was_there: folder.exists(), downloaded: Vec::new(), lock: None }
     }
 
     /// The archive's bytes: whole, and with the digest that is expected, where one is.
@@ -48,15 +51,17 @@ impl<'a> Store<'a> {
         let locations = match &wanted.supply {
             Supply::Embedded(bytes) => {
                 if options.keep_archive {
+                    self.lock()?;
                     write_file(&self.folder.join(&wanted.file_name), |writer| writer.write_all(bytes))?;
                 }
-                return Ok(Input::Embedded(wanted.file_name.clone(), bytes));
+                return Ok(Input::Embedded(wanted.file_name.clone(), Cow::Borrowed(bytes)));
             }
             Supply::Mirrors(locations) => locations,
         };
         if let [Location::File(path)] = &locations[..] {
             return local(path, wanted);
         }
+        self.lock()?;
         if let Some(path) = self.kept(wanted, console)? {
             return Ok(Input::File(path));
         }
@@ -68,6 +73,13 @@ impl<'a> Store<'a> {
                 Ok(Input::File(path))
             }
         }
+    }
+
+    fn lock(&mut self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            self.lock = Some(Lock::within(self.folder)?);
+        }
+        Ok(())
     }
 
     fn kept(&self, wanted: &WantedArchive, console: &Console) -> Result<Option<PathBuf>, Error> {
@@ -101,13 +113,14 @@ impl<'a> Store<'a> {
                 // The origin first: an archive without one is asked for its digest, one with another's would lie.
                 let (from, to) = (origin_path(&partial.path), origin_path(&path));
                 remove_file(&path)?;
-                fs::rename(&from, &to).map_err(io_error("rename to", &to))?;
-                fs::rename(&partial.path, &path).map_err(io_error("rename to", &path))?;
+                fs::rename(&from, &to).context("rename to", &to)?;
+                fs::rename(&partial.path, &path).context("rename to", &path)?;
                 console.say(format!("kept `{}`", path.display()));
             } else {
                 partial.discard()?;
             }
         }
+        drop(self.lock);
         if !self.was_there {
             let _others_may_be_there = fs::remove_dir(self.folder);
         }

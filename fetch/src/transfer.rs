@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{Read, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use archive::foreign;
+use artifacts::IoContext as _;
 use terminal::Console;
 use ureq::config::Config;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
@@ -12,9 +13,13 @@ use ureq::http::{HeaderMap, HeaderName, Response, StatusCode};
 use ureq::{Agent, Body, Proxy};
 
 use crate::download::{Attempt, MirrorFailure};
-use crate::error::{Error, io_error};
+use crate::error::Error;
+use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial};
 use crate::request::WantedArchive;
+
+/// Bytes a second. A server that drips never runs into the time limit of a single read.
+pub const LOWEST_SPEED: u64 = 1000;
 
 /// Fetches `url` into `partial`, whose bytes are kept where they can be. No length contradicts the result,
 /// but nothing says yet that it is the wanted file. It tells whether the transfer went on from an earlier one.
@@ -22,9 +27,11 @@ pub fn transfer(
     url: &str,
     wanted: &WantedArchive,
     partial: &mut Partial,
-    timeout: Duration,
+    options: &FetchOptions,
     console: &Console,
 ) -> Result<Attempt<bool>, Error> {
+    let timeout = Duration::from_secs(options.timeout);
+    let most_unknown = options.limits.max_unpacked_bytes;
     if let (Some(expected), Some(_)) = (wanted.bytes, wanted.digest) {
         if partial.bytes == expected {
             return Ok(Ok(true));
@@ -38,7 +45,7 @@ pub fn transfer(
         Ok(response) => response,
         Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
     };
-    let total = match check_headers(&response, wanted, resumed_at) {
+    let total = match check_headers(&response, wanted, resumed_at, most_unknown) {
         Ok(total) => total,
         Err(MirrorFailure::Range) => {
             partial.discard()?;
@@ -57,7 +64,9 @@ pub fn transfer(
         partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
     };
 
-    let received = receive(response.into_body(), &mut file, wanted.bytes, total, partial, console)?;
+    let pace = Pace::new(timeout);
+    let most = total.unwrap_or(most_unknown);
+    let received = receive(response.into_body(), &mut file, most, total, pace, partial, console)?;
     Ok(received.map(|()| resumed))
 }
 
@@ -65,13 +74,13 @@ pub fn transfer(
 fn receive(
     mut body: Body,
     file: &mut File,
-    expected: Option<u64>,
+    most: u64,
     total: Option<u64>,
+    mut pace: Pace,
     partial: &mut Partial,
     console: &Console,
 ) -> Result<Attempt<()>, Error> {
     let progress = console.progress_bytes(total.unwrap_or(0)).labelled("download");
-    let most = expected.or(total);
     let mut reader = body.with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; 1 << 17];
     loop {
@@ -89,20 +98,51 @@ fn receive(
             return Ok(Err(MirrorFailure::Foreign(found)));
         }
         let found = partial.bytes + count as u64;
-        if let Some(expected) = most.filter(|&most| found > most) {
+        if found > most {
             partial.discard()?;
-            return Ok(Err(MirrorFailure::TooLong { expected }));
+            return Ok(Err(
+                total.map_or(MirrorFailure::TooLarge { most }, |expected| MirrorFailure::TooLong { expected })
+            ));
         }
-        file.write_all(&buffer[..count]).map_err(io_error("write", &partial.path))?;
+        file.write_all(&buffer[..count]).context("write", &partial.path)?;
         partial.bytes = found;
         progress.set_position(found);
+        if let Some(failure) = pace.after(count, found) {
+            return Ok(Err(failure));
+        }
     }
-    file.sync_all().map_err(io_error("write", &partial.path))?;
+    file.sync_all().context("write", &partial.path)?;
     match total {
         Some(total) if partial.bytes < total => {
             Ok(Err(MirrorFailure::Cut { at: partial.bytes, of: Some(total), reason: "the connection ended".into() }))
         }
         _ => Ok(Ok(())),
+    }
+}
+
+/// How fast the bytes come.
+struct Pace {
+    window: Duration,
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    /// One that asks for [`LOWEST_SPEED`] over every `window`.
+    fn new(window: Duration) -> Self {
+        Self { window, since: Instant::now(), bytes: 0 }
+    }
+
+    /// After `count` more bytes, which are `at` in all: whether they come too slowly to be waited for.
+    fn after(&mut self, count: usize, at: u64) -> Option<MirrorFailure> {
+        self.bytes += count;
+        if self.since.elapsed() < self.window {
+            return None;
+        }
+        let seconds = self.window.as_secs();
+        let is_slow = (self.bytes as u64) < LOWEST_SPEED * seconds;
+        *self = Self::new(self.window);
+        is_slow.then_some(MirrorFailure::TooSlow { at, seconds })
     }
 }
 
@@ -129,6 +169,7 @@ fn check_headers(
     response: &Response<Body>,
     wanted: &WantedArchive,
     resumed_at: u64,
+    most_unknown: u64,
 ) -> Result<Option<u64>, MirrorFailure> {
     let headers = response.headers();
     let total = match response.status() {
@@ -145,6 +186,7 @@ fn check_headers(
     }
     match (wanted.bytes, total) {
         (Some(expected), Some(found)) if expected != found => Err(MirrorFailure::Size { expected, found }),
+        (None, Some(found)) if found > most_unknown => Err(MirrorFailure::TooLarge { most: most_unknown }),
         (expected, total) => Ok(expected.or(total)),
     }
 }
@@ -170,6 +212,7 @@ fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(timeout))
         .timeout_connect(Some(timeout))
+        .timeout_recv_response(Some(timeout))
         .timeout_per_read(Some(timeout))
         .timeout_per_write(Some(timeout));
     Ok(config.build().new_agent())
@@ -207,6 +250,17 @@ fn proxy_for(is_https: bool) -> Result<Option<Proxy>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_for_https_asks_for_nothing_else_whoever_sends_it_there() {
+        let agent = agent_for("https://host/a.tar", Duration::from_secs(1)).unwrap();
+        assert!(agent.config().https_only());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/a.tar", listener.local_addr().unwrap());
+        assert!(matches!(agent.get(&url).call(), Err(ureq::Error::RequireHttpsOnly(_))));
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody has called");
+    }
 
     #[test]
     fn a_content_range_tells_the_start_and_perhaps_the_size() {

@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use archive::{Contents, Input, Limits};
+use artifacts::IoContext as _;
 use terminal::Progress;
 
-use crate::error::{Error, io_error};
+use crate::error::Error;
 
 /// Bytes of a file that are held in memory.
 const MOST_AT_ONCE: u64 = 1 << 20;
@@ -19,16 +20,16 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// When the archive cannot be read, is refused, or has no class folders. Then `place` is not there.
 pub fn unpack(input: Input, place: &Path, limits: Limits, progress: &Progress) -> Result<Contents, Error> {
     let scratch = place.with_extension("unpacking");
-    fs::create_dir_all(&scratch).map_err(io_error("create the folder", &scratch))?;
+    fs::create_dir_all(&scratch).context("create the folder", &scratch)?;
     let mut writer = Writer { folder: &scratch, last_folder: None, piece: Vec::new() };
     let contents = archive::read(input, limits, progress, |file| writer.write(file))?;
     let classes = match &contents.class_root[..] {
         "" => scratch.clone(),
         root => scratch.join(root),
     };
-    fs::rename(&classes, place).map_err(io_error("rename to", place))?;
+    fs::rename(&classes, place).context("rename to", place)?;
     if classes != scratch {
-        fs::remove_dir_all(&scratch).map_err(io_error("remove the folder", &scratch))?;
+        fs::remove_dir_all(&scratch).context("remove the folder", &scratch)?;
     }
     Ok(contents)
 }
@@ -45,18 +46,18 @@ impl Writer<'_> {
         let place = self.folder.join(file.path());
         let folder = place.parent().unwrap_or(self.folder);
         if self.last_folder.as_deref() != Some(folder) {
-            fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
+            fs::create_dir_all(folder).context("create the folder", folder)?;
             self.last_folder = Some(folder.to_owned());
         }
-        let mut written = File::create_new(&place).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => file.twice().into(),
-            _ => io_error("create", &place)(error),
-        })?;
+        let mut written = match File::create_new(&place) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(file.twice().into()),
+            created => created.context("create", &place)?,
+        };
         // In pieces, so that an archive which claims to hold a huge file does not fill the memory.
         loop {
             self.piece.clear();
             let read = file.read(MOST_AT_ONCE, &mut self.piece)?;
-            written.write_all(&self.piece).map_err(io_error("write", &place))?;
+            written.write_all(&self.piece).context("write", &place)?;
             if (read as u64) < MOST_AT_ONCE {
                 return Ok(());
             }

@@ -137,9 +137,9 @@ fn an_archive_of_more_than_the_limits_is_refused() {
     workplace.file("set.tar", &tar(&TWO_CLASSES));
     let said = workplace.run_badly(&["--archive", "set.tar", "--output", "raw", "--max-files", "2"], 1);
     assert!(said.contains("is one file more than the 2 of --max-files"), "{said}");
-    let said = workplace.run_badly(&["--archive", "set.tar", "--output", "raw", "--max-bytes", "10"], 1);
-    assert!(said.contains("more than the 10 bytes of --max-bytes"), "{said}");
-    workplace.run_well(&["--archive", "set.tar", "--output", "raw", "--max-files", "3", "--max-bytes", "11"]);
+    let said = workplace.run_badly(&["--archive", "set.tar", "--output", "raw", "--max-unpacked-bytes", "10"], 1);
+    assert!(said.contains("more than the 10 bytes of --max-unpacked-bytes"), "{said}");
+    workplace.run_well(&["--archive", "set.tar", "--output", "raw", "--max-files", "3", "--max-unpacked-bytes", "11"]);
 }
 
 #[test]

@@ -333,3 +333,113 @@ fn a_download_that_was_complete_before_the_kill_is_not_fetched_again() {
     assert_eq!(server.requests().len(), 0);
     assert_whole(&workplace, &letters());
 }
+
+#[test]
+fn a_server_that_drips_is_given_up_though_no_read_runs_into_the_time_limit() {
+    let every = Duration::from_millis(100);
+    for (answer, expected) in [
+        (Answer::DripHeaders { every }, "timeout"),
+        (Answer::Drip { bytes: letters(), every }, "sent fewer than 1000 bytes a second for 1 s"),
+    ] {
+        let workplace = Workplace::new();
+        let (first, second) = (Server::start(vec![answer]), Server::start(vec![file(&letters())]));
+        let arguments = own(&workplace, &second, &letters());
+        let more = ["--mirror", &first.url, "--timeout", "1", "--retries", "0"];
+        let said = run_well(&workplace, &with(&arguments, &more));
+        assert!(
+            said.contains(&format!("warning: {}/letters.tar.gz: ", first.url)) && said.contains(expected),
+            "{said}"
+        );
+        assert_whole(&workplace, &letters());
+    }
+}
+
+#[test]
+fn a_body_without_end_is_left_at_the_limit_and_removed() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Endless]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    let arguments = ["--archive", &url, "--output", "out/raw", "--retries", "0", "--max-unpacked-bytes", "5000000"];
+    let said = workplace.run_badly(&arguments, 1);
+    assert!(said.contains("has more than the 5000000 bytes of --max-unpacked-bytes"), "{said}");
+    assert_eq!(workplace.names(""), Vec::<String>::new());
+}
+
+#[test]
+fn an_archive_that_is_said_to_be_larger_than_the_limit_is_not_transferred() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    let arguments = ["--archive", &url, "--output", "out/raw", "--retries", "0", "--max-unpacked-bytes", "1000"];
+    let said = workplace.run_badly(&arguments, 1);
+    assert!(said.contains("has more than the 1000 bytes of --max-unpacked-bytes"), "{said}");
+    assert_eq!(workplace.names(""), Vec::<String>::new());
+}
+
+#[test]
+fn a_body_that_is_longer_or_shorter_than_it_was_said_to_be_is_not_taken() {
+    let bytes = letters();
+    for claimed in [bytes.len() - 1, bytes.len() + 1] {
+        let workplace = Workplace::new();
+        let server = Server::start(vec![Answer::WrongLength { bytes: bytes.clone(), claimed }]);
+        let url = format!("{}/letters.tar.gz", server.url);
+        workplace.run_badly(&["--archive", &url, "--output", "out/raw", "--retries", "0", "--timeout", "1"], 1);
+        assert!(!workplace.path("out/raw").exists());
+    }
+}
+
+#[test]
+fn redirects_in_a_circle_end() {
+    let workplace = Workplace::new();
+    let own = dead();
+    let circle = Server::start_at(&own, vec![Answer::Redirect(format!("{own}/again"))]);
+    let said = workplace.run_badly(&["--archive", &format!("{own}/a.tar"), "--output", "raw", "--retries", "0"], 1);
+    assert!(said.contains("redirects"), "{said}");
+    assert!((2..=20).contains(&circle.requests().len()), "{}", circle.requests().len());
+}
+
+#[test]
+fn a_mirror_that_cuts_after_every_byte_is_not_asked_for_ever() {
+    let workplace = Workplace::new();
+    let cut = |after| Answer::Cut { bytes: letters(), etag: "\"one\"", after };
+    let server = Server::start((1..200).map(cut).collect());
+    let arguments = own(&workplace, &server, &letters());
+    run_badly(&workplace, &with(&arguments, &["--retries", "1"]));
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_storm_of_server_errors_is_weathered_within_the_retries() {
+    let workplace = Workplace::new();
+    let storm = [500, 502, 503, 504, 429].map(Answer::Status).to_vec();
+    let server = Server::start([storm, vec![file(&letters())]].concat());
+    let arguments = own(&workplace, &server, &letters());
+    let said = run_badly(&workplace, &with(&arguments, &["--retries", "2"]));
+    assert!(said.contains("HTTP status 503"), "{said}");
+    assert_eq!(server.requests().len(), 3);
+    run_well(&workplace, &with(&arguments, &["--retries", "2"]));
+    assert_whole(&workplace, &letters());
+}
+
+#[test]
+fn a_second_run_in_the_same_folders_is_refused_with_the_first_one_s_process_id() {
+    let workplace = Workplace::new();
+    let stall = Answer::Stall { bytes: letters(), etag: "\"one\"", after: 100_000 };
+    let server = Server::start(vec![stall, file(&letters())]);
+    let arguments = own(&workplace, &server, &letters());
+    let mut child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+    let partial = workplace.path("out/archives/letters.tar.gz.partial");
+    while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < 100_000 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let elsewhere = with(&arguments[..4], &["--output", "elsewhere/raw", "--archives", "out/archives"]);
+    for (arguments, place) in [(&arguments, "out/raw"), (&elsewhere, "out/archives")] {
+        let said = run_badly(&workplace, arguments);
+        let expected = format!("error: `{place}` is being written to by process {}", child.id());
+        assert!(said.contains(&expected) && said.contains("hint: wait until it has ended"), "{said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    run_well(&workplace, &arguments);
+    assert_whole(&workplace, &letters());
+}

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use artifacts::{Digest, HashingWriter, IoContext as _, Rejected};
 use image::codecs::png::PngDecoder;
-use image::{DynamicImage, GrayImage, Luma, LumaA};
+use image::{DynamicImage, GrayImage, Limits, Luma, LumaA};
 use memmap2::Mmap;
 
 use crate::error::Error;
@@ -240,7 +240,10 @@ impl Decoded {
 /// The pixels of any PNG file, as 8-bit grey.
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let broken = |error: image::ImageError| format!("it does not decode: {error}");
-    let decoder = PngDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+    // A chunk of metadata may claim to inflate to any size.
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(broken)?;
     let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     let pixels = if image.color().has_alpha() { over_white(&image) } else { image.into_luma8() };
     Ok(pixels.into_raw())

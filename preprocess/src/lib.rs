@@ -33,23 +33,19 @@ use crate::folders::Folders;
 /// See [`Error`]. What was in the output folder before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let pool = read::pool(options.threads.map_or(0, usize::from))?;
-    let staged;
-    let scratch;
-    let (folders, records) = match (&options.input, &options.archive) {
-        (_, Some(archive)) => {
-            let wanted = archives::wanted(archive, options)?;
-            staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
-            scratch = Scratch::create(staged.path())?;
-            let read = archives::read_all(&wanted, options, &scratch, &pool, console)?;
-            say_found(&read.0, archive, console);
-            read
+    let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
+    let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
+    let scratch = Scratch::create(staged.path())?;
+    let (folders, records) = match wanted {
+        Some(wanted) => {
+            let (folders, records) = archives::read_all(&wanted, options, &scratch, &pool, console)?;
+            say_found(&folders, &folders.place, console);
+            (folders, records)
         }
-        (input, None) => {
-            let input = input.as_deref().expect("the command line takes one of the two");
+        None => {
+            let input = options.input.as_deref().expect("the command line takes one of the two");
             let (folders, places) = folders::survey(input, options)?;
             say_found(&folders, input, console);
-            staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
-            scratch = Scratch::create(staged.path())?;
             let records = read::read_all(&places, &scratch, &pool, console)?;
             (folders, records)
         }

@@ -138,9 +138,58 @@ pub fn random_key(seed: u64, purpose: &str, text: &str) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::folders::ImageFile;
+
+    /// The split of each image, by (whether it has a font, font, class): every fourth font's images have names of their own.
+    fn splits_by_name(of: &[(u8, u8)], seed: u64) -> BTreeMap<(bool, String, u8), SplitName> {
+        let is_named = |font: u8| font % 4 != 0;
+        let name = |font: u8, class: u8| {
+            let font =
+                if is_named(font) { STANDARD.encode(format!("{font:03}.ttf")) } else { format!("{font}-{class}") };
+            format!("{class}/{font}.png")
+        };
+        let file = |&(font, label): &(u8, u8)| ImageFile { name: name(font, label), label, is_test: false };
+        let folders = Folders {
+            name: String::new(),
+            classes: ["0", "1", "2"].map(str::to_owned).to_vec(),
+            files: of.iter().map(file).collect(),
+            has_test_part: false,
+            source_digests: BTreeMap::new(),
+            place: PathBuf::new(),
+        };
+        let images: Vec<_> = (0..of.len())
+            .map(|file| DecodedImage { file, at: 0, pixels: Digest::of(folders.files[file].name.as_bytes()) })
+            .collect();
+        let options = Options {
+            input: None,
+            test_input: None,
+            archive: None,
+            test_archive: None,
+            output: PathBuf::new(),
+            name: None,
+            valid_fraction: 0.2,
+            test_fraction: 0.2,
+            max_rejects: 0.0,
+            shard_size: 1,
+            seed,
+            threads: None,
+            limits: archive::Limits { max_files: 0, max_unpacked_bytes: 0 },
+        };
+        let assigned = assign(&folders, &images, &options).unwrap();
+        let key = |&(font, class): &(u8, u8)| {
+            let group = if is_named(font) { format!("{font:03}") } else { format!("{font}-{class}") };
+            (is_named(font), group, class)
+        };
+        of.iter().zip(&assigned).map(|(of, image)| (key(of), image.split)).collect()
+    }
 
     fn groups_of(sizes: &[Vec<usize>]) -> Vec<Group> {
         let labelled =
@@ -169,6 +218,25 @@ mod tests {
             let target = sizes.iter().sum::<usize>() as f64 * fraction;
             let found = chosen.iter().map(|&group| sizes[group]).sum::<usize>() as f64;
             prop_assert!((found - target).abs() <= 3.0, "{found} of {target}");
+        }
+
+        /// Whatever the order in which the files are listed.
+        #[test]
+        fn every_font_is_in_one_split_and_an_image_s_split_is_its_name_s(
+            of in prop::collection::btree_set((0..40_u8, 0..3_u8), 1..60),
+            swaps in prop::collection::vec(any::<(prop::sample::Index, prop::sample::Index)>(), 0..80),
+            seed in any::<u64>(),
+        ) {
+            let mut of: Vec<_> = of.into_iter().collect();
+            let splits = splits_by_name(&of, seed);
+            for ((one, split), (other, other_split)) in splits.iter().zip(splits.iter().skip(1)) {
+                prop_assert!(one.1 != other.1 || split == other_split, "{one:?} and {other:?}");
+            }
+            for (one, other) in swaps {
+                let (one, other) = (one.index(of.len()), other.index(of.len()));
+                of.swap(one, other);
+            }
+            prop_assert_eq!(splits_by_name(&of, seed), splits);
         }
 
         /// A group that one split has taken is on offer to no other.

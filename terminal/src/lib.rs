@@ -4,11 +4,14 @@
 //!   it, as on a full disk, the process fails; a reader that has gone away is no failure.
 //! - `-q` leaves warnings and errors, `-v` adds details; colour only on a terminal and without `NO_COLOR`.
 //! - A progress bar is drawn on a terminal alone; elsewhere a stage's plain lines have to do.
+//! - A process that is told to end by SIGTERM or SIGINT removes what is unfinished, says so, and ends with 128 and the
+//!   signal's number ([`Console::end_on_signals`]).
 //! - An error is printed with its causes and, where there is something to do, a `hint:` line ([`Console::finish`]).
 
 mod failure;
 mod lost_data;
 mod table;
+mod termination;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -143,10 +146,14 @@ impl Console {
     }
 
     fn stderr(&self, line: &str) {
-        self.bars.suspend(|| {
-            let _closed_pipe = writeln!(anstream::stderr(), "{line}");
-        });
+        write_stderr(&self.bars, line);
     }
+}
+
+fn write_stderr(bars: &MultiProgress, line: &str) {
+    bars.suspend(|| {
+        let _closed_pipe = writeln!(anstream::stderr(), "{line}");
+    });
 }
 
 /// A progress bar of [`Console::progress`].

@@ -77,6 +77,14 @@ impl Data {
         Ok(self.train.verify().and_then(|()| self.valid.verify())?)
     }
 
+    /// Whether the shards are still those that were opened.
+    ///
+    /// # Errors
+    /// Names the first one that somebody has written to.
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        Ok(self.train.check_unchanged().and_then(|()| self.valid.check_unchanged())?)
+    }
+
     /// Gives a share of the training images a random other label.
     #[must_use]
     pub fn with_label_noise(mut self, share: f64, seed: u64) -> Self {

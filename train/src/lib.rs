@@ -27,7 +27,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, Provenance, RunDirectory, TrainingRecord, Weights, reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, Provenance, RunDirectory, TrainingRecord, Weights,
+    reference_logits,
 };
 use terminal::Console;
 
@@ -69,7 +70,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);
     console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
-    artifacts::prepare_folder(run.path())?;
+    let _lock = Lock::within(run.path())?;
     let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
     let mut journal = None;
     while !progress.is_over(hyperparameters) {
@@ -80,6 +81,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
             None => journal.insert(replace_results(&run, &progress, options.tensorboard)?),
         };
         let (metrics, timing) = trained?;
+        data.check_unchanged()?;
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
         let state = engine.state()?;
         progress.add(metrics, &state, hyperparameters);

@@ -24,6 +24,9 @@ pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, consol
             ("hidden", _) => options.hyperparameters.hidden.to_string(),
             ("patience", value) if value.is_null() => "none: all epochs, the last weights".to_owned(),
             ("warmup", value) if value.is_null() => "the schedule's".to_owned(),
+            ("ema_decay", value) if value.is_null() => "none: no average".to_owned(),
+            (name, value) if value.is_null() && name.starts_with("augment_") => "that of augment".to_owned(),
+            (_, value) if value.is_null() => "none".to_owned(),
             (_, value) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
         };
         table.row([name.replace('_', " "), value]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use artifacts::tensors::{self, Tensors};
+use artifacts::tensors::{self, Form, Tensors};
 use artifacts::{Digest, EpochMetrics};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,6 @@ pub struct Kept {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    schema_version: u32,
     hyperparameters: Hyperparameters,
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
@@ -40,8 +39,7 @@ struct Description {
 }
 
 const KIND: &str = "training state";
-const KEY: &str = "training_state";
-const SCHEMA_VERSION: u32 = 1;
+const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 2 };
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const AVERAGED: &str = "averaged.";
@@ -113,13 +111,12 @@ impl Progress {
             tensors.extend(model.tensors(KEPT, &kept.parameters));
         }
         let description = Description {
-            schema_version: SCHEMA_VERSION,
             hyperparameters: hyperparameters.clone(),
             dataset,
             metrics: self.metrics.clone(),
             kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
         };
-        tensors::write(path, KEY, &description, &tensors)?;
+        tensors::write(path, &FORM, &description, &tensors)?;
         Ok(())
     }
 
@@ -133,12 +130,7 @@ impl Progress {
         dataset: Digest,
         model: &Mlp,
     ) -> Result<(Self, State), Error> {
-        let (there, tensors, _) = tensors::read::<Description>(path, KEY, KIND)?;
-        let found = u64::from(there.schema_version);
-        if found != u64::from(SCHEMA_VERSION) {
-            let path = path.to_owned();
-            return Err(artifacts::Error::SchemaVersion { path, found, expected: SCHEMA_VERSION }.into());
-        }
+        let (there, tensors, _) = tensors::read_written::<Description>(path, &FORM)?;
         let differences = differences(&there, hyperparameters, dataset);
         if !differences.is_empty() {
             return Err(Error::OtherTraining { path: path.to_owned(), differences });
@@ -149,7 +141,13 @@ impl Progress {
             let kept = there.kept_epoch;
             return Err(malformed(format!("it has {epochs} epochs and keeps the weights of number {kept:?}")).into());
         }
-        let buffer = |prefix| model.buffer(prefix, &tensors).map_err(malformed);
+        let buffer = |prefix| {
+            let buffer = model.buffer(prefix, &tensors).map_err(malformed)?;
+            match buffer.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(malformed(format!("a tensor `{prefix}*` holds {value}"))),
+                None => Ok(buffer),
+            }
+        };
         let averaged = hyperparameters.ema_decay.map(|_| buffer(AVERAGED)).transpose()?;
         let state =
             State { parameters: buffer("")?, exp_avg: buffer(EXP_AVG)?, exp_avg_sq: buffer(EXP_AVG_SQ)?, averaged };

@@ -33,8 +33,8 @@ pub struct SweepOptions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sweep {
-    /// Folder of the shards.
-    dataset: PathBuf,
+    /// Folder of the shards; `{seed}` in it stands for the seed, so that each has a split of its own.
+    dataset: String,
     /// Folder of the runs: each goes to `VARIANT/seed-SEED`.
     runs: PathBuf,
     seeds: Vec<u64>,
@@ -83,7 +83,15 @@ struct Spread {
 /// When the file is no sweep, a variant's flags are refused, or a training fails.
 pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let sweep = Sweep::read(&options.file)?;
-    let (_, dataset) = Dataset::read(&sweep.dataset)?;
+    let datasets: BTreeMap<PathBuf, Digest> = sweep
+        .seeds
+        .iter()
+        .map(|&seed| {
+            let dataset = sweep.dataset_of(seed);
+            let (_, digest) = Dataset::read(&dataset)?;
+            Ok((dataset, digest))
+        })
+        .collect::<Result<_, Error>>()?;
     let variants = sweep.all_variants();
     let trainings: Vec<_> = variants.iter().map(|variant| sweep.trainings(variant)).collect::<Result<_, _>>()?;
 
@@ -92,6 +100,7 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
         let mut records = Vec::new();
         for mut training in trainings {
             training.threads = options.threads;
+            let dataset = datasets[&training.dataset];
             records.push(finished_or_trained(&mut training, dataset, console)?);
         }
         let spread = |figure: fn(&TrainingRecord) -> f64| Spread::of(&records.iter().map(figure).collect::<Vec<_>>());
@@ -142,6 +151,10 @@ impl Sweep {
         Ok(sweep)
     }
 
+    fn dataset_of(&self, seed: u64) -> PathBuf {
+        self.dataset.replace("{seed}", &seed.to_string()).into()
+    }
+
     fn all_variants(&self) -> Vec<Variant> {
         if !self.variants.is_empty() {
             return self.variants.clone();
@@ -174,7 +187,7 @@ impl Sweep {
         }
         let training = |seed: &u64| {
             let place = [
-                format!("--dataset={}", self.dataset.display()),
+                format!("--dataset={}", self.dataset_of(*seed).display()),
                 format!("--run={}", self.runs.join(&variant.name).join(format!("seed-{seed}")).display()),
                 format!("--seed={seed}"),
             ];
@@ -270,6 +283,15 @@ mod tests {
                 "dropout=0.5 schedule=one-cycle"
             ]
         );
+    }
+
+    #[test]
+    fn each_seed_may_have_a_split_of_its_own() {
+        let sweep: Sweep =
+            toml::from_str("dataset = 'real-{seed}'\nruns = 'r'\nseeds = [3, 17]\n[[variant]]\nname = 'a'").unwrap();
+        let trainings = sweep.trainings(&sweep.variants[0]).unwrap();
+        let datasets: Vec<&Path> = trainings.iter().map(|training| training.dataset.as_path()).collect();
+        assert_eq!(datasets, [Path::new("real-3"), Path::new("real-17")]);
     }
 
     #[test]

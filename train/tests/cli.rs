@@ -165,6 +165,53 @@ fn a_state_of_another_training_is_refused_with_what_differs() {
 }
 
 #[test]
+fn a_state_that_is_cut_or_changed_is_refused_by_name_and_stays_until_it_is_told_to_go() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "2", "--hidden", "2"]);
+    let path = run.training_state();
+    let whole = fs::read(&path).unwrap();
+    let flipped = |at: usize| {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        changed
+    };
+    let step = whole.len() / 20;
+    let cuts = (0..whole.len()).step_by(step).map(|cut| whole[..cut].to_vec());
+    for bytes in cuts.chain((3..whole.len()).step_by(step).map(flipped)) {
+        fs::write(&path, &bytes).unwrap();
+        let output = workplace.run("run", &["--epochs", "3", "--hidden", "2", "--resume"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("training-state.safetensors` is not a valid training state: "), "{said}");
+        assert!(fs::read(&path).unwrap() == bytes);
+    }
+    workplace.run_well("run", &["--epochs", "3", "--hidden", "2"]);
+}
+
+#[test]
+fn a_shard_that_somebody_writes_to_ends_the_training_with_its_name() {
+    let workplace = Workplace::new();
+    let mut child = workplace.command("run", &["--epochs", "100000", "-q"]).stderr(Stdio::piped()).spawn().unwrap();
+    let run = workplace.directory("run");
+    while !run.training_state().exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let shards = workplace.0.path().join("shards/train");
+    let mut files = fs::read_dir(shards).unwrap().map(|entry| entry.unwrap().path());
+    let labels = files.find(|path| path.to_str().unwrap().contains("labels")).unwrap();
+    // In its place, as no stage does.
+    let bytes = fs::read(&labels).unwrap();
+    fs::OpenOptions::new().write(true).open(&labels).unwrap().set_len(bytes.len() as u64 + 1).unwrap();
+    let output = child.wait().and_then(|_| {
+        let mut said = String::new();
+        std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut said).map(|_| said)
+    });
+    let said = output.unwrap();
+    assert!(said.contains(&format!("error: `{}` was changed while it was read", labels.display())), "{said}");
+    assert!(!run.training_record().exists());
+}
+
+#[test]
 fn patience_stops_at_the_lowest_validation_loss_and_keeps_its_weights() {
     let workplace = Workplace::new();
     let run = workplace.run_well("run", &["--epochs", "200", "--patience", "3", "--learning-rate", "0.03"]);

@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::fs;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::shards::SplitData;
 use crate::digest::Digest;
-use crate::document::{Document, read_json};
-use crate::error::{Error, Result};
+use crate::document::{Document, parse_json};
+use crate::error::{Error, IoContext as _, Result};
 use crate::provenance::Provenance;
 
 /// `dataset.json`: what the data is.
@@ -174,13 +175,22 @@ impl Dataset {
     /// When the file cannot be read, or its figures contradict one another.
     pub fn read(folder: &Path) -> Result<(Self, Digest)> {
         let path = folder.join(Self::FILE_NAME);
-        let (dataset, digest) = read_json::<Self>(&path)?;
-        let malformed = |reason| Error::Malformed { path: path.clone(), kind: Self::KIND, reason };
+        let bytes = fs::read(&path).context("read", &path)?;
+        Ok((Self::parse(&bytes, &path)?, Digest::of(&bytes)))
+    }
+
+    /// What `bytes` say, which are those of the file `path`.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let dataset: Self = parse_json(bytes, path)?;
+        let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: Self::KIND, reason };
         if dataset.classes.len() < 2 || dataset.classes.len() > Self::MOST_CLASSES {
             let found = dataset.classes.len();
             return Err(malformed(format!("it has {found} classes; 2 to {} are possible", Self::MOST_CLASSES)));
         }
-        if dataset.height == 0 || dataset.width == 0 {
+        if dataset.height == 0 || dataset.width == 0 || dataset.height.checked_mul(dataset.width).is_none() {
             return Err(malformed(format!("its images are {}x{} pixels", dataset.height, dataset.width)));
         }
         if !(dataset.mean.is_finite() && dataset.standard_deviation > 0.0 && dataset.standard_deviation.is_finite()) {
@@ -189,14 +199,18 @@ impl Dataset {
         }
         for name in SplitName::ALL {
             let split = dataset.split(name);
-            let rows: usize = split.shards.iter().map(|shard| shard.rows).sum();
-            let by_class: usize = split.images_by_class.iter().sum();
-            if split.images != rows || split.images != by_class || split.images_by_class.len() != dataset.classes.len()
-            {
+            let rows = checked_sum(split.shards.iter().map(|shard| shard.rows));
+            let by_class = checked_sum(split.images_by_class.iter().copied());
+            let images = Some(split.images);
+            if images != rows || images != by_class || split.images_by_class.len() != dataset.classes.len() {
                 return Err(malformed(format!("the counts of its {name} split contradict one another")));
             }
+            let files = split.shards.iter().flat_map(|shard| [&shard.images, &shard.labels, &shard.names]);
+            if let Some(file) = files.into_iter().find(|file| !is_below(&file.path)) {
+                return Err(malformed(format!("its shard `{}` does not lie beside it", file.path.escape_debug())));
+            }
         }
-        Ok((dataset, digest))
+        Ok(dataset)
     }
 
     /// A label is a byte.
@@ -223,6 +237,15 @@ impl Dataset {
         }
         Ok(data)
     }
+}
+
+fn checked_sum(mut numbers: impl Iterator<Item = usize>) -> Option<usize> {
+    numbers.try_fold(0_usize, usize::checked_add)
+}
+
+/// Whether a path leads to something below the folder that it begins in.
+fn is_below(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 impl Document for Dataset {

@@ -1,15 +1,21 @@
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::Mmap;
-use ndarray::{Array, ArrayView, ArrayView1, ArrayView3, Dimension};
-use ndarray_npy::{ViewNpyExt as _, WriteNpyExt as _};
+use ndarray::{Array, Dimension};
+use ndarray_npy::WriteNpyExt as _;
 
-use super::manifest::{Dataset, ShardFile, SplitName};
+use super::manifest::{Dataset, Shard, ShardFile, SplitName};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, Result};
+use crate::npy;
 
 /// The images and labels of a split, mapped into memory.
+///
+/// A stage never writes into a file that is there, so a map stays as it is when the data set is made anew. A file that
+/// somebody else writes into all the same is found by [`SplitData::check_unchanged`]; until then a reader sees other
+/// numbers, which are pixels whatever they are. A file that is cut ends the process with SIGBUS when the lost part is read.
 #[derive(Debug)]
 pub struct SplitData {
     pixels: usize,
@@ -23,6 +29,8 @@ struct MappedShard {
     images: MappedArray,
     labels: MappedArray,
     names: PathBuf,
+    /// What `dataset.json` says of the names.
+    sha256: Digest,
 }
 
 /// A mapped `.npy` file of `u8`, with where its values begin.
@@ -33,27 +41,25 @@ struct MappedArray {
     path: PathBuf,
     /// What `dataset.json` says.
     sha256: Digest,
+    file: File,
+    /// When it was mapped.
+    stamp: Stamp,
 }
+
+/// What changes when a file is written to.
+type Stamp = (u64, Option<SystemTime>);
 
 impl SplitData {
     pub(super) fn open(folder: &Path, dataset: &Dataset, name: SplitName) -> Result<Self> {
-        let mut data = Self { pixels: dataset.height * dataset.width, shards: Vec::new(), starts: vec![0] };
-        for shard in &dataset.split(name).shards {
-            let shape = (shard.rows, dataset.height, dataset.width);
-            let images = MappedArray::open(folder, &shard.images, "shard of images", |map| {
-                let found = ArrayView3::<u8>::view_npy(map).map_err(|error| error.to_string())?;
-                same_shape(&found, shape)
-            })?;
-            let labels = MappedArray::open(folder, &shard.labels, "shard of labels", |map| {
-                let found = ArrayView1::<u8>::view_npy(map).map_err(|error| error.to_string())?;
-                same_shape(&found, shard.rows)?;
-                match found.iter().find(|&&label| usize::from(label) >= dataset.classes.len()) {
-                    Some(label) => Err(format!("it has label {label} of {} classes", dataset.classes.len())),
-                    None => Ok(()),
-                }
-            })?;
-            data.starts.push(data.len() + shard.rows);
-            data.shards.push(MappedShard { images, labels, names: folder.join(&shard.names.path) });
+        let (height, width, classes) = (dataset.height, dataset.width, dataset.classes.len());
+        let mut data = Self { pixels: height * width, shards: Vec::new(), starts: vec![0] };
+        for Shard { rows, images, labels, names } in &dataset.split(name).shards {
+            let shape = [*rows, height, width];
+            let images = MappedArray::open(folder, images, "shard of images", |file| npy::images(file, shape))?;
+            let labels =
+                MappedArray::open(folder, labels, "shard of labels", |file| npy::labels(file, *rows, classes))?;
+            data.starts.push(data.len() + rows);
+            data.shards.push(MappedShard { images, labels, names: folder.join(&names.path), sha256: names.sha256 });
         }
         Ok(data)
     }
@@ -63,7 +69,23 @@ impl SplitData {
     /// # Errors
     /// Names the first file that has another one.
     pub fn verify(&self) -> Result<()> {
-        self.shards.iter().flat_map(|shard| [&shard.images, &shard.labels]).try_for_each(MappedArray::verify)
+        self.arrays().try_for_each(|array| check_digest(&array.path, &array.map, array.sha256))
+    }
+
+    /// Whether the files are still those that were opened, by their size and the time of the last change, for a reader
+    /// who is about to say what came of them.
+    ///
+    /// # Errors
+    /// Names the first file that somebody has written to.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.arrays().try_for_each(|array| {
+            let found = stamp(&array.file.metadata().context("read", &array.path)?);
+            if found == array.stamp { Ok(()) } else { Err(Error::Changed { path: array.path.clone() }) }
+        })
+    }
+
+    fn arrays(&self) -> impl Iterator<Item = &MappedArray> {
+        self.shards.iter().flat_map(|shard| [&shard.images, &shard.labels])
     }
 
     /// How many images.
@@ -107,11 +129,13 @@ impl SplitData {
     /// The files that the images were read from, in the order of the rows.
     ///
     /// # Errors
-    /// When a file of names cannot be read, or has another number of lines than its shard has rows.
+    /// When a file of names cannot be read, has another digest than `dataset.json` says, or another number of lines than
+    /// its shard has rows.
     pub fn names(&self) -> Result<Vec<String>> {
         let mut names = Vec::with_capacity(self.len());
         for (index, shard) in self.shards.iter().enumerate() {
             let text = std::fs::read_to_string(&shard.names).context("read", &shard.names)?;
+            check_digest(&shard.names, text.as_bytes(), shard.sha256)?;
             names.extend(text.lines().map(str::to_owned));
             if names.len() != self.starts[index + 1] {
                 return Err(Error::Malformed {
@@ -135,29 +159,19 @@ impl MappedArray {
         folder: &Path,
         file: &ShardFile,
         kind: &'static str,
-        check: impl FnOnce(&[u8]) -> Result<(), String>,
+        values: impl FnOnce(&[u8]) -> Result<&[u8], String>,
     ) -> Result<Self> {
         let path = folder.join(&file.path);
         let opened = File::open(&path).context("read", &path)?;
+        let stamp = stamp(&opened.metadata().context("read", &path)?);
         // SAFETY: the map is read-only. Another process that changes the file under it could change the bytes behind a
-        // `&[u8]`; the stages never do, since they replace files by renaming, which leaves the mapped inode as it was.
+        // `&[u8]`; the stages never do, since they replace files by renaming, which leaves the mapped inode as it was, and
+        // whoever else does it is found out by `check_unchanged`.
         let map = unsafe { Mmap::map(&opened) }.context("map", &path)?;
-        check(&map).map_err(|reason| Error::Malformed { path: path.clone(), kind, reason })?;
-        // `check` has viewed the file as version 1, 2 or 3 of the form: magic, version, length of the header, header.
-        let header = match map[6] {
-            1 => 10 + usize::from(u16::from_le_bytes([map[8], map[9]])),
-            _ => 12 + u32::from_le_bytes([map[8], map[9], map[10], map[11]]) as usize,
-        };
-        Ok(Self { map, offset: header, path, sha256: file.sha256 })
-    }
-
-    fn verify(&self) -> Result<()> {
-        let found = Digest::of(&self.map);
-        if found == self.sha256 {
-            return Ok(());
-        }
-        let recorded_by = self.path.with_file_name(Dataset::FILE_NAME);
-        Err(Error::Digest { path: self.path.clone(), found, recorded_by, recorded: self.sha256 })
+        let values = values(&map).map_err(|reason| Error::Malformed { path: path.clone(), kind, reason })?.len();
+        // They stand at the end.
+        let offset = map.len() - values;
+        Ok(Self { map, offset, path, sha256: file.sha256, file: opened, stamp })
     }
 
     fn values(&self) -> &[u8] {
@@ -165,18 +179,17 @@ impl MappedArray {
     }
 }
 
-fn same_shape<D: Dimension>(
-    found: &ArrayView<'_, u8, D>,
-    expected: impl ndarray::IntoDimension<Dim = D>,
-) -> Result<(), String> {
-    let expected = expected.into_dimension();
-    if found.raw_dim() != expected {
-        return Err(format!("it has shape {:?}; dataset.json says {:?}", found.shape(), expected.slice()));
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.len(), metadata.modified().ok())
+}
+
+fn check_digest(path: &Path, bytes: &[u8], recorded: Digest) -> Result<()> {
+    let found = Digest::of(bytes);
+    if found == recorded {
+        return Ok(());
     }
-    if !found.is_standard_layout() {
-        return Err("it is in Fortran order".to_owned());
-    }
-    Ok(())
+    let recorded_by = path.with_file_name(Dataset::FILE_NAME);
+    Err(Error::Digest { path: path.to_owned(), found, recorded_by, recorded })
 }
 
 /// A `.npy` file's bytes, as NumPy writes them.

@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, EpochMetrics, Fonts, LinearLayer, ModelDescription, ModelMetadata, Provenance,
-    RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord,
+    Checkpoint, Dataset, Digest, EpochMetrics, ExportRecord, Fonts, LinearLayer, ModelDescription, ModelMetadata,
+    Provenance, RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord,
     reference_logits,
 };
 use assert_cmd::Command;
@@ -216,6 +216,9 @@ impl Example {
 
     pub fn write_model(&self, metadata: &ModelMetadata, form: &ModelForm) {
         write_model(&self.run().model(), metadata, form);
+        let model = artifacts::sha256_file(&self.run().model()).unwrap();
+        let record = ExportRecord { provenance: metadata.export.clone(), model };
+        artifacts::write_json(&self.run().export_record(), &record).unwrap();
     }
 
     pub fn evaluate(&self) -> Command {

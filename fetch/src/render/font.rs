@@ -116,7 +116,7 @@ pub fn find(folders: &[PathBuf], left_out: &mut Vec<LeftOut>) -> Result<Vec<(Fon
 fn unreadable_folder(error: walkdir::Error, folder: &Path) -> Error {
     let path = error.path().unwrap_or(folder).to_owned();
     let source = error.into_io_error().unwrap_or_else(|| io::Error::other("its links run in circles"));
-    Error::Io { action: "read the folder", path, source }
+    artifacts::Error::Io { action: "read the folder", path, source }.into()
 }
 
 fn has_font_extension(path: &Path) -> bool {

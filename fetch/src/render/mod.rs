@@ -24,7 +24,7 @@ mod selection;
 
 use std::collections::BTreeMap;
 
-use artifacts::Digest;
+use artifacts::{Digest, Lock};
 pub use options::{Letters, RenderOptions};
 use terminal::Console;
 
@@ -38,6 +38,7 @@ use crate::error::Error;
 /// left out with a warning.
 pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
     let root = options.archive_root()?;
+    let _lock = Lock::beside(&options.output)?;
     let mut left_out = Vec::new();
     let drawn = draw_all(options, &mut left_out, console)?;
     let files = drawn.len() + left_out.len();

@@ -19,6 +19,12 @@ pub enum Answer {
     WithoutRanges(Vec<u8>),
     /// A few bytes at a time.
     Slow(Vec<u8>),
+    /// A byte at a time of the headers, without end.
+    DripHeaders { every: Duration },
+    /// A byte at a time of the body, whose length is right.
+    Drip { bytes: Vec<u8>, every: Duration },
+    /// A gzip file that never ends, without saying how long it is.
+    Endless,
     /// A page with status 200.
     Html { content_type: &'static str },
     /// An error.
@@ -42,7 +48,12 @@ pub struct Server {
 impl Server {
     /// Answers the first request with the first answer, and so on; the last answer again and again.
     pub fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("http://127.0.0.1:0", answers)
+    }
+
+    /// The same, at an address that is known before.
+    pub fn start_at(url: &str, answers: Vec<Answer>) -> Self {
+        let listener = TcpListener::bind(url.strip_prefix("http://").unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -112,6 +123,16 @@ fn serve(mut stream: TcpStream, reader: &mut BufReader<TcpStream>, answer: Answe
                     stream.write_all(piece)
                 })
             }),
+        Answer::DripHeaders { every } => drip(&mut stream, &b"HTTP/1.1 200 OK\r\nX: ".repeat(100), every),
+        Answer::Drip { bytes, every } => stream
+            .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len()).as_bytes())
+            .and_then(|()| drip(&mut stream, &bytes, every)),
+        Answer::Endless => stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x1f\x8b").and_then(|()| {
+            let piece = [7; 1 << 16];
+            loop {
+                stream.write_all(&piece)?;
+            }
+        }),
         Answer::Html { content_type } => {
             let page = "\n <!DOCTYPE html><title>Sign in to the network</title>";
             let length = page.len();
@@ -136,6 +157,13 @@ fn serve(mut stream: TcpStream, reader: &mut BufReader<TcpStream>, answer: Answe
         }
     };
     let _gone = stream.shutdown(Shutdown::Both);
+}
+
+fn drip(stream: &mut TcpStream, bytes: &[u8], every: Duration) -> std::io::Result<()> {
+    bytes.chunks(1).try_for_each(|byte| {
+        thread::sleep(every);
+        stream.write_all(byte)
+    })
 }
 
 /// Sends the file or the range that `request` asks for, as RFC 9110 has it, and ends after `after` bytes of the body.

@@ -1,0 +1,114 @@
+//! What this process would leave behind if it ended now: temporary files, staging folders, locks, empty folders.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fs, io, thread};
+
+/// Held by whoever is about to begin something, from its making to its registration.
+static BEGINNING: Mutex<()> = Mutex::new(());
+static UNFINISHED: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Leftover {
+    File(PathBuf),
+    /// With all that is in it.
+    Staging(PathBuf),
+    /// Unless there is something in it.
+    Folder(PathBuf),
+}
+
+/// Something unfinished, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Unfinished(Leftover);
+
+impl Unfinished {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> Self {
+        Self::register(Leftover::File(path.into()))
+    }
+
+    pub(crate) fn staging(path: impl Into<PathBuf>) -> Self {
+        Self::register(Leftover::Staging(path.into()))
+    }
+
+    pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
+        Self::register(Leftover::Folder(path.into()))
+    }
+
+    fn register(leftover: Leftover) -> Self {
+        all().push(leftover.clone());
+        Self(leftover)
+    }
+
+    /// Does what makes it finished; [`remove_unfinished`] comes before or after it, not amid.
+    pub(crate) fn finish<T>(self, act: impl FnOnce() -> T) -> T {
+        let mut all = all();
+        let result = act();
+        self.0.forget(&mut all);
+        drop(all);
+        std::mem::forget(self);
+        result
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.forget(&mut all());
+    }
+}
+
+impl Leftover {
+    fn forget(&self, all: &mut Vec<Self>) {
+        if let Some(index) = all.iter().rposition(|other| other == self) {
+            all.remove(index);
+        }
+    }
+}
+
+fn all() -> MutexGuard<'static, Vec<Leftover>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes something unfinished and registers it; [`remove_unfinished`] comes before or after it, not amid.
+pub(crate) fn begin<T>(act: impl FnOnce() -> T) -> T {
+    let _held = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    act()
+}
+
+/// Nothing more begins or takes its place while this is held.
+#[derive(Debug)]
+pub struct NothingFinishes {
+    _beginning: MutexGuard<'static, ()>,
+    _all: MutexGuard<'static, Vec<Leftover>>,
+}
+
+/// Removes what this process would leave behind, for one that ends at once, as on a signal. What is held back by the result
+/// never takes its place: hold it to the end.
+#[must_use]
+pub fn remove_unfinished() -> NothingFinishes {
+    let beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = all();
+    // The newest first: a folder is empty when what was made in it is gone.
+    for leftover in all.iter().rev() {
+        // What cannot be removed now is removed by the next run.
+        let _left_for_the_next_run = match leftover {
+            Leftover::File(path) => fs::remove_file(path),
+            Leftover::Staging(path) => remove_while_it_is_filled(path),
+            Leftover::Folder(path) => fs::remove_dir(path),
+        };
+    }
+    NothingFinishes { _beginning: beginning, _all: all }
+}
+
+/// Other threads are still at work: what one of them had begun to make may come after the first removal.
+fn remove_while_it_is_filled(folder: &Path) -> io::Result<()> {
+    const ATTEMPTS: usize = 20;
+    for _ in 1..ATTEMPTS {
+        let _once_more = fs::remove_dir_all(folder);
+        thread::sleep(Duration::from_millis(1));
+        if !folder.exists() {
+            return Ok(());
+        }
+    }
+    fs::remove_dir_all(folder)
+}

@@ -1,0 +1,350 @@
+//! Files that are cut, changed bit by bit, or lie: each is refused by name, or says what it said before.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use artifacts::{
+    Checkpoint, Dataset, Digest, Error, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
+    ShardFile, Split, SplitName, Splits, TrainingRecord, reference_logits, shard_bytes,
+};
+use ndarray::{Array1, Array2, Array3};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const HEIGHT: usize = 3;
+const WIDTH: usize = 4;
+
+/// A data set of a few rows in each split.
+struct Example {
+    folder: TempDir,
+    dataset: Dataset,
+}
+
+impl Example {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let split = |name: SplitName, rows: usize| {
+            let write = |what: &str, bytes: &[u8]| {
+                let path = format!("{name}/{what}");
+                let sha256 = artifacts::write_file(&folder.path().join(&path), |w| std::io::Write::write_all(w, bytes));
+                ShardFile { path, sha256: sha256.unwrap() }
+            };
+            let images = Array3::from_shape_fn((rows, HEIGHT, WIDTH), |(n, y, x)| (50 * n + 10 * y + x) as u8);
+            let labels = Array1::from_shape_fn(rows, |row| (row % 2) as u8);
+            let names: String = (0..rows).map(|row| format!("A/{row}.png\n")).collect();
+            let shard = Shard {
+                rows,
+                images: write("images.npy", &shard_bytes(&images)),
+                labels: write("labels.npy", &shard_bytes(&labels)),
+                names: write("names.txt", names.as_bytes()),
+            };
+            Split { images: rows, images_by_class: vec![rows.div_ceil(2), rows / 2], shards: vec![shard] }
+        };
+        let [train, valid, test] = SplitName::ALL.map(|name| split(name, 3 + name as usize));
+        let dataset = Dataset {
+            provenance: Provenance::new("preprocess", "0.1.0").with_input("files", Digest::of(b"")),
+            name: "example".into(),
+            classes: vec!["A".into(), "B".into()],
+            height: HEIGHT,
+            width: WIDTH,
+            mean: 0.25,
+            standard_deviation: 0.5,
+            splits: Splits { train, valid, test },
+            fonts: Fonts::default(),
+            removed: RemovedCounts::default(),
+            removed_list: Digest::of(b""),
+            converted: [].into(),
+            rejected: vec![],
+        };
+        artifacts::write_json(&folder.path().join(Dataset::FILE_NAME), &dataset).unwrap();
+        Self { folder, dataset }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The pixels, labels and names of all splits.
+    fn rows(&self, dataset: &Dataset, verify: bool) -> Result<Vec<(Vec<u8>, u8, String)>, Error> {
+        let mut rows = Vec::new();
+        for name in SplitName::ALL {
+            let data = dataset.open(self.folder.path(), name, verify)?;
+            let names = data.names()?;
+            rows.extend((0..data.len()).map(|row| (data.image(row).to_vec(), data.label(row), names[row].clone())));
+        }
+        Ok(rows)
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    let model = ModelDescription {
+        classes: vec!["A".into(), "B".into()],
+        height: 2,
+        width: 3,
+        mean: 0.25,
+        standard_deviation: 0.5,
+        hidden: vec![3],
+    };
+    let layer = |outputs: usize, inputs: usize| LinearLayer {
+        weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
+        bias: Array1::from_shape_fn(outputs, |o| o as f32),
+    };
+    Checkpoint {
+        model,
+        provenance: Provenance::new("train", "0.1.0").with_seed(3),
+        layers: vec![layer(3, 6), layer(2, 3)],
+    }
+}
+
+/// The file with each of its bits changed in turn.
+fn with_flipped_bits(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    (0..8 * bytes.len()).map(|bit| {
+        let mut changed = bytes.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        (bit, changed)
+    })
+}
+
+fn assert_names(error: &Error, path: &Path, case: impl std::fmt::Debug) {
+    let message = error.to_string();
+    assert!(message.contains(path.to_str().unwrap()), "{case:?}: {message}");
+}
+
+#[test]
+fn a_checkpoint_that_is_cut_or_has_one_bit_changed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    checkpoint().write(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(Checkpoint::parse(&whole, &path).unwrap(), checkpoint());
+    for cut in 0..whole.len() {
+        assert_names(&Checkpoint::parse(&whole[..cut], &path).unwrap_err(), &path, cut);
+    }
+    for (bit, changed) in with_flipped_bits(&whole) {
+        let error = Checkpoint::parse(&changed, &path).expect_err(&format!("bit {bit}"));
+        assert_names(&error, &path, bit);
+    }
+    let longer = [&whole[..], &[0]].concat();
+    assert_names(&Checkpoint::parse(&longer, &path).unwrap_err(), &path, "longer");
+}
+
+#[test]
+fn a_checkpoint_whose_description_lies_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let lies: [(fn(&mut Checkpoint), &str); 6] = [
+        (|lie| lie.model.hidden = vec![4], "tensor `0.weight` has shape [3, 6]; its description says [4, 6]"),
+        (|lie| lie.model.hidden = vec![], "tensor `0.weight` has shape [3, 6]; its description says [2, 6]"),
+        (|lie| (lie.model.height, lie.model.width) = (usize::MAX, 2), "its images are 18446744073709551615x2 pixels"),
+        (|lie| lie.model.classes.clear(), "tensor `2.weight` has shape [2, 3]; its description says [0, 3]"),
+        (|lie| lie.layers[0].weight[[1, 2]] = f32::NAN, "tensor `0.weight` holds NaN"),
+        (|lie| lie.layers[1].bias[0] = f32::NEG_INFINITY, "tensor `2.bias` holds -inf"),
+    ];
+    for (lie, expected) in lies {
+        let mut lying = checkpoint();
+        lie(&mut lying);
+        lying.write(&path).unwrap();
+        let message = Checkpoint::read(&path).unwrap_err().to_string();
+        assert!(message.ends_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_shard_that_is_cut_or_has_one_bit_changed_is_refused() {
+    let example = Example::new();
+    let rows = example.rows(&example.dataset, true).unwrap();
+    assert_eq!(rows.len(), 12);
+    for name in ["train/images.npy", "valid/labels.npy", "test/names.txt"] {
+        let path = example.path(name);
+        let whole = fs::read(&path).unwrap();
+        // A killed process's file, put in its place by hand: what is mapped stays as it was.
+        let replace = |bytes: &[u8]| {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, bytes).unwrap();
+        };
+        for cut in 0..whole.len() {
+            replace(&whole[..cut]);
+            assert_names(&example.rows(&example.dataset, true).unwrap_err(), &path, cut);
+        }
+        // All bits of the header, and some of the values.
+        for (bit, changed) in with_flipped_bits(&whole).filter(|(bit, _)| *bit < 1024 || bit % 7 == 0) {
+            replace(&changed);
+            assert_names(&example.rows(&example.dataset, true).unwrap_err(), &path, bit);
+            // Without the digest it may pass, or not; it may not panic.
+            let _whatever = example.rows(&example.dataset, false);
+        }
+        replace(&whole);
+        assert_eq!(example.rows(&example.dataset, true).unwrap(), rows);
+    }
+}
+
+#[test]
+fn a_dataset_json_that_is_cut_or_has_one_bit_changed_is_refused_or_opens_the_same_rows() {
+    let example = Example::new();
+    let rows = example.rows(&example.dataset, true).unwrap();
+    let path = example.path(Dataset::FILE_NAME);
+    let whole = fs::read(&path).unwrap();
+    // The last byte is a line feed.
+    for cut in 0..whole.len() - 1 {
+        assert_names(&Dataset::parse(&whole[..cut], &path).unwrap_err(), &path, cut);
+    }
+    let mut refused = 0;
+    for (bit, changed) in with_flipped_bits(&whole) {
+        match Dataset::parse(&changed, &path) {
+            Err(error) => assert_names(&error, &path, bit),
+            Ok(dataset) => match example.rows(&dataset, true) {
+                Err(_) => {}
+                Ok(found) => {
+                    assert_eq!(found, rows, "bit {bit}");
+                    continue;
+                }
+            },
+        }
+        refused += 1;
+    }
+    // Names and counts of what was left out may be others; most of the file is bound to something.
+    assert!(refused > 5 * whole.len(), "{refused} of {}", 8 * whole.len());
+}
+
+#[test]
+fn a_dataset_json_that_lies_is_refused() {
+    let example = Example::new();
+    let path = example.path(Dataset::FILE_NAME);
+    let honest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let many: Vec<String> = (0..1000).map(|class| class.to_string()).collect();
+    let cases: [(&str, Value, &str); 14] = [
+        ("/kind", json!("training.json"), "its `kind` is `training.json`"),
+        ("/schema_version", json!(2), "has schema version 2, but this build reads version 1"),
+        ("/schema_version", json!(u64::MAX), "has schema version 18446744073709551615"),
+        ("/classes", json!(["A"]), "it has 1 classes; 2 to 256 are possible"),
+        ("/classes", json!(many), "it has 1000 classes; 2 to 256 are possible"),
+        ("/height", json!(0), "its images are 0x4 pixels"),
+        ("/height", json!(usize::MAX), "its images are 18446744073709551615x4 pixels"),
+        ("/height", json!(-1), "invalid value"),
+        ("/standard_deviation", json!(0.0), "standard deviation 0"),
+        ("/mean", Value::Null, "invalid type: null"),
+        ("/splits/train/shards/0/rows", json!(usize::MAX), "the counts of its train split contradict one another"),
+        ("/splits/test/images_by_class/0", json!(usize::MAX), "the counts of its test split contradict one another"),
+        ("/splits/valid/shards/0/images/path", json!("../../etc/passwd"), "does not lie beside it"),
+        ("/splits/valid/shards/0/labels/path", json!("/etc/passwd"), "does not lie beside it"),
+    ];
+    for (place, value, expected) in cases {
+        let mut lying = honest.clone();
+        *lying.pointer_mut(place).unwrap() = value;
+        let error = Dataset::parse(lying.to_string().as_bytes(), &path).unwrap_err();
+        assert_names(&error, &path, place);
+        assert!(error.to_string().contains(expected), "{place}: {error}");
+    }
+    let deep = "[".repeat(1 << 20);
+    assert_names(&Dataset::parse(deep.as_bytes(), &path).unwrap_err(), &path, "deep");
+}
+
+/// A `.npy` file, version 1.0, with that header (NEP 1).
+fn npy(header: &str, values: &[u8]) -> Vec<u8> {
+    let padding = 64 - (10 + header.len() + 1) % 64;
+    let header = format!("{header}{}\n", " ".repeat(padding));
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), values].concat()
+}
+
+#[test]
+fn a_shard_whose_header_lies_is_refused_without_an_allocation() {
+    let mut example = Example::new();
+    let path = example.path("train/images.npy");
+    let whole = fs::read(&path).unwrap();
+    let values = &whole[whole.len() - 3 * HEIGHT * WIDTH..];
+    for (header, expected) in [
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (3, 3, 4), }", None),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (3, 4, 3), }", Some("dataset.json says [3, 3, 4]")),
+        ("{'descr': '|u1', 'fortran_order': True, 'shape': (3, 3, 4), }", Some("it is in Fortran order")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (36,), }", Some("")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (4000000000000, 3, 4), }", Some("")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (18446744073709551615, 3, 4), }", Some("")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999999999, 3, 4), }", Some("")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (-3, -3, 4), }", Some("")),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3, 1), }", Some("")),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (3, 3, 4), }", Some("")),
+        ("{'descr': '|u1', 'shape': (3, 3, 4), }", Some("")),
+        ("{'descr': '|u1', 'fortran_order': False, 'shape': (3, 3, 4), ", Some("")),
+        ("__import__('os').system('true')", Some("")),
+    ] {
+        let file = npy(header, values);
+        fs::write(&path, &file).unwrap();
+        example.dataset.splits.train.shards[0].images.sha256 = Digest::of(&file);
+        match (example.rows(&example.dataset, true), expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(expected)) => {
+                assert_names(&error, &path, header);
+                assert!(matches!(error, Error::Malformed { .. }) && error.to_string().contains(expected), "{error}");
+            }
+            (found, _) => panic!("{header}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn reference_logits_that_lie_are_refused_without_an_allocation() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reference-logits.npy");
+    let logits = Array2::from_shape_fn((4, 2), |(row, class)| row as f32 - class as f32);
+    reference_logits::write(&path, &logits).unwrap();
+    assert_eq!(reference_logits::read(&path).unwrap().0, logits);
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert_names(&reference_logits::read(&path).unwrap_err(), &path, cut);
+    }
+    for shape in ["(1152921504606846976, 1)", "(4000000000000, 2)", "(4, 2, 1)", "(4,)", "(4, 3)"] {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        fs::write(&path, npy(&header, &whole[whole.len() - 32..])).unwrap();
+        assert_names(&reference_logits::read(&path).unwrap_err(), &path, shape);
+    }
+    for (bit, changed) in with_flipped_bits(&whole) {
+        fs::write(&path, changed).unwrap();
+        if let Err(error) = reference_logits::read(&path) {
+            assert_names(&error, &path, bit);
+        }
+    }
+}
+
+#[test]
+fn a_shard_of_another_data_set_is_found_by_its_digest() {
+    let (one, other) = (Example::new(), Example::new());
+    let shard = other.path("train/images.npy");
+    let mut bytes = fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let path = one.path("train/images.npy");
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(one.rows(&one.dataset, true), Err(Error::Digest { .. })));
+    assert!(one.rows(&one.dataset, false).is_ok(), "--no-verify");
+}
+
+#[test]
+fn a_shard_that_is_written_to_while_it_is_mapped_is_found_out() {
+    let example = Example::new();
+    let data = example.dataset.open(example.folder.path(), SplitName::Train, true).unwrap();
+    data.check_unchanged().unwrap();
+    // In its place, as no stage does: a row more.
+    let path = example.path("train/labels.npy");
+    let longer = [&fs::read(&path).unwrap()[..], &[1]].concat();
+    fs::write(&path, longer).unwrap();
+    let error = data.check_unchanged().unwrap_err();
+    assert_eq!(error.to_string(), format!("`{}` was changed while it was read", path.display()));
+    assert!(error.hint().unwrap().contains("make preprocess"));
+
+    // As the stages do it.
+    let images = example.path("valid/images.npy");
+    let data = example.dataset.open(example.folder.path(), SplitName::Valid, true).unwrap();
+    let before = data.image(0).to_vec();
+    artifacts::write_file(&images, |writer| std::io::Write::write_all(writer, b"something else")).unwrap();
+    data.check_unchanged().unwrap();
+    assert_eq!(data.image(0), before);
+}
+
+#[test]
+fn another_document_under_the_name_of_a_record_is_refused() {
+    let example = Example::new();
+    let path = example.path(Dataset::FILE_NAME);
+    let message = artifacts::read_json::<TrainingRecord>(&path).unwrap_err().to_string();
+    assert!(message.ends_with("is not a valid training.json: its `kind` is `dataset.json`"), "{message}");
+}

@@ -1,0 +1,95 @@
+//! Files that the parsers take, to begin the corpus with.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use artifacts::{
+    Checkpoint, Dataset, Digest, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard, ShardFile,
+    Split, Splits, reference_logits, shard_bytes,
+};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ndarray::{Array1, Array2, Array3};
+
+/// Writes them to `folder/TARGET/NAME`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(folder: &Path) -> artifacts::Result<()> {
+    checkpoint().write(&folder.join("checkpoint/network"))?;
+    artifacts::write_json(&folder.join("dataset/small"), &dataset())?;
+    let logits = Array2::from_shape_fn((3, 2), |(row, class)| row as f32 - class as f32);
+    reference_logits::write(&folder.join("logits/small"), &logits)?;
+
+    let put = |name: &str, bytes: &[u8]| artifacts::write_file(&folder.join(name), |file| file.write_all(bytes));
+    let images = Array3::from_shape_fn((2, 3, 4), |(n, y, x)| (10 * n + 4 * y + x) as u8);
+    put("shard/images", &[&[2, 3, 4][..], &shard_bytes(&images)].concat())?;
+    put("shard/labels", &[&[5, 3, 0][..], &shard_bytes(&Array1::from_vec(vec![0, 1, 2, 1, 0]))].concat())?;
+    put("digest/abc", Digest::of(b"abc").to_string().as_bytes())?;
+    let context =
+        |error: io::Error| artifacts::Error::Io { action: "make", path: folder.join("archive"), source: error };
+    let plain = archive().map_err(context)?;
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&plain).map_err(context)?;
+    put("archive/plain.tar", &plain)?;
+    put("archive/packed.tar.gz", &packed.finish().map_err(context)?)?;
+    Ok(())
+}
+
+fn checkpoint() -> Checkpoint {
+    let model = ModelDescription {
+        classes: vec!["A".into(), "B".into()],
+        height: 2,
+        width: 2,
+        mean: 0.25,
+        standard_deviation: 0.5,
+        hidden: vec![2],
+    };
+    let layer = || LinearLayer { weight: Array2::zeros((2, 4)), bias: Array1::zeros(2) };
+    let last = LinearLayer { weight: Array2::ones((2, 2)), bias: Array1::ones(2) };
+    Checkpoint { model, provenance: Provenance::new("train", "0").with_seed(1), layers: vec![layer(), last] }
+}
+
+fn dataset() -> Dataset {
+    let file = |path: &str| ShardFile { path: path.to_owned(), sha256: Digest::of(b"") };
+    let split = |name: &str| Split {
+        images: 3,
+        images_by_class: vec![2, 1],
+        shards: vec![Shard { rows: 3, images: file(name), labels: file("labels.npy"), names: file("names.txt") }],
+    };
+    Dataset {
+        provenance: Provenance::new("preprocess", "0").with_argument("name", "small"),
+        name: "small".into(),
+        classes: vec!["A".into(), "B".into()],
+        height: 2,
+        width: 2,
+        mean: 0.25,
+        standard_deviation: 0.5,
+        splits: Splits { train: split("train/images.npy"), valid: split("v.npy"), test: split("t.npy") },
+        fonts: Fonts::default(),
+        removed: RemovedCounts::default(),
+        removed_list: Digest::of(b""),
+        converted: [("rgb, 8-bit".to_owned(), 1)].into(),
+        rejected: vec![],
+    }
+}
+
+/// Plain files, a long name in each of the two forms, and a folder.
+fn archive() -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let header = |kind: tar::EntryType, size: u64| {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_mode(0o644);
+        header
+    };
+    builder.append_data(&mut header(tar::EntryType::Directory, 0), "set/A/", io::empty())?;
+    builder.append_data(&mut header(tar::EntryType::Regular, 3), "set/A/1.png", &b"one"[..])?;
+    let mut long = tar::Header::new_gnu();
+    long.set_size(3);
+    builder.append_data(&mut long, format!("set/B/{}.png", "x".repeat(120)), &b"two"[..])?;
+    builder.append_pax_extensions([("path", &b"set/B/pax.png"[..])])?;
+    builder.append_data(&mut header(tar::EntryType::Regular, 5), "set/B/3.png", &b"three"[..])?;
+    builder.into_inner()
+}

@@ -1,0 +1,106 @@
+use std::borrow::Cow;
+use std::path::{Component, Path};
+
+use archive::{Input, Limits};
+use artifacts::{Checkpoint, Dataset, Digest, SplitName, npy};
+use terminal::Console;
+
+/// A parser, and what it promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The folder of its corpus.
+    pub name: &'static str,
+    /// Gives bytes to the parser, and panics where it breaks its promise; tells whether it took them.
+    pub check: fn(&[u8]) -> bool,
+}
+
+/// All of them.
+pub const TARGETS: [Target; 6] = [
+    Target { name: "archive", check: archive },
+    Target { name: "checkpoint", check: checkpoint },
+    Target { name: "dataset", check: dataset },
+    Target { name: "digest", check: digest },
+    Target { name: "logits", check: logits },
+    Target { name: "shard", check: shard },
+];
+
+/// What an archive gives lies below the folder, and is no more than the limits allow.
+fn archive(bytes: &[u8]) -> bool {
+    const LIMITS: Limits = Limits { max_files: 100, max_unpacked_bytes: 1 << 20 };
+    let input = Input::Embedded("archive".to_owned(), Cow::Owned(bytes.to_vec()));
+    let (mut files, mut unpacked) = (0, 0);
+    let mut contents = Vec::new();
+    let progress = Console::silent().progress_bytes(0);
+    let read = archive::read(input, LIMITS, &progress, |file| {
+        let path = Path::new(file.path());
+        assert!(path.components().all(|component| matches!(component, Component::Normal(_))), "{path:?}");
+        assert!(!file.path().chars().any(char::is_control), "{path:?}");
+        contents.clear();
+        unpacked += file.read(u64::MAX, &mut contents)?;
+        files += 1;
+        Ok::<_, archive::Error>(())
+    });
+    assert!(files <= LIMITS.max_files && unpacked as u64 <= LIMITS.max_unpacked_bytes);
+    read.is_ok_and(|contents| {
+        assert_eq!((contents.files, contents.digest), (files, Digest::of(bytes)));
+        true
+    })
+}
+
+/// A network's layers fit together and hold finite numbers.
+fn checkpoint(bytes: &[u8]) -> bool {
+    let Ok(checkpoint) = Checkpoint::parse(bytes, Path::new("checkpoint")) else { return false };
+    let sizes = checkpoint.model.sizes();
+    assert_eq!(checkpoint.layers.len(), sizes.len() - 1);
+    for (ends, layer) in sizes.windows(2).zip(&checkpoint.layers) {
+        assert_eq!((layer.weight.dim(), layer.bias.len()), ((ends[1], ends[0]), ends[1]));
+        assert!(layer.weight.iter().chain(&layer.bias).all(|value| value.is_finite()));
+    }
+    true
+}
+
+/// The counts agree, and the shards lie beside the file.
+fn dataset(bytes: &[u8]) -> bool {
+    let Ok(dataset) = Dataset::parse(bytes, Path::new("dataset")) else { return false };
+    assert!((2..=Dataset::MOST_CLASSES).contains(&dataset.classes.len()));
+    assert!(dataset.height * dataset.width > 0 && dataset.standard_deviation > 0.0);
+    for split in SplitName::ALL.map(|name| dataset.split(name)) {
+        assert_eq!(split.images, split.images_by_class.iter().sum::<usize>());
+        assert_eq!(split.images, split.shards.iter().map(|shard| shard.rows).sum::<usize>());
+        for file in split.shards.iter().flat_map(|shard| [&shard.images, &shard.labels, &shard.names]) {
+            let mut components = Path::new(&file.path).components();
+            assert!(components.all(|component| matches!(component, Component::Normal(_))), "{}", file.path);
+        }
+    }
+    true
+}
+
+/// What is read is written the same, but for upper case.
+fn digest(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(digest) = text.parse::<Digest>() else { return false };
+    assert_eq!(digest.to_string(), text.to_ascii_lowercase());
+    true
+}
+
+/// As many values as the shape says, out of the file's own bytes.
+fn logits(bytes: &[u8]) -> bool {
+    let Ok(matrix) = npy::matrix(bytes) else { return false };
+    assert!(4 * matrix.len() <= bytes.len());
+    true
+}
+
+/// The first three bytes are the shape that is asked for.
+fn shard(bytes: &[u8]) -> bool {
+    let Some((&[rows, height, width], file)) = bytes.split_first_chunk() else { return false };
+    let [rows, height, width] = [rows, height, width].map(usize::from);
+    let labels = npy::labels(file, rows, height);
+    if let Ok(labels) = &labels {
+        assert!(labels.len() == rows && labels.iter().all(|&label| usize::from(label) < height));
+    }
+    let images = npy::images(file, [rows, height, width]);
+    if let Ok(pixels) = &images {
+        assert_eq!(pixels.len(), rows * height * width);
+    }
+    labels.is_ok() || images.is_ok()
+}

@@ -1,0 +1,170 @@
+"""Walks the chain backwards, from report.json to the archive, and says where it is broken.
+
+Every artifact's JSON names the SHA-256 of its inputs and of the files that it vouches for. Each of these digests is
+computed anew here, by Python's hashlib alone. Nothing is repaired. The exit code is 1 where a link is broken.
+
+    python3 python/verify.py --data data/sample --run runs/sample [--archive letters.tar.gz ...]
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import sys
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+class Walk:
+    """What was found at each link so far."""
+
+    def __init__(self):
+        self.broken = 0
+
+    def say(self, state, link):
+        print(f"{state:<8} {link}")
+        self.broken += state == "BROKEN"
+
+    def compare(self, what, path, recorded, by):
+        """The file's digest against the one that `by` recorded of it."""
+        if recorded is None:
+            self.say("BROKEN", f"{by} does not name {what}")
+        elif not path.is_file():
+            self.say("BROKEN", f"{path} is missing; {by} names it")
+        elif (found := sha256(path)) != recorded:
+            self.say("BROKEN", f"{path} has SHA-256 {found}, but {by} recorded {recorded}")
+        else:
+            self.say("ok", f"{path} is what {by} names")
+
+    def read(self, path):
+        """A JSON artifact; an empty one where there is none to be read."""
+        try:
+            document = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            self.say("BROKEN", f"{path} cannot be read: {error}")
+            return {}
+        if not isinstance(document, dict):
+            self.say("BROKEN", f"{path} is no artifact")
+            return {}
+        return document
+
+
+def inputs_of(document):
+    return document.get("provenance", {}).get("inputs", {})
+
+
+def verify_report(walk, run, shards):
+    path = run / "report" / "report.json"
+    report = walk.read(path)
+    for name, recorded in report.get("files", {}).items():
+        walk.compare(name, path.parent / name, recorded, path)
+    places = {
+        "model.onnx": run / "model.onnx", "training.json": run / "training.json",
+        "reference-logits.npy": run / "reference-logits.npy", "dataset.json": shards / "dataset.json",
+    }
+    inputs = inputs_of(report)
+    for name in {"model.onnx", "training.json", "dataset.json"} | inputs.keys():
+        if name in places:
+            walk.compare(name, places[name], inputs.get(name), path)
+        else:
+            walk.say("BROKEN", f"{path} names an input `{name}` that is no artifact")
+
+
+def verify_run(walk, run, shards):
+    path = run / "export.json"
+    export = walk.read(path)
+    walk.compare("model.onnx", run / "model.onnx", export.get("model"), path)
+    checkpoint = run / "checkpoint.safetensors"
+    walk.compare("the checkpoint", checkpoint, inputs_of(export).get("checkpoint.safetensors"), path)
+
+    path = run / "training.json"
+    training = walk.read(path)
+    for field, name in [("checkpoint", "checkpoint.safetensors"), ("metrics", "metrics.jsonl"),
+                        ("reference_logits", "reference-logits.npy")]:
+        walk.compare(name, run / name, training.get(field), path)
+    walk.compare("dataset.json", shards / "dataset.json", inputs_of(training).get("dataset.json"), path)
+
+
+def verify_dataset(walk, shards):
+    """Returns what dataset.json says of its inputs."""
+    path = shards / "dataset.json"
+    dataset = walk.read(path)
+    for split in dataset.get("splits", {}).values():
+        for shard in split["shards"]:
+            for kind in ["images", "labels", "names"]:
+                walk.compare(kind, shards / shard[kind]["path"], shard[kind]["sha256"], path)
+    walk.compare("removed.jsonl", shards / "removed.jsonl", dataset.get("removed_list"), path)
+    return inputs_of(dataset)
+
+
+def digest_of_files(raw, parts):
+    """SHA-256 of the list that sha256sum would print of the class folders' files, as `preprocess` records it."""
+    listed = hashlib.sha256()
+    for part in parts:
+        folder = raw / part
+        classes = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        for class_folder in sorted(classes, key=lambda entry: entry.name.encode()):
+            files = [entry for entry in class_folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+            for file in sorted(files, key=lambda entry: entry.name.encode()):
+                listed.update(f"{sha256(file)}  {part}/{class_folder.name}/{file.name}\n".encode())
+    return listed.hexdigest()
+
+
+def verify_source(walk, raw, recorded, archives):
+    path = raw / "source.json"
+    dataset = raw.parent / "shards" / "dataset.json"
+    walk.compare("source.json", path, recorded.get("source.json"), dataset)
+    source = walk.read(path)
+    parts = source.get("parts", [])
+    try:
+        found = digest_of_files(raw, [part["directory"] for part in parts])
+    except OSError as error:
+        walk.say("BROKEN", f"the images under {raw} cannot be read: {error}")
+    else:
+        if found == recorded.get("files"):
+            walk.say("ok", f"the images under {raw} are those that {dataset} names")
+        else:
+            walk.say("BROKEN", f"the images under {raw} have SHA-256 {found} as a list, but {dataset} recorded "
+                               f"{recorded.get('files')}")
+    for part in parts:
+        name = part["archive"]
+        digest = inputs_of(source).get(name)
+        if digest != recorded.get(name):
+            walk.say("BROKEN", f"{path} names {digest} for {name}, but {dataset} recorded {recorded.get(name)}")
+        places = [place for place in archives if place.name == name]
+        places += [raw.parent / "archives" / name, PROJECT / "fetch" / "sample" / name]
+        there = next((place for place in places if place.is_file()), None)
+        if there is None:
+            walk.say("not here", f"{name}, of which {path} recorded {digest}: it was not kept, and none was named")
+        else:
+            walk.compare(name, there, digest, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="the data set's folder, with raw/ and shards/")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="the run's folder")
+    parser.add_argument("--archive", type=pathlib.Path, action="append", default=[], help="an archive it was made of")
+    options = parser.parse_args()
+    walk = Walk()
+    verify_report(walk, options.run, options.data / "shards")
+    verify_run(walk, options.run, options.data / "shards")
+    recorded = verify_dataset(walk, options.data / "shards")
+    verify_source(walk, options.data / "raw", recorded, options.archive)
+    if walk.broken:
+        print(f"verify: the chain is broken at {walk.broken} links")
+        return 1
+    print("verify: the chain is whole")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""`make reproduce`, `make lock` and `make verify`: the same bytes, and a chain whose every link is checked."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import PROJECT, Chain
+from test_make import write_archive
+
+VARIABLES = {"EPOCHS": 2, "HIDDEN": 8}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished chain on a small archive, with the archive's path."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_archive(folder / "letters.tar.gz", seed=0)
+    chain = Chain(folder)
+    chain.make("all", ARCHIVE=folder / "letters.tar.gz", **VARIABLES)
+    return chain
+
+
+def copy_of(chain, folder):
+    shutil.copytree(chain.folder, folder, dirs_exist_ok=True)
+    return Chain(folder)
+
+
+def verify(chain):
+    return chain.make("verify", check=False, ARCHIVE=chain.folder / "letters.tar.gz")
+
+
+def test_a_chain_that_nobody_touched_is_whole_to_the_archive(finished):
+    done = verify(finished)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole"
+    archive = finished.folder / "letters.tar.gz"
+    assert f"ok       {archive} is what {finished.folder}/data/letters/raw/source.json names" in done.stdout
+    # By hand, as sha256sum has it.
+    report = json.loads((finished.run("letters") / "report/report.json").read_text())
+    said = subprocess.run(["sha256sum", finished.run("letters") / "model.onnx"], text=True, capture_output=True, check=True)
+    assert said.stdout.split()[0] == report["provenance"]["inputs"]["model.onnx"]
+
+
+@pytest.mark.parametrize("name", [
+    "runs/letters/report/predictions.npy", "runs/letters/model.onnx", "runs/letters/training.json",
+    "runs/letters/checkpoint.safetensors", "runs/letters/metrics.jsonl", "runs/letters/reference-logits.npy",
+    "data/letters/shards/train/images-00000.npy", "data/letters/shards/valid/names-00000.txt",
+    "data/letters/shards/removed.jsonl", "data/letters/shards/dataset.json", "data/letters/raw/source.json",
+    "data/letters/raw/train/A/0003.png", "letters.tar.gz",
+])
+def test_a_changed_byte_anywhere_is_found_and_named(finished, tmp_path, name):
+    chain = copy_of(finished, tmp_path)
+    place = tmp_path / name
+    bytes_ = bytearray(place.read_bytes())
+    if bytes_:
+        bytes_[len(bytes_) // 2] ^= 1
+    else:
+        bytes_ = b"\n"
+    place.write_bytes(bytes_)
+    done = verify(chain)
+    assert done.returncode != 0
+    broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN")]
+    named = place.parents[2] if name.endswith(".png") else place
+    assert any(str(named) in line for line in broken), done.stdout
+
+
+def test_a_missing_file_is_a_broken_link(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    for name in ["model.onnx", "export.json"]:
+        (chain.run("letters") / name).unlink()
+    done = verify(chain)
+    assert done.returncode != 0
+    assert "model.onnx is missing" in done.stdout and "export.json cannot be read" in done.stdout
+
+
+def test_two_runs_however_different_give_the_same_bytes_and_a_lock_holds_them_to_it(finished, tmp_path):
+    archive, lock = finished.folder / "letters.tar.gz", tmp_path / "reproduce.lock"
+    arguments = {"ARCHIVE": archive, "LOCK": lock, **VARIABLES}
+    finished.make("lock", **arguments)
+    done = finished.make("reproduce", **arguments)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "reproduce: the same bytes"
+    for name in ["data/shards/train/images-00000.npy", "run/checkpoint.safetensors", "run/model.onnx", "run/report/report.json"]:
+        assert sum(line.split()[:1] == [name] and line.endswith("  same") for line in lines) == 2, name
+    locked = json.loads(lock.read_text())
+    direct = subprocess.run(["sha256sum", finished.run("letters") / "model.onnx"], text=True, capture_output=True, check=True)
+    assert locked["artifacts"]["run/model.onnx"] == direct.stdout.split()[0]
+
+    locked["artifacts"]["run/model.onnx"] = "0" * 64
+    lock.write_text(json.dumps(locked))
+    done = finished.make("reproduce", check=False, **arguments)
+    assert done.returncode != 0
+    assert [line for line in done.stdout.splitlines() if line.endswith("DIFFERS")][0].split()[0] == "run/model.onnx"
+
+    # On another processor, whole numbers and the accuracy alone are held to it.
+    locked["machine"]["features"] = ["another"]
+    lock.write_text(json.dumps(locked))
+    done = finished.make("reproduce", **arguments)
+    assert "features: ['another'] in the lock" in done.stdout
+    locked["accuracy"] -= 0.02
+    lock.write_text(json.dumps(locked))
+    assert finished.make("reproduce", check=False, **arguments).returncode != 0
+
+
+def test_runs_that_differ_are_told_by_the_exit_code(finished, tmp_path):
+    # A `train` that is not what it was: it adds a byte to what the second run leaves.
+    script = PROJECT / "python" / "reproduce.py"
+    source = script.read_text().replace('digests(*second)', '{**digests(*second), "run/model.onnx": "f" * 64}')
+    assert "f" * 64 not in script.read_text() and '"f" * 64' in source
+    (tmp_path / "python").mkdir()
+    changed = tmp_path / "python" / "reproduce.py"
+    changed.write_text(source.replace("pathlib.Path(__file__).resolve().parent.parent", f"pathlib.Path({str(PROJECT)!r})"))
+    variables = [f"ARCHIVE={finished.folder / 'letters.tar.gz'}", "RECIPE=course", "EPOCHS=2", "HIDDEN=8"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(["python3", changed, *variables], text=True, capture_output=True, env=environment)
+    assert done.returncode == 1
+    assert "reproduce: 1 artifacts differ between the runs" in done.stdout
