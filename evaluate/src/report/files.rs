@@ -67,8 +67,7 @@ fn write_page(
         (row < data.len()).then(|| data.image(row))
     };
     let first_layer = &inputs.checkpoint.layers[0].weight;
-    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)?;
-    Ok(())
+    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)
 }
 
 /// Removes a file, if there is one.
