@@ -4,10 +4,9 @@ import os
 import shutil
 import subprocess
 
-from conftest import PROJECT
+from conftest import BINARIES, PROJECT
 from test_make import write_archive
 
-BINARIES = PROJECT / "target" / "release"
 STAGES = ["fetch", "preprocess", "train", "export", "evaluate"]
 # What each stage writes, of which nothing but finished files is visible.
 OUTPUTS = {

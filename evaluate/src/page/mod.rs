@@ -17,7 +17,7 @@ mod timings;
 use std::io::Write as _;
 use std::path::Path;
 
-use artifacts::{Digest, SplitName, StagedDirectory};
+use artifacts::{SplitName, StagedDirectory};
 use image::ImageError;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use ndarray::{Array2, Array3};
@@ -47,11 +47,11 @@ pub struct Material<'a> {
     pub saliency: &'a Array3<f32>,
 }
 
-/// Writes `report.html`, `timings.html` and the folder of figures; returns the digest of the first.
+/// Writes `report.html`, `timings.html` and the folder of figures.
 ///
 /// # Errors
 /// When a file cannot be written, or an image has not the size that the model takes.
-pub fn write(folder: &Path, material: &Material<'_>, timings: &Timings) -> Result<Digest, Error> {
+pub fn write(folder: &Path, material: &Material<'_>, timings: &Timings) -> Result<(), Error> {
     let (page, figures) = render(material).map_err(|source| Error::Picture { source })?;
     let place = folder.join(FIGURES);
     let staged = StagedDirectory::replacing(&place, CONFUSION)?;
@@ -61,7 +61,8 @@ pub fn write(folder: &Path, material: &Material<'_>, timings: &Timings) -> Resul
     staged.commit()?;
     let clock = timings::page(timings);
     artifacts::write_file(&folder.join(TIMINGS_PAGE), |writer| writer.write_all(clock.as_bytes()))?;
-    Ok(artifacts::write_file(&folder.join(PAGE), |writer| writer.write_all(page.as_bytes()))?)
+    artifacts::write_file(&folder.join(PAGE), |writer| writer.write_all(page.as_bytes()))?;
+    Ok(())
 }
 
 /// The page, and the figures' files by name.

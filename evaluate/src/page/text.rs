@@ -39,9 +39,9 @@ pub(crate) fn per_cent(share: f64) -> String {
     if value == 0.0 || value == 100.0 {
         return format!("{value:.1}");
     }
-    let texts = (1..=3).map(|decimals| format!("{value:.decimals$}"));
-    let mut tell = texts.filter(|text| text.parse() != Ok(0.0) && text.parse() != Ok(100.0));
-    tell.next().unwrap_or_else(|| if value < 50.0 { "<0.001".to_owned() } else { ">99.999".to_owned() })
+    let mut texts = (1..=3).map(|decimals| format!("{value:.decimals$}"));
+    let telling = texts.find(|text| text.parse() != Ok(0.0) && text.parse() != Ok(100.0));
+    telling.unwrap_or_else(|| if value < 50.0 { "<0.001".to_owned() } else { ">99.999".to_owned() })
 }
 
 /// With the sign.

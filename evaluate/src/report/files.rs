@@ -25,7 +25,8 @@ pub const SALIENCY: &str = "saliency.npy";
 /// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
 pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 
-/// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that report and its place.
+/// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that
+/// report and its place.
 ///
 /// `report.json` vouches for the files beside it: an older one goes before they do, and its page; the new one comes last.
 pub(crate) fn write(
@@ -67,8 +68,7 @@ fn write_page(
         (row < data.len()).then(|| data.image(row))
     };
     let first_layer = &inputs.checkpoint.layers[0].weight;
-    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)?;
-    Ok(())
+    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)
 }
 
 /// Removes a file, if there is one.
