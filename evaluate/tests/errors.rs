@@ -274,7 +274,10 @@ fn cuda_that_was_asked_for_and_cannot_run_is_an_error_and_never_the_processor() 
     let output = without_driver(&example).args(["--provider", "cuda"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("ONNX Runtime cannot use CUDA: there is no CUDA driver: ") && text.contains("hint: "), "{text}");
+    assert!(
+        text.contains("ONNX Runtime cannot use CUDA: there is no CUDA driver: ") && text.contains("hint: "),
+        "{text}"
+    );
     assert!(!example.report().exists());
 }
 
@@ -295,7 +298,8 @@ fn what_onnx_runtime_says_against_cuda_is_said() {
     let example = example().write();
     // Some library: any will do.
     let library = env::var_os("ORT_DYLIB_PATH").unwrap();
-    std::os::unix::fs::symlink(env::current_dir().unwrap().join(library), example.folder.path().join("libcuda.so.1")).unwrap();
+    std::os::unix::fs::symlink(env::current_dir().unwrap().join(library), example.folder.path().join("libcuda.so.1"))
+        .unwrap();
     let with_driver = || {
         let mut command = example.evaluate();
         command.env("LD_LIBRARY_PATH", example.folder.path());

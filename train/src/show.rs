@@ -38,7 +38,8 @@ pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, consol
 
 /// What this machine offers, a line an engine or library.
 pub fn engines(offer: &cuda::Offer, console: &Console) {
-    let mut table = Table::new(&[("", Align::Left), ("engine", Align::Left), ("what", Align::Left), ("where", Align::Left)]);
+    let mut table =
+        Table::new(&[("", Align::Left), ("engine", Align::Left), ("what", Align::Left), ("where", Align::Left)]);
     let mark = |is_there: bool| if is_there { "✓" } else { "✗" }.to_owned();
     let processor = Processor::available()[0].name();
     let threads = thread::available_parallelism().map_or(1, usize::from);

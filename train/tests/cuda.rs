@@ -13,9 +13,9 @@ use train::Precision;
 use train::data::Data;
 use train::engine::{Engine, State, Step};
 
-fn agree_with_the_reference(precision: Precision, tolerance: f64) {
+fn nearly_agrees_with_the_reference(precision: Precision, of_loss: f64, of_gradient: f64) {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
-        case.step_agrees(classes, tolerance, |data, model, hyperparameters| {
+        case.step_nearly_agrees(classes, of_loss, of_gradient, |data, model, hyperparameters| {
             Box::new(standin::engine(data, model, hyperparameters, precision))
         });
     }
@@ -23,19 +23,23 @@ fn agree_with_the_reference(precision: Precision, tolerance: f64) {
 
 #[test]
 fn a_step_s_gradients_and_loss_agree_with_the_reference() {
-    agree_with_the_reference(Precision::F32, 1e-5);
+    for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
+        case.step_agrees(classes, 1e-5, |data, model, hyperparameters| {
+            Box::new(standin::engine(data, model, hyperparameters, Precision::F32))
+        });
+    }
 }
 
 #[test]
 fn products_in_tf32_agree_with_the_reference_to_their_precision() {
     // Operands are rounded to a 2,048th.
-    agree_with_the_reference(Precision::Tf32, 4e-3);
+    nearly_agrees_with_the_reference(Precision::Tf32, 4e-3, 3e-2);
 }
 
 #[test]
 fn products_in_bf16_agree_with_the_reference_to_their_precision() {
     // Operands and activations are rounded to a 256th.
-    agree_with_the_reference(Precision::Bf16, 4e-2);
+    nearly_agrees_with_the_reference(Precision::Bf16, 4e-2, 2e-1);
 }
 
 /// Trainings that together use everything: 300 images in batches, the last of which is a part of one.
@@ -75,23 +79,31 @@ fn every_step_s_loss_and_the_last_parameters_are_the_cpu_engine_s() {
     let data = data(&images, &images, 0.45, 0.25);
     for (flags, batch_size) in TRAININGS {
         let case = Case { flags, images: 300, batch_size };
-        let [cpu, cuda] = engines(&case, &data, Precision::F32).map(|mut engine| trained(engine.as_mut(), 300, batch_size));
+        let [cpu, cuda] =
+            engines(&case, &data, Precision::F32).map(|mut engine| trained(engine.as_mut(), 300, batch_size));
         for (step, (found, expected)) in cuda.0.iter().zip(&cpu.0).enumerate() {
-            assert!((found - expected).abs() < 2e-5 * expected, "loss {found}, not {expected}, at step {step} of {flags}");
+            assert!(
+                (found - expected).abs() < 2e-5 * expected,
+                "loss {found}, not {expected}, at step {step} of {flags}"
+            );
         }
         let buffers = |state: &State| {
             let State { parameters, exp_avg, exp_avg_sq, averaged } = state.clone();
             [parameters, exp_avg, exp_avg_sq, averaged.unwrap_or_default()]
         };
-        for (name, (found, expected)) in
-            ["parameters", "exp_avg", "exp_avg_sq", "averaged"].iter().zip(buffers(&cuda.1).iter().zip(&buffers(&cpu.1)))
+        for (name, (found, expected)) in ["parameters", "exp_avg", "exp_avg_sq", "averaged"]
+            .iter()
+            .zip(buffers(&cuda.1).iter().zip(&buffers(&cpu.1)))
         {
             assert_eq!(found.len(), expected.len(), "{name} of {flags}");
             let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
             for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
                 // A gradient that is nearly 0 still moves its parameter by the learning rate, one way or the other.
                 let tolerance = if *name == "parameters" || *name == "averaged" { 1e-3 } else { 1e-4 * largest };
-                assert!((found - expected).abs() < tolerance, "{found}, not {expected}, at {place} of {name} of {flags}");
+                assert!(
+                    (found - expected).abs() < tolerance,
+                    "{found}, not {expected}, at {place} of {name} of {flags}"
+                );
             }
         }
     }

@@ -90,7 +90,13 @@ pub fn bits_stride(width: usize) -> usize {
 }
 
 impl Sizes {
-    pub fn new(data: &Data, model: &Mlp, layout: &Layout, hyperparameters: &Hyperparameters, precision: Precision) -> Self {
+    pub fn new(
+        data: &Data,
+        model: &Mlp,
+        layout: &Layout,
+        hyperparameters: &Hyperparameters,
+        precision: Precision,
+    ) -> Self {
         Self {
             batch: hyperparameters.batch_size.min(data.train.len()),
             validated: data.valid.len().min(VALIDATED),
@@ -116,10 +122,14 @@ impl Sizes {
         stride(self.widths[layer])
     }
 
-    fn activations(&self, images: usize, element: Element, allocator: &mut Allocator<'_>) -> Result<Activations, Error> {
+    fn activations(
+        &self,
+        images: usize,
+        element: Element,
+        allocator: &mut Allocator<'_>,
+    ) -> Result<Activations, Error> {
         let last = self.widths.len() - 1;
-        let mut take =
-            |layer: usize, element: Element| allocator.take(images * self.stride(layer) * element.bytes());
+        let mut take = |layer: usize, element: Element| allocator.take(images * self.stride(layer) * element.bytes());
         Ok(Activations {
             element,
             input: take(0, element)?,
@@ -135,8 +145,7 @@ impl Sizes {
         let gradients = allocator.take(self.length * float)?;
         let exp_avg = allocator.take(self.length * float)?;
         let exp_avg_sq = allocator.take(self.length * float)?;
-        let mut where_wanted =
-            |wanted: bool, bytes: usize| wanted.then(|| allocator.take(bytes)).transpose();
+        let mut where_wanted = |wanted: bool, bytes: usize| wanted.then(|| allocator.take(bytes)).transpose();
         let averaged = where_wanted(self.averages, self.length * float)?;
         let narrow = self.element == Element::Bfloat16;
         let copy = where_wanted(narrow, self.length * self.element.bytes())?;

@@ -270,7 +270,8 @@ fn compile((major, minor): (i32, i32), element: Element) -> Result<Vec<u8>, Erro
         // SAFETY: as above.
         let log = unsafe { nvrtc::get_program_log(program.0) }.unwrap_or_default();
         let log: Vec<u8> = log.into_iter().map(i8::cast_unsigned).chain([0]).collect();
-        let log = CStr::from_bytes_until_nul(&log).map_or_else(|_none| String::new(), |log| log.to_string_lossy().into());
+        let log =
+            CStr::from_bytes_until_nul(&log).map_or_else(|_none| String::new(), |log| log.to_string_lossy().into());
         let log = log.lines().map(|line| format!("\n  {line}")).collect();
         return Err(Error::Compiler { action: ACTION, status, log });
     }

@@ -250,11 +250,7 @@ impl Network {
     /// Gives the stream a step.
     pub fn step(&self, plan: &Plan) -> Result<(), Error> {
         let (buffers, stream) = (&self.buffers, &*self.stream);
-        let begin = BeginStep {
-            written: self.written,
-            step: buffers.step.pointer(),
-            next: buffers.next.pointer(),
-        };
+        let begin = BeginStep { written: self.written, step: buffers.step.pointer(), next: buffers.next.pointer() };
         // SAFETY: the places hold a step and a number; the host has written as many steps as are begun.
         unsafe { self.kernels.begin_step.launch(stream, 1, &begin) }?;
         self.gather_training(plan.count)?;
@@ -416,8 +412,7 @@ impl Network {
         let (buffers, stream) = (&self.buffers, &*self.stream);
         let gradients = buffers.gradients.pointer();
         if let (Some(sums), Some(longest)) = (&buffers.square_sums, self.hyperparameters.clip_norm) {
-            let arguments =
-                SquareSums { gradients, sums: sums.pointer(), count: count32(self.layout.length) };
+            let arguments = SquareSums { gradients, sums: sums.pointer(), count: count32(self.layout.length) };
             let clip =
                 Clip { step: buffers.step.pointer(), sums: sums.pointer(), longest, count: count32(SQUARE_SUMS) };
             // SAFETY: there is a sum for each block, and the gradients are as many as the layout says.
@@ -446,8 +441,7 @@ impl Network {
     pub fn narrow(&self) -> Result<(), Error> {
         let Some(copy) = &self.buffers.copy else { return Ok(()) };
         let count = self.layout.length;
-        let arguments =
-            Narrow { from: self.buffers.parameters.pointer(), to: copy.pointer(), count: count32(count) };
+        let arguments = Narrow { from: self.buffers.parameters.pointer(), to: copy.pointer(), count: count32(count) };
         // SAFETY: both are as long as the layout says.
         unsafe { self.kernels.narrow.launch(&self.stream, count, &arguments) }
     }

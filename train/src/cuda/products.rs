@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use cudarc::cublaslt::result::{self as lt, CublasError};
 use cudarc::cublaslt::sys::{
-    self, cublasComputeType_t as Compute, cublasLtEpilogue_t as RawEpilogue, cublasLtMatmulDescAttributes_t as Attribute,
-    cublasLtMatmulHeuristicResult_t as Heuristic, cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute,
-    cublasStatus_t as Status, cudaDataType_t as DataType,
+    self, cublasComputeType_t as Compute, cublasLtEpilogue_t as RawEpilogue,
+    cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t as Heuristic,
+    cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasStatus_t as Status, cudaDataType_t as DataType,
 };
 use cudarc::driver::sys::CUdeviceptr;
 
@@ -211,7 +211,9 @@ impl Products {
         let attribute = PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
         let bytes = self.workspace.bytes();
         // SAFETY: the preference lives, and the attribute is a number of bytes.
-        unsafe { lt::set_matmul_pref_attribute(preference.0, attribute, (&raw const bytes).cast(), size_of_val(&bytes)) }?;
+        unsafe {
+            lt::set_matmul_pref_attribute(preference.0, attribute, (&raw const bytes).cast(), size_of_val(&bytes))
+        }?;
         let mut found = Vec::with_capacity(most);
         let mut count = 0;
         let [left, right, result] = &product.layouts;
@@ -348,8 +350,7 @@ impl Product {
             Kind::Backward => (false, false),
             Kind::Weight => (false, true),
         };
-        let description =
-            Description(lt::create_matmul_desc(compute, DataType::CUDA_R_32F).to(ACTION)?);
+        let description = Description(lt::create_matmul_desc(compute, DataType::CUDA_R_32F).to(ACTION)?);
         // CUBLAS_OP_N is 0 and CUBLAS_OP_T is 1.
         description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(transposed_first))?;
         description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(transposed_second))?;

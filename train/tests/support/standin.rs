@@ -43,7 +43,9 @@ fn build() -> PathBuf {
         let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
         let mut command = Command::new(compiler);
         command.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off"]);
-        command.arg(format!("-DKERNELS=\"{0}\"", kernels.display())).arg(format!("-DKERNELS_PATH=\"{}\"", kernels.display()));
+        command
+            .arg(format!("-DKERNELS=\"{0}\"", kernels.display()))
+            .arg(format!("-DKERNELS_PATH=\"{}\"", kernels.display()));
         command.args(parts.iter().map(|part| sources.join(part))).arg("-o").arg(scratch.path().join(library));
         command.arg(format!("-Wl,-soname,{library}"));
         if library != LIBRARIES[0].0 {
