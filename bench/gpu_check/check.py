@@ -8,6 +8,7 @@ PyTorch on the same device where PyTorch can be imported. Anything that fails en
 are set up once, in `libraries` (2 GB to download), unless CUDA_HOME names an installed CUDA.
 """
 import argparse
+import ast
 import importlib.util
 import json
 import os
@@ -49,7 +50,7 @@ def npy(path):
     """The header, the rows and the bytes of a row of an .npy file, with its contents."""
     content = path.read_bytes()
     length = 10 + int.from_bytes(content[8:10], "little")
-    header = eval(content[10:length], {"__builtins__": {}})
+    header = ast.literal_eval(content[10:length].decode())
     rows, *shape = header["shape"]
     return header, rows, content[length:]
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, ExportRecord, IoContext as _, ModelMetadata};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
 use crate::cuda;
@@ -31,8 +31,9 @@ pub(crate) struct Model {
     pub provider: &'static str,
     /// That, with why where the choice was left open.
     pub choice: String,
-    /// Where the results are written, for the processor to read.
-    results: MemoryInfo<'static>,
+    /// Where a device writes the results for the processor to read, where it is a device that computes: images and results
+    /// are then bound to its memory.
+    results: Option<MemoryInfo<'static>>,
 }
 
 /// What a model gives for some images.
@@ -59,12 +60,12 @@ impl Model {
             check_digest(path, digest, record)?;
         }
         let (session, provider, choice) = runtime.open(path, &bytes, options)?;
-        let results = match provider {
-            CUDA => (AllocationDevice::CUDA_PINNED, i32::from(options.device), MemoryType::CPUOutput),
-            _ => (AllocationDevice::CPU, 0, MemoryType::Default),
+        let pinned = || {
+            let (kind, device) = (AllocationDevice::CUDA_PINNED, i32::from(options.device));
+            MemoryInfo::new(kind, device, AllocatorType::Device, MemoryType::CPUOutput)
         };
-        let results = MemoryInfo::new(results.0, results.1, AllocatorType::Device, results.2)
-            .map_err(|source| Error::Runtime { action: "describe memory", source })?;
+        let results = (provider == CUDA).then(pinned).transpose();
+        let results = results.map_err(|source| Error::Runtime { action: "bind memory", source })?;
 
         let metadata = read_metadata(&session, path)?;
         check_interface(&session, &metadata, path)?;
@@ -76,25 +77,30 @@ impl Model {
         self.metadata.model.classes.len()
     }
 
-    /// Runs the model on `images`, `[N, H, W]`, row-major, bound to the memory of what computes.
+    /// Runs the model on `images`, `[N, H, W]`, row-major.
     pub(crate) fn run(&mut self, images: &[u8]) -> Result<Scores, Error> {
         let refused = |source| Error::Runtime { action: "run the model", source };
         let [height, width] = [self.metadata.model.height, self.metadata.model.width];
         let rows = images.len() / (height * width);
         let input = TensorRef::from_array_view(([rows, height, width], images)).map_err(refused)?;
+        let Some(results) = &self.results else {
+            let outputs = self.session.run(ort::inputs! { "images" => input }).map_err(refused)?;
+            return scores(&outputs).map_err(refused);
+        };
         let mut binding = self.session.create_binding().map_err(refused)?;
         binding.bind_input("images", &input).map_err(refused)?;
         for output in ["logits", "probabilities"] {
-            binding.bind_output_to_device(output, &self.results).map_err(refused)?;
+            binding.bind_output_to_device(output, results).map_err(refused)?;
         }
         let outputs = self.session.run_binding(&binding).map_err(refused)?;
         binding.synchronize_outputs().map_err(refused)?;
-        let take = |name: &str| {
-            let (_, values) = outputs[name].try_extract_tensor::<f32>().map_err(refused)?;
-            Ok::<_, Error>(values.to_vec())
-        };
-        Ok(Scores { logits: take("logits")?, probabilities: take("probabilities")? })
+        scores(&outputs).map_err(refused)
     }
+}
+
+fn scores(outputs: &SessionOutputs<'_>) -> ort::Result<Scores> {
+    let take = |name: &str| Ok::<_, ort::Error>(outputs[name].try_extract_tensor::<f32>()?.1.to_vec());
+    Ok(Scores { logits: take("logits")?, probabilities: take("probabilities")? })
 }
 
 const CPU: &str = "cpu";

@@ -301,9 +301,7 @@ fn auto_says_why_it_does_not_take_the_gpu() {
 fn what_onnx_runtime_says_against_cuda_is_said() {
     let example = example().write();
     // Some library: any will do.
-    let library = env::var_os("ORT_DYLIB_PATH").unwrap();
-    std::os::unix::fs::symlink(env::current_dir().unwrap().join(library), example.folder.path().join("libcuda.so.1"))
-        .unwrap();
+    std::os::unix::fs::symlink(support::library(), example.folder.path().join("libcuda.so.1")).unwrap();
     let with_driver = || {
         let mut command = example.evaluate();
         command.env("LD_LIBRARY_PATH", example.folder.path());

@@ -13,9 +13,9 @@ use train::Precision;
 use train::data::Data;
 use train::engine::{Engine, State, Step};
 
-fn agree_with_the_reference(precision: Precision, tolerance: f64) {
+fn nearly_agrees_with_the_reference(precision: Precision, of_loss: f64, of_gradient: f64) {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
-        case.step_agrees(classes, tolerance, |data, model, hyperparameters| {
+        case.step_nearly_agrees(classes, of_loss, of_gradient, |data, model, hyperparameters| {
             Box::new(standin::engine(data, model, hyperparameters, precision))
         });
     }
@@ -23,19 +23,23 @@ fn agree_with_the_reference(precision: Precision, tolerance: f64) {
 
 #[test]
 fn a_step_s_gradients_and_loss_agree_with_the_reference() {
-    agree_with_the_reference(Precision::F32, 1e-5);
+    for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
+        case.step_agrees(classes, 1e-5, |data, model, hyperparameters| {
+            Box::new(standin::engine(data, model, hyperparameters, Precision::F32))
+        });
+    }
 }
 
 #[test]
 fn products_in_tf32_agree_with_the_reference_to_their_precision() {
     // Operands are rounded to a 2,048th.
-    agree_with_the_reference(Precision::Tf32, 4e-3);
+    nearly_agrees_with_the_reference(Precision::Tf32, 4e-3, 3e-2);
 }
 
 #[test]
 fn products_in_bf16_agree_with_the_reference_to_their_precision() {
     // Operands and activations are rounded to a 256th.
-    agree_with_the_reference(Precision::Bf16, 4e-2);
+    nearly_agrees_with_the_reference(Precision::Bf16, 4e-2, 2e-1);
 }
 
 /// Trainings that together use everything: 300 images in batches, the last of which is a part of one.

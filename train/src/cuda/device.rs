@@ -214,7 +214,7 @@ impl<T: Copy + Default> Pinned<T> {
 
     /// How many values.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.length
     }
 

@@ -190,7 +190,7 @@ impl CudaEngine {
     }
 
     fn launch(&mut self, places: Range<usize>, step: Step) -> Result<(), Error> {
-        if self.steps == self.written.len() {
+        if self.steps == self.written.length() {
             self.stream.synchronize()?;
             self.stream.zero(&self.network.buffers.next)?;
             self.steps = 0;

@@ -61,6 +61,7 @@ size_t taken = 0;
 int failure = SUCCESS;
 long long kernels_run = 0;
 thread_local bool has_context = false;
+thread_local int recordings = 0;  // That this thread is making.
 
 size_t rounded(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -128,11 +129,6 @@ void drain_all() {
 }
 void reach(Event *event, uint64_t moment) {
     while (event->reached < moment && !event->stream->queue.empty()) do_next(event->stream);
-}
-bool any_recording() {
-    for (Stream *stream : streams)
-        if (stream->recording) return true;
-    return false;
 }
 
 }  // namespace
@@ -205,7 +201,7 @@ int cuMemAlloc_v2(char **pointer, size_t bytes) {
     GUARD;
     WORKING;
     NEED(bytes > 0, INVALID_VALUE);
-    NEED(!any_recording(), CAPTURE_UNSUPPORTED);
+    NEED(recordings == 0, CAPTURE_UNSUPPORTED);
     NEED(taken + bytes <= size_t(setting("STANDIN_MEMORY", 1LL << 36)), OUT_OF_MEMORY);
     *pointer = take(bytes, true);
     NEED(*pointer, OUT_OF_MEMORY);
@@ -320,12 +316,14 @@ int cuStreamBeginCapture_v2(Stream *stream, int) {
     WORKING;
     NEED(!stream->recording, CAPTURE_UNSUPPORTED);
     stream->recording.reset(new Graph());
+    ++recordings;
     return SUCCESS;
 }
 int cuStreamEndCapture(Stream *stream, Graph **graph) {
     GUARD;
     WORKING;
     NEED(stream->recording, CAPTURE_UNSUPPORTED);
+    --recordings;
     return *graph = stream->recording.release(), SUCCESS;
 }
 int cuGraphInstantiateWithFlags(Graph **executable, const Graph *graph, unsigned long long flags) {
