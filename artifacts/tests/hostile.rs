@@ -133,7 +133,8 @@ fn a_checkpoint_that_is_cut_or_has_one_bit_changed_is_refused() {
 fn a_checkpoint_whose_description_lies_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
-    let lies: [(fn(&mut Checkpoint), &str); 6] = [
+    type Lie = fn(&mut Checkpoint);
+    let lies: [(Lie, &str); 6] = [
         (|lie| lie.model.hidden = vec![4], "tensor `0.weight` has shape [3, 6]; its description says [4, 6]"),
         (|lie| lie.model.hidden = vec![], "tensor `0.weight` has shape [3, 6]; its description says [2, 6]"),
         (|lie| (lie.model.height, lie.model.width) = (usize::MAX, 2), "its images are 18446744073709551615x2 pixels"),
