@@ -129,12 +129,14 @@ fn a_checkpoint_that_is_cut_or_has_one_bit_changed_is_refused() {
     assert_names(&Checkpoint::parse(&longer, &path).unwrap_err(), &path, "longer");
 }
 
+/// What is made of a checkpoint, and what is said of it then.
+type Lie = (fn(&mut Checkpoint), &'static str);
+
 #[test]
 fn a_checkpoint_whose_description_lies_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
-    type Lie = fn(&mut Checkpoint);
-    let lies: [(Lie, &str); 6] = [
+    let lies: [Lie; 6] = [
         (|lie| lie.model.hidden = vec![4], "tensor `0.weight` has shape [3, 6]; its description says [4, 6]"),
         (|lie| lie.model.hidden = vec![], "tensor `0.weight` has shape [3, 6]; its description says [2, 6]"),
         (|lie| (lie.model.height, lie.model.width) = (usize::MAX, 2), "its images are 18446744073709551615x2 pixels"),
