@@ -237,6 +237,7 @@ def test_a_picture_of_a_gallery_has_its_image_s_pixels(browser, chain, shards):
     page.goto((folder / "report.html").as_uri())
     shown = page.evaluate("""async () => {
         const image = document.querySelector('#where-it-fails .gallery img');
+        image.loading = 'eager';  // One that is not in view is not loaded, and is waited for in vain.
         await image.decode();
         const canvas = Object.assign(document.createElement('canvas'), {width: image.naturalWidth, height: image.naturalHeight});
         const context = canvas.getContext('2d');

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::error::{ParameterError, ParameterErrorKind};
 use image::{ExtendedColorType, ImageEncoder as _, ImageError};
 
 /// An 8-bit grey image.
@@ -39,6 +40,10 @@ pub(crate) fn heat(values: &[f32], largest: f32, size: [usize; 2]) -> Result<Str
 }
 
 fn png(bytes: &[u8], [height, width]: [usize; 2], colour: ExtendedColorType) -> Result<String, ImageError> {
+    // The encoder takes it for granted.
+    if bytes.len() != height * width * usize::from(colour.bits_per_pixel() / 8) {
+        return Err(ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::DimensionMismatch)));
+    }
     let [height, width] = [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     let mut file = Vec::new();
     let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Best, FilterType::NoFilter);
@@ -77,7 +82,6 @@ mod tests {
 
     #[test]
     fn pixels_that_do_not_fit_the_size_are_an_error() {
-        // The encoder's own check is an assertion; ours comes before.
         assert!(grey(&[0; 5], [2, 3]).is_err());
     }
 }
