@@ -113,7 +113,7 @@ def account(data, run):
         "rustc": rustc,
         "machine": machine(run),
         "arguments": read_arguments(data, run),
-        "accuracy": report["accuracy"]["value"],
+        "accuracy": report["overall"]["without_duplicates"]["accuracy"]["value"],
         "artifacts": digests(data, run),
     }
 
