@@ -122,7 +122,8 @@ def peer_train(shards, hidden, batch, epochs, threads):
 def evaluate(run, shards):
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder)
-        for name in ("training.json", "model.onnx", "checkpoint.safetensors", "reference-logits.npy", "metrics.jsonl"):
+        for name in ("training.json", "model.onnx", "export.json", "checkpoint.safetensors", "reference-logits.npy",
+                     "metrics.jsonl"):
             shutil.copy(run / name, copy / name)
         output(BIN / "evaluate", "-q", "--run", copy, "--dataset", shards, "--threads", CORES)
         batch = json.loads((copy / "report" / "timings.json").read_text())["batch"]
