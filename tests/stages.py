@@ -54,8 +54,10 @@ class Stages:
         for name in OUTPUTS[stage]:
             place = self.folder / name
             for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-                if path.is_file() and not path.name.startswith((".", *OTHERS)):
-                    found[path.relative_to(self.folder).as_posix()] = path.read_bytes()
+                name = path.relative_to(self.folder)
+                unfinished = any(part.startswith(".") for part in name.parts)
+                if path.is_file() and not unfinished and not path.name.startswith(OTHERS):
+                    found[name.as_posix()] = path.read_bytes()
         return found
 
     def leftovers(self):

@@ -54,7 +54,7 @@ def test_the_chain_ends_with_the_test_accuracy_and_the_report_s_place(small):
     chain, variables = small
     done = chain.make("all", **variables)
     assert ran(done) == STAGES
-    last = done.stdout.splitlines()[-3:]
+    last = done.stdout.splitlines()[-4:]
     report = chain.run("letters") / "report" / "report.json"
     assert report.exists()
     assert any(line.startswith("accuracy ") for line in last), done.stdout
