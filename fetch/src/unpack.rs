@@ -20,7 +20,7 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// When the archive cannot be read, is refused, or has no class folders. Then `place` is not there.
 pub fn unpack(input: Input, place: &Path, limits: Limits, progress: &Progress) -> Result<Contents, Error> {
     let scratch = place.with_extension("unpacking");
-    fs::create_dir_all(&scratch).context("create the folder", &scratch)?;
+    fs::create_dir(&scratch).context("create the folder", &scratch)?;
     let mut writer = Writer { folder: &scratch, last_folder: None, piece: Vec::new() };
     let contents = archive::read(input, limits, progress, |file| writer.write(file))?;
     let classes = match &contents.class_root[..] {
@@ -32,6 +32,19 @@ pub fn unpack(input: Input, place: &Path, limits: Limits, progress: &Progress) -
         fs::remove_dir_all(&scratch).context("remove the folder", &scratch)?;
     }
     Ok(contents)
+}
+
+/// Makes `folder` and what lies between it and `root`, but not `root`: a process that ends on a signal has removed it for good.
+fn make_folders(root: &Path, folder: &Path) -> Result<(), Error> {
+    let mut made = root.to_owned();
+    for part in folder.strip_prefix(root).unwrap_or(folder).components() {
+        made.push(part);
+        match fs::create_dir(&made) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && made.is_dir() => {}
+            created => created.context("create the folder", &made)?,
+        }
+    }
+    Ok(())
 }
 
 struct Writer<'a> {
@@ -46,7 +59,7 @@ impl Writer<'_> {
         let place = self.folder.join(file.path());
         let folder = place.parent().unwrap_or(self.folder);
         if self.last_folder.as_deref() != Some(folder) {
-            fs::create_dir_all(folder).context("create the folder", folder)?;
+            make_folders(self.folder, folder)?;
             self.last_folder = Some(folder.to_owned());
         }
         let mut written = match File::create_new(&place) {
