@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
@@ -302,17 +303,29 @@ fn a_mirror_may_be_a_folder() {
     assert!(workplace.path("stick/letters.tar.gz").exists());
 }
 
+/// Before how many bytes a stalled download has stalled.
+const STALLED_AFTER: usize = 100_000;
+
+fn stalling(bytes: &[u8]) -> Answer {
+    Answer::Stall { bytes: bytes.to_vec(), etag: "\"one\"", after: STALLED_AFTER }
+}
+
+/// A run that waits for the rest of its download.
+fn stalled(workplace: &Workplace, arguments: &[String]) -> Child {
+    let child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+    let partial = workplace.path("out/archives/letters.tar.gz.partial");
+    while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < STALLED_AFTER as u64 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
 #[test]
 fn a_run_killed_while_it_downloads_goes_on_when_it_is_run_again() {
     let workplace = Workplace::new();
-    let stall = Answer::Stall { bytes: letters(), etag: "\"one\"", after: 100_000 };
-    let server = Server::start(vec![stall, file(&letters())]);
+    let server = Server::start(vec![stalling(&letters()), file(&letters())]);
     let arguments = own(&workplace, &server, &letters());
-    let mut child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
-    let partial = workplace.path("out/archives/letters.tar.gz.partial");
-    while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < 100_000 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let mut child = stalled(&workplace, &arguments);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!workplace.path("out/raw").exists());
@@ -424,14 +437,9 @@ fn a_storm_of_server_errors_is_weathered_within_the_retries() {
 #[test]
 fn a_second_run_in_the_same_folders_is_refused_with_the_first_one_s_process_id() {
     let workplace = Workplace::new();
-    let stall = Answer::Stall { bytes: letters(), etag: "\"one\"", after: 100_000 };
-    let server = Server::start(vec![stall, file(&letters())]);
+    let server = Server::start(vec![stalling(&letters()), file(&letters())]);
     let arguments = own(&workplace, &server, &letters());
-    let mut child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
-    let partial = workplace.path("out/archives/letters.tar.gz.partial");
-    while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < 100_000 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let mut child = stalled(&workplace, &arguments);
     let elsewhere = with(&arguments[..4], &["--output", "elsewhere/raw", "--archives", "out/archives"]);
     for (arguments, place) in [(&arguments, "out/raw"), (&elsewhere, "out/archives")] {
         let said = run_badly(&workplace, arguments);
