@@ -164,11 +164,11 @@ $(build_stamp): $(build_inputs)
 $(addprefix $(bin)/,$(stages)): $(build_stamp)
 	@test -x $@ || { rm -f $(build_stamp); echo "error: $@ is gone; run make again" >&2; exit 1; }
 
-.cache/onnxruntime/libonnxruntime.%: python/onnxruntime.txt python/unpack_onnxruntime.py
+.cache/onnxruntime/libonnxruntime.%: python/onnxruntime.txt python/unpack_onnxruntime.py python/wheels.py
 	$(PYTHON) python/unpack_onnxruntime.py $(@D)
 	@touch $@
 
-.cache/onnxruntime-cuda/libonnxruntime.so: python/cuda.txt python/unpack_cuda.py
+.cache/onnxruntime-cuda/libonnxruntime.so: python/cuda.txt python/unpack_cuda.py python/wheels.py
 	@echo "cuda: unpacking the GPU's libraries (once; 2 GB to download)"
 	$(PYTHON) python/unpack_cuda.py $(@D)
 	@touch $@

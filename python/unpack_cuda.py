@@ -11,11 +11,11 @@ libonnxruntime.so with its providers, and the libraries under the names by which
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import List
+
+import wheels
 
 REQUIREMENTS = Path(__file__).with_name("cuda.txt")
 WHEELS_OF = ["--implementation", "cp", "--python-version", "3.12", "--abi", "cp312", "--abi", "none"]
@@ -23,15 +23,8 @@ WHEELS_OF += ["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_
 WHEELS_OF += ["--platform", "manylinux2014_x86_64"]
 
 
-def download(folder: Path) -> None:
-    """The wheels, whose digests are those in the requirements."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--require-hashes", "--requirement", str(REQUIREMENTS), "--dest", str(folder)]
-    if subprocess.run(command + WHEELS_OF, stdout=sys.stderr).returncode != 0:
-        sys.exit(
-            "error: pip cannot download the packages that cuda.txt names\n"
-            "hint: it needs network access to a package index, once; or set CUDA_HOME to an installed CUDA"
-        )
+def download(folder: Path) -> List[Path]:
+    return wheels.download(REQUIREMENTS, WHEELS_OF, "CUDA_HOME to an installed CUDA", folder)
 
 
 def library_name(member: str) -> str:
@@ -60,26 +53,5 @@ def unpack(wheel: Path, folder: Path) -> None:
                     os.chmod(folder / name, 0o755)
 
 
-def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    destination = Path(sys.argv[1])
-    destination.mkdir(parents=True, exist_ok=True)
-    # On the same file system, so that each file takes its place by a rename: whole, or not there.
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=destination) as scratch:
-        (wheels := Path(scratch, "wheels")).mkdir()
-        (unpacked := Path(scratch, "unpacked")).mkdir()
-        download(wheels)
-        for wheel in sorted(wheels.glob("*.whl")):
-            unpack(wheel, unpacked)
-            wheel.unlink()
-        if not (unpacked / "libonnxruntime.so").exists():
-            sys.exit("error: no wheel holds libonnxruntime.so; one was expected")
-        for path in sorted(unpacked.iterdir(), key=lambda path: path.name == "libonnxruntime.so"):  # The library last.
-            os.replace(path, destination / path.name)
-    print(destination / "libonnxruntime.so")
-
-
 if __name__ == "__main__":
-    main()
+    wheels.main(__doc__, "libonnxruntime.so", download, unpack)

@@ -12,11 +12,12 @@ depend on Python, so the wheel is always the one for CPython 3.12.
 
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
+from typing import List
+
+import wheels
 
 REQUIREMENTS = Path(__file__).with_name("onnxruntime.txt")
 WHEEL_OF = ["--implementation", "cp", "--python-version", "3.12", "--abi", "cp312"]
@@ -24,18 +25,8 @@ LIBRARY = "libonnxruntime.dylib" if sys.platform == "darwin" else "libonnxruntim
 LICENCES = ["LICENSE", "ThirdPartyNotices.txt"]
 
 
-def download(folder: Path) -> Path:
-    """The wheel, whose digest is one of those in the requirements."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--require-hashes", "--requirement", str(REQUIREMENTS), "--dest", str(folder)]
-    # pip's progress and warnings go to stderr: stdout is for the library's path.
-    if subprocess.run(command + WHEEL_OF, stdout=sys.stderr).returncode != 0:
-        sys.exit(
-            "error: pip cannot download the package that onnxruntime.txt names\n"
-            "hint: it needs network access to a package index, once; or set ORT_DYLIB_PATH to a library of your own"
-        )
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+def download(folder: Path) -> List[Path]:
+    return wheels.download(REQUIREMENTS, WHEEL_OF, "ORT_DYLIB_PATH to a library of your own", folder)
 
 
 def unpack(wheel: Path, folder: Path) -> None:
@@ -54,21 +45,5 @@ def unpack(wheel: Path, folder: Path) -> None:
     os.chmod(folder / LIBRARY, 0o755)
 
 
-def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    destination = Path(sys.argv[1])
-    destination.mkdir(parents=True, exist_ok=True)
-    # On the same file system, so that each file takes its place by a rename: whole, or not there.
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=destination) as scratch:
-        (wheels := Path(scratch, "wheel")).mkdir()
-        (unpacked := Path(scratch, "unpacked")).mkdir()
-        unpack(download(wheels), unpacked)
-        for path in sorted(unpacked.iterdir(), key=lambda path: path.name == LIBRARY):  # The library last.
-            os.replace(path, destination / path.name)
-    print(destination / LIBRARY)
-
-
 if __name__ == "__main__":
-    main()
+    wheels.main(__doc__, LIBRARY, download, unpack)

@@ -41,7 +41,8 @@ def test_an_installed_cuda_is_used_for_training_as_it_is():
     assert "unpack_cuda.py" not in before
 
 
-def test_libraries_and_licences_are_taken_out_of_the_wheels_under_the_names_that_are_asked_for(tmp_path):
+def test_libraries_and_licences_are_taken_out_of_the_wheels_under_the_names_that_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "python")
     spec = importlib.util.spec_from_file_location("unpack_cuda", ROOT / "python/unpack_cuda.py")
     unpack_cuda = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(unpack_cuda)

@@ -46,7 +46,8 @@ def main() -> None:
         if newest_glibc(folder / name) > NEWEST_GLIBC:
             sys.exit(f"error: `{name}` needs glibc {newest_glibc(folder / name)}; at most {NEWEST_GLIBC} was expected\n"
                      "hint: build it on an older system, as Debian 12")
-    for source in [HERE / "check.py", HERE / "torch_peer.py", ROOT / "python/unpack_cuda.py", ROOT / "python/cuda.txt"]:
+    unpacking = [ROOT / "python" / name for name in ("unpack_cuda.py", "wheels.py", "cuda.txt")]
+    for source in [HERE / "check.py", HERE / "torch_peer.py", *unpacking]:
         shutil.copy2(source, folder)
     shutil.copytree(shards, folder / "shards")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
