@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use train::cpu::kernel::Along;
-use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared};
+use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared, SharedMatrix};
 use train::cpu::product::{Grid, MOST_A_TASK, Multiply, Product};
 
 use crate::Bench;
@@ -39,8 +39,7 @@ pub fn measure(bench: &mut Bench, batch: usize, sizes: &[usize]) -> Value {
                     terms: a.depth.next_multiple_of(LANES),
                 },
                 grid: Grid::new([out.blocks(), out.panels()], MOST_A_TASK, threads),
-                out: Shared::new(&mut out_lines),
-                layout: out,
+                out: SharedMatrix { lines: Shared::new(&mut out_lines), layout: out },
             };
             let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &phase));
             let operations = (2 * batch * inputs * outputs) as f64;

@@ -203,12 +203,10 @@ impl Network {
     }
 
     fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>) {
-        let Buffer { lines, layout } = &mut self.activations[0];
         let phase = Gather {
             data: &self.data,
             images: images(&self.augmentation),
-            input: Shared::new(lines),
-            layout: *layout,
+            input: self.activations[0].shared(),
             labels: Shared::new(&mut self.labels),
         };
         self.processor.run(&mut self.pool, &phase);
@@ -224,13 +222,12 @@ impl Network {
             WeightsKind::Averaged => self.averaged.as_ref().expect("an average is kept"),
         };
         let (before, after) = self.activations.split_at_mut(layer + 1);
-        let Buffer { lines, layout } = &mut after[0];
-        let (panels, blocks) = (count.div_ceil(LANES), layout.blocks());
+        let output = after[0].shared();
+        let (panels, blocks) = (count.div_ceil(LANES), output.layout.blocks());
         let phase = Forward {
             input: before[layer].matrix(),
             weights: self.places[layer].weights(parameters),
-            output: Shared::new(lines),
-            layout: *layout,
+            output,
             grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             is_hidden,
             dropout: step.map(|step| Dropout::new(dropout, seed, step, layer + 1)),
@@ -245,8 +242,8 @@ impl Network {
         let phase = Judge {
             input: before[last].matrix(),
             weights: self.places[last].weights(&self.parameters),
-            logits: Shared::new(&mut after[0].lines),
-            delta: Delta::new(&mut self.deltas[last], &mut self.transposed_deltas[last]),
+            logits: after[0].shared(),
+            delta: Delta { by_image: self.deltas[last].shared(), by_output: self.transposed_deltas[last].shared() },
             loss: Loss::new(loss, label_smoothing, self.model.outputs(), count),
             labels: &self.labels,
             losses: Shared::new(&mut self.losses),
@@ -258,13 +255,13 @@ impl Network {
     /// From the gradient by a layer's output to that by the output of the one before it.
     fn backward(&mut self, layer: usize, count: usize) {
         let (before, after) = self.deltas.split_at_mut(layer);
-        let previous = Delta::new(&mut before[layer - 1], &mut self.transposed_deltas[layer - 1]);
-        let (panels, blocks) = (count.div_ceil(LANES), previous.layout.blocks());
+        let (by_image, by_output) = (before[layer - 1].shared(), self.transposed_deltas[layer - 1].shared());
+        let (panels, blocks) = (count.div_ceil(LANES), by_image.layout.blocks());
         let phase = Backward {
             delta: after[0].matrix(),
             weight: self.places[layer].weights(&self.parameters).weight,
             output: &self.activations[layer].lines,
-            previous,
+            previous: Delta { by_image, by_output },
             grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
@@ -313,15 +310,4 @@ fn tasks_by_share(grids: &[Grid]) -> Vec<(usize, usize)> {
         (task * other_tasks).cmp(&(other_task * tasks))
     });
     tasks
-}
-
-impl<'a> Delta<'a> {
-    fn new(by_image: &'a mut Buffer, by_output: &'a mut Buffer) -> Self {
-        Self {
-            layout: by_image.layout,
-            by_image: Shared::new(&mut by_image.lines),
-            transposed_layout: by_output.layout,
-            by_output: Shared::new(&mut by_output.lines),
-        }
-    }
 }

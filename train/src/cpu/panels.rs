@@ -113,6 +113,32 @@ impl Buffer {
     pub fn matrix(&self) -> Matrix<'_> {
         Matrix { lines: &self.lines, layout: self.layout }
     }
+
+    /// For tasks to write.
+    pub fn shared(&mut self) -> SharedMatrix<'_> {
+        SharedMatrix { lines: Shared::new(&mut self.lines), layout: self.layout }
+    }
+}
+
+/// A matrix of which tasks write different blocks at the same time.
+#[derive(Debug)]
+pub struct SharedMatrix<'a> {
+    /// Its lines.
+    pub lines: Shared<'a, Line>,
+    /// Where they lie.
+    pub layout: Layout,
+}
+
+impl<'a> SharedMatrix<'a> {
+    /// A block of a panel.
+    ///
+    /// # Safety
+    /// While it is used, nobody else may read or write it.
+    #[inline(always)]
+    pub unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
+        // SAFETY: the caller's.
+        unsafe { self.lines.part(self.layout.block(panel, block).start) }
+    }
 }
 
 /// Values of which tasks write different parts at the same time.

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
-use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared};
+use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared, SharedMatrix};
 use super::product::{Grid, Product};
 use crate::adam::Adam;
 use crate::augment::{Augmentation, Scratch};
@@ -20,8 +20,7 @@ use crate::softmax::Loss;
 pub struct Gather<'a> {
     pub data: &'a Data,
     pub images: Images<'a>,
-    pub input: Shared<'a, Line>,
-    pub layout: Layout,
+    pub input: SharedMatrix<'a>,
     /// Of each image, zeros behind the last one.
     pub labels: Shared<'a, u8>,
 }
@@ -75,9 +74,9 @@ impl Phase for Gather<'_> {
                     self.augment::<F>(panel, rows, augmentation, seed, epoch);
                 }
                 if let Some(dropout) = dropout {
-                    for block in 0..self.layout.blocks() {
+                    for block in 0..self.input.layout.blocks() {
                         // SAFETY: each panel is in one task.
-                        dropout.apply(unsafe { self.block(panel, block) }, panel, block);
+                        dropout.apply(unsafe { self.input.block(panel, block) }, panel, block);
                     }
                 }
             }
@@ -92,22 +91,14 @@ impl Phase for Gather<'_> {
     }
 }
 
-impl<'a> Gather<'a> {
-    /// # Safety
-    /// Nobody else uses the block.
-    #[inline(always)]
-    unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
-        // SAFETY: the caller's.
-        unsafe { self.input.part(self.layout.block(panel, block).start) }
-    }
-
+impl Gather<'_> {
     #[inline(always)]
     fn standardise<'b, F: Family>(&self, panel: usize, images: impl Iterator<Item = &'b [u8]>) {
         const NO_IMAGE: &[u8] = &[];
         let mut lanes = [NO_IMAGE; LANES];
         lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
         let standardisation = self.data.standardisation();
-        for index in 0..self.layout.blocks() {
+        for index in 0..self.input.layout.blocks() {
             let pixels = lanes.map(|image| {
                 let pixels = image.get(index * LANES..).unwrap_or_default();
                 pixels.first_chunk().copied().unwrap_or_else(|| {
@@ -117,10 +108,10 @@ impl<'a> Gather<'a> {
                 })
             });
             // SAFETY: each panel is in one task.
-            let lines = unsafe { self.block(panel, index) };
+            let lines = unsafe { self.input.block(panel, index) };
             // Lines to spare stay zero, lest their weights learn.
             for (line, pixels) in
-                lines.iter_mut().take(self.layout.depth - index * LANES).zip(F::transposed_bytes(pixels))
+                lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(F::transposed_bytes(pixels))
             {
                 *line = Line(pixels.map(|pixel| standardisation.of(f32::from(pixel))));
             }
@@ -130,7 +121,7 @@ impl<'a> Gather<'a> {
     #[inline(always)]
     fn augment<F: Family>(&self, panel: usize, rows: &[u32], augmentation: &Augmentation, seed: u64, epoch: u32) {
         let (height, width) = (self.data.dataset.height, self.data.dataset.width);
-        let length = self.layout.blocks() * LANES;
+        let length = self.input.layout.blocks() * LANES;
         let standardisation = self.data.standardisation();
         let (mut images, mut scratch) = AUGMENTED.take();
         images.clear();
@@ -141,13 +132,13 @@ impl<'a> Gather<'a> {
             variation.apply(self.data.train.image(row as usize), height, width, &mut scratch, image);
             image.iter_mut().for_each(|pixel| *pixel = standardisation.of(*pixel));
         }
-        for index in 0..self.layout.blocks() {
+        for index in 0..self.input.layout.blocks() {
             let lanes: Block = std::array::from_fn(|lane| {
                 let pixels = images[lane * length + index * LANES..].first_chunk::<LANES>();
                 Line(*pixels.expect("an image has whole blocks"))
             });
             // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
-            unsafe { *self.block(panel, index) = F::transposed(&lanes) };
+            unsafe { *self.input.block(panel, index) = F::transposed(&lanes) };
         }
         AUGMENTED.set((images, scratch));
     }
@@ -200,8 +191,7 @@ fn add_bias(outputs: &mut Block, bias: &Line) {
 pub struct Forward<'a> {
     pub input: Matrix<'a>,
     pub weights: Weights<'a>,
-    pub output: Shared<'a, Line>,
-    pub layout: Layout,
+    pub output: SharedMatrix<'a>,
     pub grid: Grid,
     pub is_hidden: bool,
     pub dropout: Option<Dropout>,
@@ -217,7 +207,7 @@ impl Phase for Forward<'_> {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
-            unsafe { self.output.part(self.layout.block(panel, block).start) }
+            unsafe { self.output.block(panel, block) }
         };
         let finish = |outputs: &mut Block, panel, block| {
             add_bias(outputs, &self.weights.bias[block]);
@@ -238,7 +228,7 @@ impl Phase for Forward<'_> {
 pub struct Judge<'a> {
     pub input: Matrix<'a>,
     pub weights: Weights<'a>,
-    pub logits: Shared<'a, Line>,
+    pub logits: SharedMatrix<'a>,
     pub delta: Delta<'a>,
     pub loss: Loss,
     pub labels: &'a [u8],
@@ -254,10 +244,10 @@ impl Phase for Judge<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, panel: usize) {
-        let layout = self.delta.layout;
+        let layout = self.logits.layout;
         let place = |panel, block| {
             // SAFETY: each panel is in one task.
-            unsafe { self.logits.part(layout.block(panel, block).start) }
+            unsafe { self.logits.block(panel, block) }
         };
         let finish = |logits: &mut Block, _, block| add_bias(logits, &self.weights.bias[block]);
         let product = linear(self.input, self.weights);
@@ -279,7 +269,7 @@ impl Phase for Judge<'_> {
             }
             for (class, &value) in gradient.iter().enumerate() {
                 // SAFETY: each panel is in one task.
-                let delta = unsafe { self.delta.block(panel, class / LANES) };
+                let delta = unsafe { self.delta.by_image.block(panel, class / LANES) };
                 delta[class % LANES].0[lane] = value;
             }
         }
@@ -287,7 +277,7 @@ impl Phase for Judge<'_> {
         unsafe {
             *self.losses.part(panel * LANES) = losses;
             for block in 0..layout.blocks() {
-                self.delta.transpose::<F>(self.delta.block(panel, block), panel, block);
+                self.delta.transpose::<F>(self.delta.by_image.block(panel, block), panel, block);
             }
         }
     }
@@ -296,22 +286,12 @@ impl Phase for Judge<'_> {
 /// A place for the loss's gradient by the output of a layer before its activation.
 pub struct Delta<'a> {
     /// In panels of images.
-    pub by_image: Shared<'a, Line>,
-    pub layout: Layout,
+    pub by_image: SharedMatrix<'a>,
     /// In panels of outputs.
-    pub by_output: Shared<'a, Line>,
-    pub transposed_layout: Layout,
+    pub by_output: SharedMatrix<'a>,
 }
 
-impl<'a> Delta<'a> {
-    /// # Safety
-    /// Nobody else uses the block.
-    #[inline(always)]
-    unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
-        // SAFETY: the caller's.
-        unsafe { self.by_image.part(self.layout.block(panel, block).start) }
-    }
-
+impl Delta<'_> {
     /// Puts what lies there in panels of images where it lies in panels of outputs.
     ///
     /// # Safety
@@ -319,10 +299,7 @@ impl<'a> Delta<'a> {
     #[inline(always)]
     unsafe fn transpose<F: Family>(&self, gradients: &Block, panel: usize, block: usize) {
         // SAFETY: the caller's.
-        unsafe {
-            let place = self.by_output.part(self.transposed_layout.block(block, panel).start);
-            *place = F::transposed(gradients);
-        }
+        unsafe { *self.by_output.block(block, panel) = F::transposed(gradients) };
     }
 }
 
@@ -352,10 +329,10 @@ impl Phase for Backward<'_> {
         let product = Product { a: self.delta, b: self.weight, along: Along::Lanes, terms };
         let place = |panel, block| {
             // SAFETY: each block is in one task.
-            unsafe { self.previous.by_image.part(self.previous.layout.block(panel, block).start) }
+            unsafe { self.previous.by_image.block(panel, block) }
         };
         let finish = |gradients: &mut Block, panel, block| {
-            let outputs = &self.output[self.previous.layout.block(panel, block)];
+            let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
             for (gradients, outputs) in gradients.iter_mut().zip(outputs) {
                 for (gradient, output) in gradients.0.iter_mut().zip(outputs.0) {
                     // A ReLU passes the gradient where its output is above 0; what was dropped is 0.
@@ -367,10 +344,10 @@ impl Phase for Backward<'_> {
         };
         // What `finish` reads and overwrites was last used long ago.
         let prepare = |panel, block| {
-            let outputs = &self.output[self.previous.layout.block(panel, block)];
+            let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
             outputs.iter().for_each(|line| prefetch(line));
-            let transposed = self.previous.transposed_layout.block(block, panel);
-            transposed.for_each(|line| prefetch(self.previous.by_output.place(line)));
+            let transposed = &self.previous.by_output;
+            transposed.layout.block(block, panel).for_each(|line| prefetch(transposed.lines.place(line)));
         };
         product.multiply::<F>(panels, blocks, place, prepare, finish);
     }

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::kernel::{Along, Family, Phase, Rows};
-use super::panels::{Block, LANES, Layout, Line, Matrix, Shared};
+use super::panels::{Block, LANES, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
@@ -133,9 +133,7 @@ pub struct Multiply<'a> {
     /// The tasks, in blocks and panels.
     pub grid: Grid,
     /// The product's place.
-    pub out: Shared<'a, Line>,
-    /// How it lies there.
-    pub layout: Layout,
+    pub out: SharedMatrix<'a>,
 }
 
 impl Phase for Multiply<'_> {
@@ -148,7 +146,7 @@ impl Phase for Multiply<'_> {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: every block is in one task.
-            unsafe { self.out.part(self.layout.block(panel, block).start) }
+            unsafe { self.out.block(panel, block) }
         };
         self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
     }
@@ -157,6 +155,7 @@ impl Phase for Multiply<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::kernel::Processor;
+    use super::super::panels::{Buffer, Layout, Line};
     use super::super::pool::Pool;
     use super::*;
 
@@ -181,7 +180,7 @@ mod tests {
         a_layout.fill(&a, &mut lines[0]);
         b_layout.fill(&b, &mut lines[1]);
         let layout = Layout { lanes, depth: rows };
-        let mut out = vec![Line([f32::NAN; LANES]); layout.lines()];
+        let mut out = Buffer { lines: vec![Line([f32::NAN; LANES]); layout.lines()], layout };
         let phase = Multiply {
             product: Product {
                 a: Matrix { lines: &lines[0], layout: a_layout },
@@ -190,12 +189,11 @@ mod tests {
                 terms: terms.next_multiple_of(LANES),
             },
             grid: Grid::new([layout.blocks(), layout.panels()], [2, 3], threads),
-            out: Shared::new(&mut out),
-            layout,
+            out: out.shared(),
         };
         processor.run(&mut Pool::new(threads).unwrap(), &phase);
         let mut found = vec![0.0; lanes * rows];
-        layout.extract(&out, &mut found);
+        layout.extract(&out.lines, &mut found);
         let expected = (0..lanes * rows).map(|index| {
             let (lane, row) = (index / rows, index % rows);
             (0..terms).fold(0.0_f32, |sum, term| of_b(row, term).mul_add(a[lane * terms + term], sum))
