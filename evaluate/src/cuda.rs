@@ -1,9 +1,7 @@
 //! ONNX Runtime's CUDA provider: its libraries, and a session that runs nowhere else.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use ort::ep;
 use ort::session::builder::SessionBuilder;
 
@@ -15,24 +13,17 @@ const LIBRARIES: [&str; 7] =
 
 /// Why no CUDA driver can be used, if none can.
 pub(crate) fn driver_is_missing() -> Option<String> {
-    open(Path::new("libcuda.so.1")).err().map(|reason| format!("there is no CUDA driver: {reason}"))
+    gpu::load_driver().err().map(|reason| format!("there is no CUDA driver: {reason}"))
 }
 
 /// Has every node run on the GPU that `options` name: ONNX Runtime refuses to leave one to the processor.
 ///
 /// Products are in `f32`, not in tf32: the logits are compared with the trainer's.
 pub(crate) fn use_cuda(builder: SessionBuilder, options: &Options, onnxruntime: &Path) -> ort::Result<SessionBuilder> {
-    folders(options, onnxruntime).iter().for_each(|folder| preload(folder));
+    gpu::folders(options.cuda_libraries.as_deref().or(onnxruntime.parent())).iter().for_each(|folder| preload(folder));
     let provider = ep::CUDA::default().with_device_id(i32::from(options.device)).with_tf32(false);
     let builder = builder.with_execution_providers([provider.build().error_on_failure()])?;
     Ok(builder.with_disable_cpu_fallback()?)
-}
-
-fn folders(options: &Options, onnxruntime: &Path) -> Vec<PathBuf> {
-    let home = env::var_os("CUDA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let in_home = home.iter().flat_map(|home| ["lib64", "lib", "targets/x86_64-linux/lib"].map(|part| home.join(part)));
-    let named = options.cuda_libraries.clone().or_else(|| onnxruntime.parent().map(Path::to_owned));
-    in_home.chain(named).collect()
 }
 
 /// Loads the folder's libraries by their full paths, so that those that need them find them without LD_LIBRARY_PATH. One
@@ -48,22 +39,9 @@ fn preload(folder: &Path) {
     waiting.sort();
     loop {
         let before = waiting.len();
-        waiting.retain(|path| open(path).is_err());
+        waiting.retain(|path| gpu::load(path).is_err());
         if waiting.is_empty() || waiting.len() == before {
             return;
         }
-    }
-}
-
-/// Loads a library for as long as the process lives.
-fn open(path: &Path) -> Result<(), String> {
-    // SAFETY: loading a library runs its initialisers. CUDA's have no preconditions; that the file is what its name says is
-    // the word of the person who put it there.
-    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
-        Ok(library) => {
-            std::mem::forget(library);
-            Ok(())
-        }
-        Err(error) => Err(error.to_string()),
     }
 }

@@ -1,14 +1,9 @@
-//! CUDA's libraries: found and loaded at run time, so that building needs none of them.
-//!
-//! `cudarc` looks its libraries up by name. One that is already loaded by its full path is the one that it finds, so that
-//! neither LD_LIBRARY_PATH nor an installation is needed.
+//! The libraries of CUDA that the engine needs. `cudarc` looks them up by name, and so finds those that are loaded here.
 
-use std::env;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use cudarc::{cublaslt, driver, nvrtc};
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::error::{Asked as _, Error};
 
@@ -32,7 +27,7 @@ const PRODUCTS: &str = "libcublasLt.so";
 /// # Errors
 /// When there is none, or it does not start.
 pub fn driver() -> Result<Found, Error> {
-    open(Path::new("libcuda.so.1")).map_err(|reason| Error::NoDriver { reason })?;
+    gpu::load_driver().map_err(|reason| Error::NoDriver { reason })?;
     driver::result::init().map_err(|error| Error::DriverFails { reason: reason(error) })?;
     let mut version = 0;
     // SAFETY: the driver is loaded, and writes a number.
@@ -50,7 +45,7 @@ pub fn driver() -> Result<Found, Error> {
 /// # Errors
 /// Names the library that is missing or does not fit.
 pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<[Found; 2], Error> {
-    let folders = folders(folder);
+    let folders = gpu::folders(folder);
     find(COMPILER, &folders)?;
     let (mut major, mut minor) = (0, 0);
     // SAFETY: the compiler is loaded, and writes two numbers.
@@ -89,12 +84,6 @@ fn dotted(version: usize) -> String {
     format!("{}.{}", version / 100, version % 100)
 }
 
-fn folders(folder: Option<&Path>) -> Vec<PathBuf> {
-    let home = env::var_os("CUDA_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let in_home = home.iter().flat_map(|home| ["lib64", "lib", "targets/x86_64-linux/lib"].map(|part| home.join(part)));
-    in_home.chain(folder.map(Path::to_owned)).collect()
-}
-
 /// Loads the library from the first of the folders that has it, or by the system's search.
 fn find(name: &'static str, folders: &[PathBuf]) -> Result<(), Error> {
     let versions = || ["13", "12"].map(|major| format!("{name}.{major}"));
@@ -104,7 +93,7 @@ fn find(name: &'static str, folders: &[PathBuf]) -> Result<(), Error> {
         if name == COMPILER {
             open_builtins(&path);
         }
-        match open(&path) {
+        match gpu::load(&path) {
             Ok(()) => return Ok(()),
             Err(error) if reason.is_empty() => reason = error,
             Err(_of_an_older_version) => {}
@@ -119,21 +108,8 @@ fn open_builtins(compiler: &Path) {
     let beside = compiler.parent().and_then(|folder| folder.read_dir().ok());
     for file in beside.into_iter().flatten().flatten() {
         if file.file_name().to_string_lossy().starts_with("libnvrtc-builtins.so.") {
-            let _said_by_the_compiler = open(&file.path());
+            let _said_by_the_compiler = gpu::load(&file.path());
         }
-    }
-}
-
-/// Loads a library for as long as the process lives.
-fn open(path: &Path) -> Result<(), String> {
-    // SAFETY: loading a library runs its initialisers. CUDA's have no preconditions; that the file is what its name says is
-    // the word of the person who put it there.
-    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
-        Ok(library) => {
-            std::mem::forget(library);
-            Ok(())
-        }
-        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -171,7 +147,7 @@ mod tests {
     #[test]
     fn a_function_s_library_is_found_by_its_address() {
         let here = path_of(Some(path_of as *const c_void)).unwrap();
-        assert_eq!(here, env::current_exe().unwrap());
+        assert_eq!(here, std::env::current_exe().unwrap());
         assert_eq!(path_of(Some(std::ptr::null())), None);
     }
 }
