@@ -51,7 +51,7 @@ pub use error::{Error, IoContext, Result};
 pub use export_record::ExportRecord;
 pub use lock::Lock;
 pub use model_metadata::ModelMetadata;
-pub use place::{StagedDirectory, write_file};
+pub use place::{StagedDirectory, remove_file, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};

@@ -126,10 +126,22 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// When there is one and it stays.
+pub fn remove_file(path: &Path) -> Result<()> {
+    unless_absent(fs::remove_file(path)).context("remove", path)
+}
+
 fn remove_directory(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    unless_absent(fs::remove_dir_all(path)).context("remove the folder", path)
+}
+
+fn unless_absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.context("remove the folder", path),
+        removed => removed,
     }
 }
 
@@ -164,6 +176,17 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(place.join("mark")).unwrap(), "second");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_removed_where_there_is_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, "f").unwrap();
+        remove_file(&file).unwrap();
+        assert!(!file.exists());
+        remove_file(&file).unwrap();
+        assert!(remove_file(parent.path()).unwrap_err().to_string().starts_with("cannot remove"));
     }
 
     #[test]

@@ -10,12 +10,9 @@ mod onnx;
 mod options;
 mod summary;
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
-use artifacts::{
-    Checkpoint, Digest, ExportRecord, IoContext as _, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
-};
+use artifacts::{Checkpoint, Digest, ExportRecord, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
@@ -57,10 +54,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 /// Writes the run's model and, last of all, `export.json`, which vouches for it: an older one goes first.
 fn write_with_record(run: &RunDirectory, model: &[u8], metadata: &ModelMetadata) -> Result<(), Error> {
     let record_path = run.export_record();
-    match fs::remove_file(&record_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", &record_path)?,
-        _ => {}
-    }
+    artifacts::remove_file(&record_path)?;
     let model = artifacts::write_file(&run.model(), |writer| writer.write_all(model))?;
     let record = ExportRecord { provenance: metadata.export.clone(), model };
     artifacts::write_json(&record_path, &record)?;

@@ -69,8 +69,8 @@ impl Partial {
 
     /// Removes the file.
     pub fn discard(&mut self) -> Result<(), Error> {
-        remove_file(&self.path)?;
-        remove_file(&origin_path(&self.path))?;
+        artifacts::remove_file(&self.path)?;
+        artifacts::remove_file(&origin_path(&self.path))?;
         (self.bytes, self.origin) = (0, Origin::default());
         Ok(())
     }
@@ -81,12 +81,4 @@ pub fn origin_path(archive: &Path) -> PathBuf {
     let mut path = archive.as_os_str().to_owned();
     path.push(".origin.json");
     PathBuf::from(path)
-}
-
-/// Removes a file that may be there.
-pub fn remove_file(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => Ok(result.context("remove", path)?),
-    }
 }

@@ -21,7 +21,7 @@ use crate::download::{Obtained, download};
 use crate::error::Error;
 use crate::location::Location;
 use crate::options::FetchOptions;
-use crate::partial::{Origin, Partial, origin_path, remove_file};
+use crate::partial::{Origin, Partial, origin_path};
 use crate::request::{Supply, WantedArchive};
 
 /// The archives that a run works with.
@@ -112,7 +112,7 @@ impl<'a> Store<'a> {
                 let path = self.folder.join(file_name);
                 // The origin first: an archive without one is asked for its digest, one with another's would lie.
                 let (from, to) = (origin_path(&partial.path), origin_path(&path));
-                remove_file(&path)?;
+                artifacts::remove_file(&path)?;
                 fs::rename(&from, &to).context("rename to", &to)?;
                 fs::rename(&partial.path, &path).context("rename to", &path)?;
                 console.say(format!("kept `{}`", path.display()));

@@ -1,7 +1,7 @@
 //! `metrics.jsonl`, `timings.jsonl` and TensorBoard's file, which grow with every epoch.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{EpochMetrics, EpochTiming, IoContext as _, RunDirectory};
@@ -35,7 +35,7 @@ impl Journal {
             let records = [events::file_version()].into_iter().chain(over.iter().map(events::epoch));
             Some(Growing::begin(&run.events(), &records.collect::<Vec<_>>().concat())?)
         } else {
-            remove(&run.events())?;
+            artifacts::remove_file(&run.events())?;
             None
         };
         Ok(Self {
@@ -62,14 +62,6 @@ impl Growing {
 
     fn add(&mut self, entry: &[u8]) -> Result<(), Error> {
         Ok(self.file.write_all(entry).context("write", &self.path)?)
-    }
-}
-
-/// Removes a file, if there is one.
-pub fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(Err(error).context("remove", path)?),
-        _ => Ok(()),
     }
 }
 

@@ -158,7 +158,7 @@ fn begin(
 fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     let cross_validation = [run.cross_validation(), run.out_of_sample_logits()];
     for path in [run.training_record(), run.checkpoint(), run.reference_logits()].iter().chain(&cross_validation) {
-        journal::remove(path)?;
+        artifacts::remove_file(path)?;
     }
     Journal::begin(run, &progress.metrics, tensorboard)
 }

@@ -1,8 +1,8 @@
 //! The files of the report.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use artifacts::{Digest, SplitName};
 use ndarray::{Array, Array1, Array3, Dimension};
@@ -38,8 +38,8 @@ pub(crate) fn write(
     (mut report, saliency): (Report, Array3<f32>),
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
-    remove(&place)?;
-    remove(&folder.join(page::PAGE))?;
+    artifacts::remove_file(&place)?;
+    artifacts::remove_file(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
     write_page(folder, inputs, judged, validation, timings, (&report, &saliency))?;
@@ -69,16 +69,6 @@ fn write_page(
     };
     let first_layer = &inputs.checkpoint.layers[0].weight;
     page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)
-}
-
-/// Removes a file, if there is one.
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(artifacts::Error::Io { action: "remove", path: path.to_owned(), source }.into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Returns the digests, by file name.
