@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::document::Document;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::provenance::Provenance;
 use crate::reference_logits;
 
@@ -33,11 +33,8 @@ impl CrossValidation {
     /// When the file cannot be read, has another digest, or is no `.npy` of `f32` with two axes.
     pub fn read_logits(&self, path: &Path, recorded_by: &Path) -> Result<Array2<f32>> {
         let (logits, found) = reference_logits::read(path)?;
-        if found == self.logits {
-            return Ok(logits);
-        }
-        let (path, recorded_by) = (path.to_owned(), recorded_by.to_owned());
-        Err(Error::Digest { path, found, recorded_by, recorded: self.logits })
+        found.check(path, self.logits, recorded_by)?;
+        Ok(logits)
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Result};
 
 /// A SHA-256 digest (FIPS 180-4), written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +41,18 @@ impl Digest {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Compares this, which is that of the file `path`, with what `recorded_by` says of it.
+    ///
+    /// # Errors
+    /// Names both files where the two differ.
+    pub fn check(self, path: &Path, recorded: Self, recorded_by: &Path) -> Result<()> {
+        if self == recorded {
+            return Ok(());
+        }
+        let (path, recorded_by) = (path.to_owned(), recorded_by.to_owned());
+        Err(Error::Digest { path, found: self, recorded_by, recorded })
     }
 
     /// Appends the 64 digits.

@@ -172,12 +172,10 @@ impl<'a> Inputs<'a> {
 
 /// The training's own checkpoint.
 fn read_checkpoint(run: &RunDirectory, training: &TrainingRecord) -> Result<Checkpoint, Error> {
-    let (path, recorded) = (run.checkpoint(), training.checkpoint);
+    let path = run.checkpoint();
     let (checkpoint, found) = Checkpoint::read(&path)?;
-    if found == recorded {
-        return Ok(checkpoint);
-    }
-    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
+    found.check(&path, training.checkpoint, &run.training_record())?;
+    Ok(checkpoint)
 }
 
 /// The run's cross-validation, where there is one. Like the trainer's logits, it is of the data set that it was trained on.
@@ -202,13 +200,10 @@ fn read_cross_validation(
 
 /// The training's own `metrics.jsonl`.
 fn read_metrics(run: &RunDirectory, training: &TrainingRecord) -> Result<Vec<EpochMetrics>, Error> {
-    let (path, recorded) = (run.metrics(), training.metrics);
+    let path = run.metrics();
     let metrics = artifacts::read_metrics(&path)?;
-    let found = artifacts::sha256_file(&path)?;
-    if found == recorded {
-        return Ok(metrics);
-    }
-    Err(artifacts::Error::Digest { path, found, recorded_by: run.training_record(), recorded }.into())
+    artifacts::sha256_file(&path)?.check(&path, training.metrics, &run.training_record())?;
+    Ok(metrics)
 }
 
 /// The model is an export of the checkpoint that the run's training ended with.

@@ -152,12 +152,8 @@ impl Runtime {
 }
 
 fn check_digest(path: &Path, found: Digest, record: &Path) -> Result<(), Error> {
-    let recorded = artifacts::read_json::<ExportRecord>(record)?.0.model;
-    if found != recorded {
-        let (path, recorded_by) = (path.to_owned(), record.to_owned());
-        return Err(artifacts::Error::Digest { path, found, recorded_by, recorded }.into());
-    }
-    Ok(())
+    let (exported, _) = artifacts::read_json::<ExportRecord>(record)?;
+    Ok(found.check(path, exported.model, record)?)
 }
 
 fn read_metadata(session: &Session, path: &Path) -> Result<ModelMetadata, Error> {

@@ -117,13 +117,10 @@ fn read_array<T: ReadableElement, D: ndarray::Dimension>(
 ) -> Result<ndarray::Array<T, D>, Error> {
     let path = report_path.with_file_name(name);
     let bytes = fs::read(&path).context("read", &path)?;
-    let found = Digest::of(&bytes);
-    match report.files.get(name) {
-        Some(&recorded) if recorded != found => {
-            Err(artifacts::Error::Digest { path, found, recorded_by: report_path.to_owned(), recorded }.into())
-        }
-        _ => ndarray::Array::read_npy(&bytes[..]).map_err(|error| {
-            artifacts::Error::Malformed { path, kind: "array of predictions", reason: error.to_string() }.into()
-        }),
+    if let Some(&recorded) = report.files.get(name) {
+        Digest::of(&bytes).check(&path, recorded, report_path)?;
     }
+    ndarray::Array::read_npy(&bytes[..]).map_err(|error| {
+        artifacts::Error::Malformed { path, kind: "array of predictions", reason: error.to_string() }.into()
+    })
 }

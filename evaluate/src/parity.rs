@@ -33,11 +33,7 @@ pub struct Parity {
 pub(crate) fn check(inputs: &mut Inputs<'_>) -> Result<Parity, Error> {
     let path = inputs.run.reference_logits();
     let (reference, found) = reference_logits::read(&path)?;
-    let recorded = inputs.training.reference_logits;
-    if found != recorded {
-        let recorded_by = inputs.run.training_record();
-        return Err(artifacts::Error::Digest { path, found, recorded_by, recorded }.into());
-    }
+    found.check(&path, inputs.training.reference_logits, &inputs.run.training_record())?;
     let validation = inputs.validation()?;
     let expected = [validation.len().min(reference_logits::ROWS), inputs.model.classes()];
     if reference.shape() != expected {

@@ -69,11 +69,7 @@ fn check_against_training(run: &RunDirectory, found: Digest) -> Result<(), Error
         return Err(Error::Unfinished { run: run.path().to_owned() });
     }
     let (record, _) = artifacts::read_json::<TrainingRecord>(&record_path)?;
-    if record.checkpoint != found {
-        let (path, recorded) = (run.checkpoint(), record.checkpoint);
-        return Err(artifacts::Error::Digest { path, found, recorded_by: record_path, recorded }.into());
-    }
-    Ok(())
+    Ok(found.check(&run.checkpoint(), record.checkpoint, &record_path)?)
 }
 
 fn metadata(checkpoint: Checkpoint, digest: Digest, temperature: Option<f64>) -> ModelMetadata {

@@ -4,7 +4,7 @@ use std::path::Path;
 use super::manifest::{Dataset, RemovedImage};
 use crate::digest::Digest;
 use crate::document::parse_lines;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{IoContext as _, Result};
 
 impl Dataset {
     /// Reads `removed.jsonl` in `folder`, where this `dataset.json` lies.
@@ -14,15 +14,7 @@ impl Dataset {
     pub fn read_removed_list(&self, folder: &Path) -> Result<Vec<RemovedImage>> {
         let path = folder.join(Self::REMOVED_LIST);
         let text = fs::read_to_string(&path).context("read", &path)?;
-        let found = Digest::of(text.as_bytes());
-        if found != self.removed_list {
-            return Err(Error::Digest {
-                path,
-                found,
-                recorded_by: folder.join(Self::FILE_NAME),
-                recorded: self.removed_list,
-            });
-        }
+        Digest::of(text.as_bytes()).check(&path, self.removed_list, &folder.join(Self::FILE_NAME))?;
         parse_lines(&path, Self::REMOVED_LIST, &text)
     }
 }

@@ -184,12 +184,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 fn check_digest(path: &Path, bytes: &[u8], recorded: Digest) -> Result<()> {
-    let found = Digest::of(bytes);
-    if found == recorded {
-        return Ok(());
-    }
-    let recorded_by = path.with_file_name(Dataset::FILE_NAME);
-    Err(Error::Digest { path: path.to_owned(), found, recorded_by, recorded })
+    Digest::of(bytes).check(path, recorded, &path.with_file_name(Dataset::FILE_NAME))
 }
 
 /// A `.npy` file's bytes, as NumPy writes them.
