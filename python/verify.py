@@ -12,6 +12,8 @@ import json
 import pathlib
 import sys
 
+# What `evaluate` calls the files that it was asked questions with, before their names.
+QUESTIONS = ("prior ", "unlabelled ", "compared ")
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -70,10 +72,17 @@ def verify_report(walk, run, shards):
         "model.onnx": run / "model.onnx", "training.json": run / "training.json",
         "reference-logits.npy": run / "reference-logits.npy", "dataset.json": shards / "dataset.json",
     }
+    logits = "out-of-sample-logits.npy"
     inputs = inputs_of(report)
-    for name in {"model.onnx", "training.json", "dataset.json"} | inputs.keys():
+    if logits in inputs:
+        places[logits] = run / logits
+        record = run / "cross-validation.json"
+        walk.compare(logits, run / logits, walk.read(record).get("logits"), record)
+    for name in sorted({"model.onnx", "training.json", "dataset.json"} | inputs.keys()):
         if name in places:
             walk.compare(name, places[name], inputs.get(name), path)
+        elif name.startswith(QUESTIONS):
+            walk.say("not here", f"{name}, of which {path} recorded {inputs[name]}: it is none of the chain's files")
         else:
             walk.say("BROKEN", f"{path} names an input `{name}` that is no artifact")
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 
+import numpy
 import pytest
 from conftest import PROJECT, Chain
 from test_make import write_archive
@@ -64,6 +65,30 @@ def test_a_changed_byte_anywhere_is_found_and_named(finished, tmp_path, name):
     broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN")]
     named = place.parents[2] if name.endswith(".png") else place
     assert any(str(named) in line for line in broken), done.stdout
+
+
+def test_what_a_report_was_asked_with_is_told_apart_from_the_chain_s_files(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    (tmp_path / "mine.json").write_text(json.dumps({"A": 1, "B": 3}))
+    numpy.save(tmp_path / "photos.npy", numpy.zeros((3, 8, 8), numpy.uint8))
+    shutil.copytree(finished.run("letters") / "report", tmp_path / "other")
+    archive = tmp_path / "letters.tar.gz"
+    chain.make("all", ARCHIVE=archive, CROSS_VALIDATE=2, PRIOR=tmp_path / "mine.json",
+               ESTIMATE_PRIOR=tmp_path / "photos.npy", COMPARE=tmp_path / "other/report.json", **VARIABLES)
+    done = verify(chain)
+    assert done.returncode == 0, done.stdout
+    report = chain.run("letters") / "report/report.json"
+    asked = [line for line in done.stdout.splitlines() if line.startswith("not here")]
+    assert len(asked) == 3 and all(f"of which {report} recorded" in line for line in asked), done.stdout
+    logits = chain.run("letters") / "out-of-sample-logits.npy"
+    assert done.stdout.count(f"ok       {logits} is what") == 2
+
+    changed = bytearray(logits.read_bytes())
+    changed[-1] ^= 1
+    logits.write_bytes(changed)
+    done = verify(chain)
+    assert done.returncode != 0
+    assert sum(line.startswith(f"BROKEN   {logits} has SHA-256") for line in done.stdout.splitlines()) == 2
 
 
 def test_a_missing_file_is_a_broken_link(finished, tmp_path):
