@@ -2,6 +2,7 @@
 //! installation is needed. A library that is loaded by its full path is the one that later searches by name find.
 
 use std::env;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -34,7 +35,8 @@ pub fn load(path: &Path) -> Result<(), String> {
             std::mem::forget(library);
             Ok(())
         }
-        Err(error) => Err(error.to_string()),
+        // What failed is said by the cause; the error itself says "dlopen failed".
+        Err(error) => Err(error.source().map_or_else(|| error.to_string(), ToString::to_string)),
     }
 }
 
@@ -45,7 +47,7 @@ mod tests {
     #[test]
     fn what_is_no_library_is_an_error_in_the_system_s_words() {
         let error = load(Path::new("/no/such/libcuda.so.1")).unwrap_err();
-        assert!(!error.is_empty());
+        assert!(error.contains("/no/such/libcuda.so.1: cannot open shared object file"), "{error}");
         assert!(load(Path::new(file!())).is_err());
     }
 
