@@ -239,7 +239,7 @@ define install_packages
 endef
 
 clean: ## remove this run and this data set's shards
-	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.preprocess.arguments
+	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(data)/.preprocess.arguments
 
 distclean: ## remove everything that was downloaded, built or computed here
 	rm -rf data runs .cache

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
 use crate::lock::Lock;
-use crate::unfinished::{Unfinished, begin};
+use crate::unfinished::{Unfinished, begin, removed};
 
 /// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
 ///
@@ -73,6 +73,7 @@ impl StagedDirectory {
         }
         remove_directory(&replaced)?;
         remove_directory(&staging)?;
+        remove_directory(&removed(&staging))?;
         let unfinished = begin(|| {
             fs::create_dir_all(&staging).context("create the folder", &staging)?;
             Ok::<_, Error>(Some(Unfinished::staging(&staging)))
@@ -193,10 +194,14 @@ mod tests {
     fn what_a_killed_run_left_in_staging_is_gone_in_the_next() {
         let parent = tempfile::tempdir().unwrap();
         let place = parent.path().join("raw");
-        fs::create_dir(parent.path().join(".raw.partial")).unwrap();
-        fs::write(parent.path().join(".raw.partial/half"), "h").unwrap();
+        for left in [".raw.partial", ".raw.removed"] {
+            fs::create_dir(parent.path().join(left)).unwrap();
+            fs::write(parent.path().join(left).join("half"), "h").unwrap();
+        }
         let staged = StagedDirectory::replacing(&place, "mark").unwrap();
         assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
+        drop(staged);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -100,15 +100,52 @@ pub fn remove_unfinished() -> NothingFinishes {
     NothingFinishes { _beginning: beginning, _all: all }
 }
 
-/// Other threads are still at work: what one of them had begun to make may come after the first removal.
-fn remove_while_it_is_filled(folder: &Path) -> io::Result<()> {
+/// Where a staging folder is put aside to be removed.
+pub(crate) fn removed(staging: &Path) -> PathBuf {
+    staging.with_extension("removed")
+}
+
+/// Other threads are still at work: under another name they no longer find the folder. One may have been amid making a
+/// file, which then comes after the first removal.
+fn remove_while_it_is_filled(staging: &Path) -> io::Result<()> {
     const ATTEMPTS: usize = 20;
+    let aside = removed(staging);
+    fs::rename(staging, &aside)?;
     for _ in 1..ATTEMPTS {
-        let _once_more = fs::remove_dir_all(folder);
+        let _once_more = fs::remove_dir_all(&aside);
         thread::sleep(Duration::from_millis(1));
-        if !folder.exists() {
+        if !aside.exists() {
             return Ok(());
         }
     }
-    fs::remove_dir_all(folder)
+    fs::remove_dir_all(&aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staging_folder_goes_however_fast_it_is_filled() {
+        let parent = tempfile::tempdir().unwrap();
+        let staging = parent.path().join(".raw.partial");
+        for _ in 0..20 {
+            fs::create_dir(&staging).unwrap();
+            thread::scope(|scope| {
+                let filled = scope.spawn(|| {
+                    (0..100_000).try_for_each(|number| {
+                        let folder = staging.join((number / 4).to_string());
+                        if number % 4 == 0 {
+                            fs::create_dir(&folder)?;
+                        }
+                        fs::write(folder.join(number.to_string()), "image")
+                    })
+                });
+                thread::sleep(Duration::from_millis(3));
+                remove_while_it_is_filled(&staging).unwrap();
+                assert_eq!(filled.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+            });
+            assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        }
+    }
 }
