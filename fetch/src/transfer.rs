@@ -209,6 +209,8 @@ fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
         .http_status_as_error(false)
         .https_only(is_https)
         .proxy(proxy_for(is_https)?)
+        // A server may close a kept connection while a redirect's next request is on its way.
+        .max_idle_connections(0)
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(timeout))
         .timeout_connect(Some(timeout))
