@@ -101,7 +101,9 @@ pub fn reweighed(outcomes: &Outcomes, training: &[f64], priors: &[f64]) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Array2, array};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -156,5 +158,85 @@ mod tests {
         assert_eq!(reweighed(&outcomes, &[0.5, 0.5], &[0.5, 0.5]).unwrap().correct(), 0);
         assert_eq!(reweighed(&outcomes, &[0.5, 0.5], &[0.0, 1.0]).unwrap().correct(), 1);
         assert!(reweighed(&outcomes, &[1.0, 0.0], &[0.5, 0.5]).is_none());
+    }
+
+    const CLASSES: usize = 4;
+
+    /// Shares of classes of which each is there.
+    fn shares() -> impl Strategy<Value = Vec<f64>> {
+        vec(0.01..1.0, CLASSES).prop_map(|weights| normalised(weights).unwrap())
+    }
+
+    /// Labels of which each class has one, and logits.
+    fn judged() -> impl Strategy<Value = Outcomes> {
+        let image = || (0..u8::try_from(CLASSES).unwrap(), vec(-9.0_f32..9.0, CLASSES));
+        (vec(image(), CLASSES..40), 0.5..2.0).prop_map(|(images, temperature)| {
+            let (mut labels, logits): (Vec<_>, Vec<_>) = images.into_iter().unzip();
+            labels[..CLASSES].copy_from_slice(&[0, 1, 2, 3]);
+            let logits = Array2::from_shape_vec((labels.len(), CLASSES), logits.concat()).unwrap();
+            Outcomes::new(labels, logits, temperature)
+        })
+    }
+
+    fn counted(outcomes: &Outcomes) -> ConfusionMatrix {
+        ConfusionMatrix::count(CLASSES, outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied()))
+    }
+
+    proptest! {
+        #[test]
+        fn at_the_split_s_own_prior_what_is_expected_is_what_was_counted(outcomes in judged()) {
+            let matrix = counted(&outcomes);
+            let total = matrix.total() as f64;
+            let own: Vec<f64> = (0..CLASSES).map(|class| matrix.support(class) as f64 / total).collect();
+            let found = expectation(&matrix, &own);
+            prop_assert!((found.accuracy.unwrap() - matrix.correct() as f64 / total).abs() < 1e-12);
+            for (class, precision) in found.precision.iter().enumerate() {
+                let taken: u64 = matrix.rows().iter().map(|row| row[class]).sum();
+                prop_assert_eq!(precision.is_some(), taken > 0);
+                if let Some(precision) = precision {
+                    prop_assert!((precision - matrix.rows()[class][class] as f64 / taken as f64).abs() < 1e-12);
+                }
+            }
+        }
+
+        #[test]
+        fn accuracy_stays_between_the_recalls_and_precision_grows_with_its_class(
+            outcomes in judged(), priors in shares(), class in 0..CLASSES, part in 0.0..1.0,
+        ) {
+            let matrix = counted(&outcomes);
+            let recalls: Vec<f64> = (0..CLASSES).map(|class| matrix.rate(class, class).unwrap()).collect();
+            let accuracy = expectation(&matrix, &priors).accuracy.unwrap();
+            let (least, most) = recalls.iter().fold((1.0_f64, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
+            prop_assert!((least - 1e-12..=most + 1e-12).contains(&accuracy));
+
+            // The class takes `part` of what all have, in proportion.
+            let more: Vec<f64> = (0..CLASSES)
+                .map(|other| priors[other] * (1.0 - part) + if other == class { part } else { 0.0 })
+                .collect();
+            let before = expectation(&matrix, &priors).precision[class];
+            let after = expectation(&matrix, &more).precision[class];
+            if let (Some(before), Some(after)) = (before, after) {
+                prop_assert!(after >= before - 1e-12, "{before} to {after}");
+            }
+        }
+
+        #[test]
+        fn reweighing_for_the_training_prior_changes_no_answer(outcomes in judged(), training in shares()) {
+            let found = reweighed(&outcomes, &training, &training).unwrap();
+            let plain = counted(&outcomes);
+            prop_assert_eq!(found.rows(), plain.rows());
+        }
+
+        #[test]
+        fn the_rarer_a_class_the_fewer_images_are_taken_for_it(
+            outcomes in judged(), training in shares(), priors in shares(), class in 0..CLASSES, left in 0.0..1.0,
+        ) {
+            let taken = |priors: &[f64]| -> u64 {
+                reweighed(&outcomes, &training, priors).unwrap().rows().iter().map(|row| row[class]).sum()
+            };
+            let mut rarer = priors.clone();
+            rarer[class] *= left;
+            prop_assert!(taken(&normalised(rarer).unwrap()) <= taken(&priors));
+        }
     }
 }
