@@ -221,6 +221,8 @@ def test_parity_is_the_difference_from_the_trainer_s_logits(
 def test_times_are_not_in_the_report(run_directory: Path, report: dict) -> None:
     timings = json.loads((run_directory / "report" / "timings.json").read_text())
     assert timings["images"] == report["images"]
+    assert [timing["stage"] for timing in timings["stages"]] == ["fetch", "preprocess", "export"]
+    assert all(timing["seconds"] > 0 for timing in timings["stages"])
     inputs = {name: digest for name, digest in report["provenance"]["inputs"].items() if name != "reference-logits.npy"}
     assert timings["provenance"] == {**report["provenance"], "inputs": inputs}
     assert not any(key.endswith("seconds") for key in report)

@@ -9,6 +9,7 @@
 //! | `reference-logits.npy` | train | [`reference_logits`] |
 //! | `cross-validation.json`, `out-of-sample-logits.npy` | train, where asked | [`CrossValidation`] |
 //! | the metadata of `model.onnx`; `export.json` | export | [`ModelMetadata`], [`ExportRecord`] |
+//! | `timings-stages.json` beside these | fetch, preprocess, export | [`StageTimings`] |
 //!
 //! Four rules hold for all of them:
 //!
@@ -18,7 +19,7 @@
 //! - **Accounted for.** Every JSON artifact names its kind, schema version, tool, seed, the arguments that decide its
 //!   bytes, and the SHA-256 of its inputs ([`Provenance`]).
 //! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in.
-//!   Measured times go into files of their own (`timings.jsonl`).
+//!   Measured times go into files of their own (`timings.jsonl`, `timings-stages.json`).
 
 mod checkpoint;
 mod cross_validation;
@@ -35,6 +36,7 @@ mod provenance;
 pub mod reference_logits;
 mod run;
 mod source;
+mod stage_timings;
 pub mod tensors;
 mod training;
 mod unfinished;
@@ -55,5 +57,6 @@ pub use place::{StagedDirectory, remove_file, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};
+pub use stage_timings::{StageTiming, StageTimings};
 pub use training::{EpochMetrics, EpochTiming, TrainingRecord, Weights, read_metrics, read_timings};
 pub use unfinished::{NothingFinishes, remove_unfinished};

@@ -2,7 +2,7 @@
 
 use artifacts::{
     Checkpoint, CrossValidation, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance,
-    RunDirectory, SplitData, SplitName, TrainingRecord,
+    RunDirectory, SplitData, SplitName, StageTiming, StageTimings, TrainingRecord,
 };
 
 use ndarray::Array2;
@@ -25,6 +25,8 @@ pub(crate) struct Inputs<'a> {
     pub model: Model,
     pub checkpoint: Checkpoint,
     pub metrics: Vec<EpochMetrics>,
+    /// Of fetch, preprocess and export, as far as they are known.
+    pub stages: Vec<StageTiming>,
     /// None where the training's `timings.jsonl` is gone: no result needs it.
     pub timings: Option<Vec<EpochTiming>>,
     /// The out-of-sample logits of the training images, where `train` was asked for them.
@@ -45,6 +47,8 @@ impl<'a> Inputs<'a> {
         let (training, training_digest) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
         let checkpoint = read_checkpoint(&run, &training)?;
         let metrics = read_metrics(&run, &training)?;
+        let mut stages = StageTimings::read(&options.dataset)?.stages;
+        stages.extend(StageTimings::read(run.path())?.stages);
         let timings = run.timings().exists().then(|| artifacts::read_timings(&run.timings())).transpose()?;
         let runtime = Runtime::load(options.onnxruntime.as_deref())?;
         let recorded = if options.no_verify { None } else { Some(run.export_record()) };
@@ -66,6 +70,7 @@ impl<'a> Inputs<'a> {
             model,
             checkpoint,
             metrics,
+            stages,
             timings,
             cross_validation,
             priors,

@@ -105,6 +105,7 @@ fn measure(inputs: &mut Inputs<'_>, judged: &Judged) -> Result<Timings, Error> {
         images_per_second: images as f64 / seconds,
         batch: Latency::measure(&mut inputs.model, &judged.data, batch_size)?,
         one_image: Latency::measure(&mut inputs.model, &judged.data, 1)?,
+        stages: inputs.stages.clone(),
         training: inputs.timings.as_deref().and_then(making::training_timings),
     })
 }

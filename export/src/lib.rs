@@ -11,8 +11,11 @@ mod options;
 mod summary;
 
 use std::io::Write as _;
+use std::time::Instant;
 
-use artifacts::{Checkpoint, Digest, ExportRecord, Lock, ModelMetadata, Provenance, RunDirectory, TrainingRecord};
+use artifacts::{
+    Checkpoint, Digest, ExportRecord, Lock, ModelMetadata, Provenance, RunDirectory, StageTimings, TrainingRecord,
+};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
@@ -24,6 +27,7 @@ use crate::graph::Graph;
 /// # Errors
 /// See [`Error`]. A model that was there before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let beginning = Instant::now();
     let (input, output) = options.paths();
     let _lock = Lock::within(output.parent().unwrap_or(&output))?;
     let (checkpoint, digest) = Checkpoint::read(&input)?;
@@ -38,7 +42,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         return Err(Error::TooLarge { bytes: model.len() });
     }
     match &options.run {
-        Some(run) => write_with_record(&RunDirectory::new(run), &model, &metadata)?,
+        Some(run) => write_with_record(&RunDirectory::new(run), &model, &metadata, beginning)?,
         None => drop(artifacts::write_file(&output, |writer| writer.write_all(&model))?),
     }
 
@@ -52,10 +56,16 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 }
 
 /// Writes the run's model and, last of all, `export.json`, which vouches for it: an older one goes first.
-fn write_with_record(run: &RunDirectory, model: &[u8], metadata: &ModelMetadata) -> Result<(), Error> {
+fn write_with_record(
+    run: &RunDirectory,
+    model: &[u8],
+    metadata: &ModelMetadata,
+    beginning: Instant,
+) -> Result<(), Error> {
     let record_path = run.export_record();
     artifacts::remove_file(&record_path)?;
     let model = artifacts::write_file(&run.model(), |writer| writer.write_all(model))?;
+    StageTimings::default().with(env!("CARGO_PKG_NAME"), beginning).write(run.path())?;
     let record = ExportRecord { provenance: metadata.export.clone(), model };
     artifacts::write_json(&record_path, &record)?;
     Ok(())

@@ -21,8 +21,10 @@ mod transfer;
 mod unpack;
 
 pub use archive::Refusal;
+use std::time::Instant;
+
 use archive::{Contents, Input};
-use artifacts::{Source, StagedDirectory};
+use artifacts::{Source, StageTimings, StagedDirectory};
 pub use datasets::{DATASETS, KnownDataset, KnownPart};
 pub use download::MirrorFailure;
 pub use error::Error;
@@ -40,6 +42,7 @@ use crate::unpack::unpack;
 /// # Errors
 /// See [`Error`]. What was in the output folder before stays.
 pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
+    let beginning = Instant::now();
     let request = Request::of(options)?;
     if !options.force
         && let Some(source) = done::find(&request, console)?
@@ -64,6 +67,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
     }
     artifacts::write_json(&staged.path().join(Source::FILE_NAME), &source)?;
     Origins::wanted(&request).write(staged.path())?;
+    StageTimings::default().with(env!("CARGO_PKG_NAME"), beginning).write(staged.path())?;
     staged.commit()?;
     store.finish(options.keep_archive, console)?;
     show(&source, &request, console);

@@ -18,8 +18,9 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Instant;
 
-use artifacts::{Dataset, Fonts, Provenance, SplitName, Splits, StagedDirectory};
+use artifacts::{Dataset, Fonts, Provenance, SplitName, Splits, StageTimings, StagedDirectory};
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
@@ -32,6 +33,7 @@ use crate::folders::Folders;
 /// # Errors
 /// See [`Error`]. What was in the output folder before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
+    let beginning = Instant::now();
     let pool = read::pool(options.threads.map_or(0, usize::from))?;
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
@@ -54,6 +56,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
     let dataset = pool.install(|| write(&folders, &decoded, &scratch, staged.path(), options, console))?;
     scratch.remove()?;
+    let before = options.input.as_deref().map(StageTimings::read).transpose()?.unwrap_or_default();
+    before.with(env!("CARGO_PKG_NAME"), beginning).write(staged.path())?;
     staged.commit()?;
     summary::show(&dataset, options, console);
     Ok(())

@@ -49,7 +49,15 @@ pub(crate) fn page(timings: &Timings) -> String {
                 } } },
                 None => p.note { "The run has no timings.jsonl, so that the training's times are not known." },
             }
-            p.note { "The other stages keep no record of the clock." }
+            h3 { "The other stages" }
+            @if timings.stages.is_empty() {
+                p.note { "Neither the data set nor the run has a timings-stages.json, so that their times are not known." }
+            } @else {
+                div.table.scroll { table.words { tbody { @for timing in &timings.stages {
+                    tr { th scope="row" { (timing.stage) } td { (number(timing.seconds)) " s" } }
+                } } } }
+                p.note { "From the beginning of each process until its artifacts were written; what was there already is not made again." }
+            }
         }
     };
     document("Timings of a classifier", &body)

@@ -1,4 +1,4 @@
-use artifacts::{Document, Provenance};
+use artifacts::{Document, Provenance, StageTiming};
 use serde::{Deserialize, Serialize};
 
 use crate::latency::Latency;
@@ -24,6 +24,8 @@ pub struct Timings {
     pub batch: Latency,
     /// Of one image alone.
     pub one_image: Latency,
+    /// Of fetch, preprocess and export, as far as the data set's folder and the run's know of them.
+    pub stages: Vec<StageTiming>,
     /// Of the training, from its `timings.jsonl`; nothing where that is gone.
     pub training: Option<TrainingTimings>,
 }
@@ -43,5 +45,5 @@ pub struct TrainingTimings {
 
 impl Document for Timings {
     const KIND: &'static str = "timings.json";
-    const SCHEMA_VERSION: u32 = 1;
+    const SCHEMA_VERSION: u32 = 2;
 }
