@@ -86,6 +86,7 @@ def test_an_archive_gives_the_bytes_of_its_unpacked_folders(chain, tmp_path):
     subprocess.run([binaries / "fetch", "-q", "--archive", archive, "--output", tmp_path / "raw"], check=True)
     for source, output in [(["--input", tmp_path / "raw"], "unpacked"), (["--archive", archive], "streamed")]:
         subprocess.run([binaries / "preprocess", "-q", *source, "--output", tmp_path / output], check=True)
+
     def artifacts(folder):
         """The files but for what the clock said."""
         return sorted(path.relative_to(folder) for path in folder.rglob("*")

@@ -20,9 +20,9 @@ mod store;
 mod transfer;
 mod unpack;
 
-pub use archive::Refusal;
 use std::time::Instant;
 
+pub use archive::Refusal;
 use archive::{Contents, Input};
 use artifacts::{Source, StageTimings, StagedDirectory};
 pub use datasets::{DATASETS, KnownDataset, KnownPart};

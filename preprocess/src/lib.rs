@@ -34,6 +34,7 @@ use crate::folders::Folders;
 /// See [`Error`]. What was in the output folder before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let beginning = Instant::now();
+    let before = options.input.as_deref().map(StageTimings::read).transpose()?.unwrap_or_default();
     let pool = read::pool(options.threads.map_or(0, usize::from))?;
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
@@ -56,7 +57,6 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
     let dataset = pool.install(|| write(&folders, &decoded, &scratch, staged.path(), options, console))?;
     scratch.remove()?;
-    let before = options.input.as_deref().map(StageTimings::read).transpose()?.unwrap_or_default();
     before.with(env!("CARGO_PKG_NAME"), beginning).write(staged.path())?;
     staged.commit()?;
     summary::show(&dataset, options, console);
