@@ -32,6 +32,6 @@ pub fn write(path: &Path, logits: &Array2<f32>) -> Result<Digest> {
 pub fn read(path: &Path) -> Result<(Array2<f32>, Digest)> {
     let bytes = fs::read(path).context("read", path)?;
     let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: "array of logits", reason };
-    let logits = npy::matrix(&bytes).map_err(malformed)?;
+    let logits = npy::array(&bytes).map_err(malformed)?;
     Ok((logits, Digest::of(&bytes)))
 }

@@ -286,7 +286,7 @@ fn a_shard_whose_header_lies_is_refused_without_an_allocation() {
 }
 
 #[test]
-fn reference_logits_that_lie_are_refused_without_an_allocation() {
+fn reference_logits_that_lie_are_refused_in_little_memory_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reference-logits.npy");
     let logits = Array2::from_shape_fn((4, 2), |(row, class)| row as f32 - class as f32);
@@ -301,6 +301,19 @@ fn reference_logits_that_lie_are_refused_without_an_allocation() {
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
         fs::write(&path, npy(&header, &whole[whole.len() - 32..])).unwrap();
         assert_names(&reference_logits::read(&path).unwrap_err(), &path, shape);
+    }
+    let claims = |version: u8, length: u32| [b"\x93NUMPY", &[version, 0][..], &length.to_le_bytes()].concat();
+    let nested = npy(&["[", "{", "("].map(|bracket| bracket.repeat(60)).concat(), &[]);
+    for (file, expected) in [
+        (claims(2, 0xb1d8_9e27), "claims 2983763495 bytes"),
+        (claims(3, u32::MAX), "claims 4294967295 bytes"),
+        (claims(1, 9_999), "ends before its header's 9999 bytes"),
+        (nested, "nests too many brackets"),
+    ] {
+        fs::write(&path, file).unwrap();
+        let error = reference_logits::read(&path).unwrap_err();
+        assert_names(&error, &path, expected);
+        assert!(error.to_string().contains(expected), "{error}");
     }
     for (bit, changed) in with_flipped_bits(&whole) {
         fs::write(&path, changed).unwrap();

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, IoContext as _, SplitName};
+use artifacts::{Dataset, Digest, IoContext as _, SplitName, npy};
 use ndarray::{Array1, Array2};
-use ndarray_npy::{ReadNpyExt as _, ReadableElement};
+use ndarray_npy::ViewElement;
 
 use crate::error::Error;
 use crate::judged::Judged;
@@ -110,7 +110,7 @@ impl Other {
 }
 
 /// An array beside the report, which has its digest.
-fn read_array<T: ReadableElement, D: ndarray::Dimension>(
+fn read_array<T: ViewElement + Clone, D: ndarray::Dimension>(
     report_path: &Path,
     report: &Report,
     name: &'static str,
@@ -120,7 +120,6 @@ fn read_array<T: ReadableElement, D: ndarray::Dimension>(
     if let Some(&recorded) = report.files.get(name) {
         Digest::of(&bytes).check(&path, recorded, report_path)?;
     }
-    ndarray::Array::read_npy(&bytes[..]).map_err(|error| {
-        artifacts::Error::Malformed { path, kind: "array of predictions", reason: error.to_string() }.into()
-    })
+    npy::array(&bytes)
+        .map_err(|reason| artifacts::Error::Malformed { path, kind: "array of predictions", reason }.into())
 }

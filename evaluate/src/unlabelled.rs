@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Digest, IoContext as _, ModelDescription};
+use artifacts::{Digest, IoContext as _, ModelDescription, npy};
 use ndarray::Array3;
-use ndarray_npy::ReadNpyExt as _;
 
 use crate::error::Error;
 
@@ -25,7 +24,7 @@ impl Unlabelled {
         let bytes = fs::read(path).context("read", path)?;
         let malformed =
             |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "array of unlabelled images", reason };
-        let images = Array3::<u8>::read_npy(&bytes[..]).map_err(|error| malformed(error.to_string()))?;
+        let images: Array3<u8> = npy::array(&bytes).map_err(malformed)?;
         let (count, height, width) = images.dim();
         if count == 0 || [height, width] != [model.height, model.width] {
             let expected = format!("[N, {}, {}] with N at least 1 was expected", model.height, model.width);

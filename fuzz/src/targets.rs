@@ -3,6 +3,7 @@ use std::path::{Component, Path};
 
 use archive::{Input, Limits};
 use artifacts::{Checkpoint, Dataset, Digest, SplitName, npy};
+use ndarray::Ix2;
 use terminal::Console;
 
 /// A parser, and what it promises.
@@ -85,7 +86,7 @@ fn digest(bytes: &[u8]) -> bool {
 
 /// As many values as the shape says, out of the file's own bytes.
 fn logits(bytes: &[u8]) -> bool {
-    let Ok(matrix) = npy::matrix(bytes) else { return false };
+    let Ok(matrix) = npy::array::<f32, Ix2>(bytes) else { return false };
     assert!(4 * matrix.len() <= bytes.len());
     true
 }
