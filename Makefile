@@ -184,10 +184,10 @@ lock: $(build_stamp) $(onnxruntime) ## write the digests that `make reproduce` c
 verify: ## walk the chain backwards, from report.json to the archive, and say where it is broken
 	$(PYTHON) python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
 
-fuzz: ## give changed files to every parser for SECONDS each; what panics goes to fuzz/corpus
-	cargo run --release --locked --package fuzz -- --seconds $(SECONDS)
+fuzz: ## libFuzzer and AddressSanitizer on every parser for SECONDS each; what panics goes to fuzz/corpus
+	fuzz/run $(SECONDS)
 
-sanitize: ## the unsafe code under a nightly compiler's AddressSanitizer, and under valgrind where there is one
+sanitize: ## the unsafe code under AddressSanitizer, and under valgrind where there is one
 	.ci/sanitize
 
 load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: the peak memory of each stage

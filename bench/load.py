@@ -3,7 +3,8 @@
     python3 bench/load.py ARCHIVE [ARCHIVE ...] [--memory 2048] [--threads 2] [--folder DIR]
 
 Each stage runs by itself with its private memory bounded by the system (RLIMIT_DATA: what it allocates, not what it maps of
-files), and fails if its resident memory, mapped files included, was ever above the bound. The table goes to stdout.
+files), and fails if its resident memory, mapped files included, was ever above the bound. The table is printed, and written to
+bench/RESULTS.md.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import record
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
 BINARIES = PROJECT / "target" / "release"
@@ -81,14 +84,21 @@ def main():
             results.append(run(archive.resolve(), options.memory * MEBIBYTE, options.threads, folder))
         finally:
             shutil.rmtree(folder)
-    print("| stage |" + "".join(f" peak at {images:,} images, MiB | seconds | MiB written |" for images, _ in results))
-    print("|---|" + "---|---|---|" * len(results))
+    lines = [
+        f"Written by `make load` on {time.strftime('%Y-%m-%d')}: {record.processor()}, {options.threads} threads, at most "
+        f"{options.memory:,} MiB for each stage. What it means for more images is in "
+        "[docs/trust.md](../docs/trust.md#load).\n",
+        "| stage |" + "".join(f" peak at {images:,} images, MiB | seconds | MiB written |" for images, _ in results),
+        "|---|" + "---|---|---|" * len(results),
+    ]
     for stage in results[0][1]:
         cells = [
             f" {peak / MEBIBYTE:.0f} | {seconds:.1f} | {written / MEBIBYTE:.1f} |"
             for peak, seconds, written in (found[stage] for _, found in results)
         ]
-        print(f"| {stage} |" + "".join(cells))
+        lines.append(f"| {stage} |" + "".join(cells))
+    print("\n".join(lines))
+    record.write_memory(lines)
     return 0
 
 

@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+import record
+
 HERE = pathlib.Path(__file__).parent
 BIN = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
 CORES = len(os.sched_getaffinity(0))
@@ -59,13 +61,6 @@ def busy_share(pause=1.0):
     time.sleep(pause)
     (after, idle_after) = times()
     return 1 - (idle_after - idle_before) / (after - before)
-
-
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().split("\n"):
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 class Table:
@@ -150,7 +145,7 @@ def main():
     table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
               f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, each in a "
               "process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
-    table.add(f"- Processor: {processor()}, {CORES} cores for this process, "
+    table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, "
               f"{json.loads(output(BIN / 'bench', 'limits', '--seconds', 0.01))['processor']} kernels")
     table.add(f"- Limits: multiply-adds in registers {limits[1]['multiply_add_gflops']:.0f} GFLOP/s on one thread, "
               f"{limits[CORES]['multiply_add_gflops']:.0f} on {CORES}; copying through memory "
@@ -236,8 +231,8 @@ def main():
     if arguments.quick:
         print("\nbench: a quick run; bench/RESULTS.md is as it was")
     else:
-        (HERE / "RESULTS.md").write_text("\n".join(table.lines) + "\n")
-        print(f"\nbench: {HERE / 'RESULTS.md'}")
+        record.write_speed(table.lines)
+        print(f"\nbench: {record.PATH}")
     if table.disturbed:
         print("bench: warning: other work was running in the rows that say so", file=sys.stderr)
 

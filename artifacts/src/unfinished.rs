@@ -18,9 +18,9 @@ enum Leftover {
     Folder(PathBuf),
 }
 
-/// Something unfinished, until it is dropped.
+/// Something unfinished, until it is dropped. `None` once it is finished.
 #[derive(Debug)]
-pub(crate) struct Unfinished(Leftover);
+pub(crate) struct Unfinished(Option<Leftover>);
 
 impl Unfinished {
     pub(crate) fn file(path: impl Into<PathBuf>) -> Self {
@@ -37,30 +37,29 @@ impl Unfinished {
 
     fn register(leftover: Leftover) -> Self {
         all().push(leftover.clone());
-        Self(leftover)
+        Self(Some(leftover))
     }
 
     /// Does what makes it finished; [`remove_unfinished`] comes before or after it, not amid.
-    pub(crate) fn finish<T>(self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn finish<T>(mut self, act: impl FnOnce() -> T) -> T {
         let mut all = all();
         let result = act();
-        self.0.forget(&mut all);
-        drop(all);
-        std::mem::forget(self);
+        self.forget(&mut all);
         result
+    }
+
+    fn forget(&mut self, all: &mut Vec<Leftover>) {
+        let leftover = self.0.take();
+        if let Some(index) = all.iter().rposition(|other| Some(other) == leftover.as_ref()) {
+            all.remove(index);
+        }
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        self.0.forget(&mut all());
-    }
-}
-
-impl Leftover {
-    fn forget(&self, all: &mut Vec<Self>) {
-        if let Some(index) = all.iter().rposition(|other| other == self) {
-            all.remove(index);
+        if self.0.is_some() {
+            self.forget(&mut all());
         }
     }
 }

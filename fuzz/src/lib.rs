@@ -1,8 +1,8 @@
 //! What every parser of files promises of any bytes: an error, or something that holds what it says. Never a panic.
 //!
-//! [`TARGETS`] are the parsers, [`mutate`] changes bytes. The corpus lies in `corpus/TARGET/`: files that the parsers take,
-//! to begin with, and every file that once made one panic. `tests/corpus.rs` replays it and changes it a little; `make fuzz`
-//! does so for as long as it is told.
+//! [`TARGETS`] are the parsers. The corpus lies in `corpus/TARGET/`: files that the parsers take, to begin with, and every
+//! file that once made one panic. `tests/corpus.rs` replays it and changes it blindly, by [`Mutator`]; `make fuzz` lets
+//! libFuzzer look further, led by the code that it reaches (`run`, `src/bin/fuzz.rs`).
 
 mod mutate;
 pub mod seeds;
