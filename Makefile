@@ -190,7 +190,7 @@ fuzz: ## libFuzzer and AddressSanitizer on every parser for SECONDS each; what p
 sanitize: ## the unsafe code under AddressSanitizer, and under valgrind where there is one
 	.ci/sanitize
 
-load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: the peak memory of each stage
+load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: writes the peak memory of each stage to bench/RESULTS.md
 	$(if $(strip $(local_archives)),,$(error load needs ARCHIVE, the path of an archive))
 	$(PYTHON) bench/load.py $(local_archives)
 
