@@ -1,9 +1,11 @@
 """The chain, run once by `make all` in a folder of its own; what the tests judge is what it left there."""
 
+import json
 import os
 import pathlib
 import subprocess
 
+import numpy
 import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
@@ -49,3 +51,30 @@ def shards(chain):
 @pytest.fixture(scope="session")
 def run_directory(chain):
     return chain.run()
+
+
+def read(shards, split, what):
+    """The images or labels of a split."""
+    dataset = json.loads((shards / "dataset.json").read_text())
+    return numpy.concatenate([numpy.load(shards / part[what]["path"]) for part in dataset["splits"][split]["shards"]])
+
+
+@pytest.fixture(scope="session")
+def unlabelled(shards, tmp_path_factory):
+    """A file of images of three classes, the first one most of all."""
+    images, labels = read(shards, "train", "images"), read(shards, "train", "labels")
+    some = [numpy.flatnonzero(labels == label)[:count] for label, count in [(0, 300), (1, 100), (4, 60)]]
+    path = tmp_path_factory.mktemp("unlabelled") / "unlabelled.npy"
+    numpy.save(path, images[numpy.concatenate(some)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def asked_run(chain, shards, unlabelled):
+    """Another training, whose model has a temperature, with every question asked."""
+    classes = json.loads((shards / "dataset.json").read_text())["classes"]
+    prior = unlabelled.with_name("prior.json")
+    prior.write_text(json.dumps({name: 1 + place for place, name in enumerate(classes)}))
+    chain.make("all", RUN="asked", EPOCHS=1, TEMPERATURE=2, CROSS_VALIDATE=2, PRIOR=f"uniform test english {prior}",
+               ESTIMATE_PRIOR=unlabelled, COMPARE=chain.run() / "report" / "report.json")
+    return chain.run("asked")

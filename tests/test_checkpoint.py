@@ -5,6 +5,7 @@ import json
 
 import numpy
 import pytest
+from conftest import read
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -46,9 +47,7 @@ def test_numpy_s_validation_accuracy_and_loss_are_the_record_s(run_directory, sh
     record = json.loads((run_directory / "training.json").read_text())
     dataset = json.loads((shards / "dataset.json").read_text())
     weights = load_file(run_directory / "checkpoint.safetensors")
-    files = dataset["splits"]["valid"]["shards"]
-    images = numpy.concatenate([numpy.load(shards / file["images"]["path"]) for file in files])
-    labels = numpy.concatenate([numpy.load(shards / file["labels"]["path"]) for file in files])
+    images, labels = read(shards, "valid", "images"), read(shards, "valid", "labels")
     inputs = ((images / 255 - dataset["mean"]) / dataset["standard_deviation"]).reshape(len(images), -1)
     hidden = numpy.maximum(inputs @ weights["0.weight"].T + weights["0.bias"], 0)
     logits = hidden @ weights["2.weight"].T + weights["2.bias"]

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from conftest import read
 from safetensors import safe_open
 
 FILES = ["predictions.npy", "probabilities.npy", "logits.npy", "validation-logits.npy", "saliency.npy"]
@@ -33,8 +34,8 @@ def dataset(shards: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def images(shards: Path, dataset: dict, report: dict) -> np.ndarray:
-    return load(shards, dataset, report["split"], "images")
+def images(shards: Path, report: dict) -> np.ndarray:
+    return read(shards, report["split"], "images")
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +46,6 @@ def predicted(run_directory: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def outputs(run_directory: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     return infer(run_directory / "model.onnx", images)
-
-
-def load(shards: Path, dataset: dict, split: str, what: str) -> np.ndarray:
-    parts = dataset["splits"][split]["shards"]
-    return np.concatenate([np.load(shards / part[what]["path"]) for part in parts])
 
 
 def infer(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -205,10 +201,10 @@ def test_onnxruntime_in_python_agrees_on_every_image(
 
 
 def test_parity_is_the_difference_from_the_trainer_s_logits(
-    run_directory: Path, shards: Path, dataset: dict, report: dict
+    run_directory: Path, shards: Path, report: dict
 ) -> None:
     trainer = np.load(run_directory / "reference-logits.npy").astype(np.float64)
-    validation = load(shards, dataset, "valid", "images")[: len(trainer)]
+    validation = read(shards, "valid", "images")[: len(trainer)]
     model = infer(run_directory / "model.onnx", validation)["logits"]
     largest = np.abs(model - trainer).max() / np.abs(trainer).max()
     parity = report["parity"]

@@ -10,7 +10,7 @@ import xml.etree.ElementTree
 
 import numpy
 import pytest
-from conftest import BINARIES, PROJECT
+from conftest import BINARIES, PROJECT, read
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -49,12 +49,14 @@ def image(generator, label, side=8):
     return pixels
 
 
-def write_letters(folder, counts, side=8):
+def write_letters(folder, counts, side=8, moved=0):
+    """Every class has the images of the one `moved` places behind it."""
     generator = numpy.random.default_rng(0 if folder.name == "train" else 1)
     for label, (name, images) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True)
         for number in range(images):
-            Image.fromarray(image(generator, label, side)).save(folder / name / f"{number} <b>&\"'.png")
+            pixels = image(generator, (label + moved) % len(counts), side)
+            Image.fromarray(pixels).save(folder / name / f"{number} <b>&\"'.png")
 
 
 def run(stage, *arguments):
@@ -63,10 +65,10 @@ def run(stage, *arguments):
     assert done.returncode == 0, done.stderr
 
 
-def evaluated(folder, train, test, *training):
+def evaluated(folder, train, test, *training, moved=0):
     """The report's folder, of a chain of the real binaries."""
     write_letters(folder / "train", train)
-    write_letters(folder / "test", test)
+    write_letters(folder / "test", test, moved=moved)
     shards, chain = folder / "shards", folder / "run"
     run("preprocess", "--input", folder / "train", "--test-input", folder / "test", "--output", shards, "--name", "<i>&",
         "--valid-fraction", "0.25")
@@ -79,10 +81,12 @@ def evaluated(folder, train, test, *training):
 LETTERS = dict.fromkeys("ABC", 40)
 SIXTY_TWO = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *(f"{letter}_" for letter in "abcdefghijklmnopqrstuvwxyz")]
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17 + "!"]
+ALL_WRONG = "all wrong"
 EXTREMES = {
     "two classes": (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
     "a class that the test set lacks": (LETTERS, {"A": 10, "B": 10, "C": 0}),
     "classes never predicted, and none wrong": (LETTERS, {"A": 10, "B": 0, "C": 0}, "--learning-rate", "0.02", "--epochs", "20"),
+    ALL_WRONG: (LETTERS, dict.fromkeys("ABC", 10), "--learning-rate", "0.02", "--epochs", "20"),
     "one image": (LETTERS, {"A": 1, "B": 0, "C": 0}),
     "nothing learned": (LETTERS, dict.fromkeys("ABC", 10), "--learning-rate", "1e-12", "--epochs", "1"),
     "softmax regression": (LETTERS, dict.fromkeys("ABC", 10), "--hidden", "none"),
@@ -91,13 +95,18 @@ EXTREMES = {
 }
 
 
-@pytest.fixture(scope="session", params=["sample", *EXTREMES])
+@pytest.fixture(scope="session", params=["sample", "every question asked", *EXTREMES])
 def report(request, tmp_path_factory):
     """A report's folder."""
     if request.param == "sample":
-        return request.getfixturevalue("chain").run() / "report"
+        return request.getfixturevalue("run_directory") / "report"
+    if request.param == "every question asked":
+        return request.getfixturevalue("asked_run") / "report"
     train, test, *training = EXTREMES[request.param]
-    return evaluated(tmp_path_factory.mktemp("extreme"), train, test, *training)
+    folder = evaluated(tmp_path_factory.mktemp("extreme"), train, test, *training, moved=int(request.param == ALL_WRONG))
+    accuracy = json.loads((folder / "report.json").read_text())["overall"]["without_duplicates"]["accuracy"]
+    assert accuracy["value"] == 0 or request.param != ALL_WRONG
+    return folder
 
 
 @pytest.fixture
@@ -189,6 +198,46 @@ def test_no_figure_of_the_page_is_not_a_number(opened, report):
     assert told == len(undefined)
 
 
+def absent(value, path=()):
+    """The paths of what is null. A part of a list that has a class, a split or a name is called so in its path."""
+    if value is None:
+        yield ".".join(path)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from absent(part, (*path, name))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            names = part if isinstance(part, dict) else {}
+            yield from absent(part, (*path, names.get("class") or names.get("split") or names.get("name") or str(place)))
+
+
+# Of Bayes' theorem, where what it is applied to is explained.
+APPLIED_TO = {"recall": "recall", "true_alarms": "recall", "false_alarm_rate": "false_alarm_rate",
+              "false_alarms": "false_alarm_rate", "counted_precision": "precision"}
+
+
+def test_what_is_absent_is_said_to_be_with_the_reason(report):
+    """But for what was not asked for, and what is of no image, of which the number stands beside it."""
+    found = json.loads((report / "report.json").read_text())
+    reasons = {undefined["figure"]: undefined["reason"] for undefined in found.pop("undefined")}
+    assert all(reasons.values())
+    classes = found["model"]["classes"]
+    for bin_ in [bin_ for when in ("before", "after") for bin_ in (found["calibration"][when] or {}).get("equal_width", [])]:
+        if bin_["accuracy"]["total"] == 0:
+            assert bin_.pop("mean_confidence") is None and bin_.pop("accuracy")["value"] is None
+    unexplained = []
+    for path in absent(found):
+        path = re.sub(r"(\.precision\.|\.thresholds\.)(\d+)$", lambda place: place[1] + classes[int(place[2])], path)
+        applied = re.fullmatch(r"bayes\.classes\.(.*)\.(\w+)", path, re.DOTALL)
+        applied = applied and f"by_class.classes.{applied[1]}.{APPLIED_TO.get(applied[2])}"
+        path = re.sub(r"^learned\.first_layer\.\d+\.", "learned.first_layer.", path)
+        repeated = re.sub(r"\.(posterior_after_images|precision_by_prevalence)\.\d+$", ".posterior", path)
+        is_asked = not re.fullmatch(r"comparison|bayes\.estimated_prior|making\..*|.*\.font", path, re.DOTALL)
+        if is_asked and applied not in reasons and not any(repeated.startswith(figure) for figure in reasons):
+            unexplained.append(path)
+    assert unexplained == []
+
+
 def test_every_section_and_every_note_is_reached(opened):
     page, _ = opened("report.html")
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
@@ -230,23 +279,25 @@ def test_the_page_says_what_the_report_counts(browser, chain):
     page.close()
 
 
-def test_a_picture_of_a_gallery_has_its_image_s_pixels(browser, chain, shards):
-    folder = chain.run() / "report"
-    error = json.loads((folder / "report.json").read_text())["failures"]["confident_errors"][0]
+def test_the_pictures_of_the_galleries_have_the_pixels_of_their_images(browser, asked_run, shards):
+    failures = json.loads((asked_run / "report" / "report.json").read_text())["failures"]
+    lists = [("test", failures["confident_errors"]), ("test", failures["unsure_successes"])]
+    lists += [(issues["split"], issues["images_found"][:48]) for issues in failures["label_issues"]]
+    assert [split for split, _ in lists] == ["test", "test", "train", "valid", "test"]
     page = browser.new_page()
-    page.goto((folder / "report.html").as_uri())
-    shown = page.evaluate("""async () => {
-        const image = document.querySelector('#where-it-fails .gallery img');
+    page.goto((asked_run / "report" / "report.html").as_uri())
+    shown = page.evaluate("""() => Promise.all([...document.querySelectorAll('#where-it-fails .gallery img')].map(async image => {
         image.loading = 'eager';  // One that is not in view is not loaded, and is waited for in vain.
         await image.decode();
         const canvas = Object.assign(document.createElement('canvas'), {width: image.naturalWidth, height: image.naturalHeight});
         const context = canvas.getContext('2d');
         context.drawImage(image, 0, 0);
         return [...context.getImageData(0, 0, canvas.width, canvas.height).data].filter((_, index) => index % 4 == 0);
-    }""")
-    images = numpy.load(next((shards / "test").glob("images-*.npy")))
-    numpy.testing.assert_array_equal(shown, images[error["row"]].ravel())
+    }))""")
     page.close()
+    images = {split: read(shards, split, "images") for split in ("train", "valid", "test")}
+    expected = [images[split][found["row"]].ravel() for split, listed in lists for found in listed]
+    numpy.testing.assert_array_equal(shown, expected)
 
 
 def test_the_page_and_its_figures_are_the_same_bytes_each_time(chain, shards, tmp_path):

@@ -43,7 +43,10 @@ pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reason
         reasons.explain(typical.most.as_ref(), format!("learned.typical.{class}"), reason);
     }
     let hidden = units.len() - 1;
-    let first_layer = first_layer(&network, (hidden > 0).then(|| &units[0]), images);
+    let first_hidden = (hidden > 0).then(|| &units[0]);
+    let reason = "the first layer's outputs are the logits, which no ReLU follows";
+    reasons.explain(first_hidden, "learned.first_layer.active_share", reason);
+    let first_layer = first_layer(&network, first_hidden, images);
     let hidden_layers = units[..hidden].iter().enumerate();
     let learned = Learned {
         images: images as u64,

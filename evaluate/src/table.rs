@@ -90,11 +90,20 @@ pub(crate) fn priors(priors: &[OtherPrior]) -> Table {
     let mut table = Table::new(&[
         ("prior", Align::Left),
         ("accuracy", Align::Right),
-        ("with reweighed probabilities", Align::Right),
+        ("95 % interval", Align::Right),
+        ("reweighed", Align::Right),
+        ("95 % interval", Align::Right),
     ]);
     for prior in priors {
-        let adjusted = prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy);
-        table.row([prior.name.clone(), figure(prior.unadjusted.accuracy), figure(adjusted)]);
+        let accuracy = prior.unadjusted.accuracy;
+        let reweighed = prior.adjusted.as_ref().map(|adjusted| adjusted.accuracy);
+        table.row([
+            prior.name.clone(),
+            figure(accuracy.value),
+            ends(accuracy.interval_95),
+            figure(reweighed.and_then(|accuracy| accuracy.value)),
+            ends(reweighed.and_then(|accuracy| accuracy.interval_95)),
+        ]);
     }
     table
 }

@@ -86,7 +86,7 @@ fn the_priors_are_those_that_need_no_file_unless_others_are_asked_for() {
     assert_eq!(report["provenance"]["inputs"]["prior mine.json"], digest);
     // 0.1 · 0.9 + 0.9 · 0.8
     let mine = &report["bayes"]["priors"][1];
-    assert!((mine["unadjusted"]["accuracy"].as_f64().unwrap() - 0.81).abs() < 1e-12, "{mine}");
+    assert!((mine["unadjusted"]["accuracy"]["value"].as_f64().unwrap() - 0.81).abs() < 1e-12, "{mine}");
     assert!(text.contains("│ mine.json ┆   0.8100 ┆"), "{text}");
 }
 

@@ -3,6 +3,7 @@
 use ndarray::Array1;
 
 use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::intervals::weighted_sum;
 use crate::measures::outcomes::{Outcomes, largest};
 use crate::report::Expectation;
 
@@ -78,7 +79,9 @@ pub fn expectation(matrix: &ConfusionMatrix, priors: &[f64]) -> Expectation {
         (taken > 0.0).then(|| joint(class, class).map(|right| right / taken)).flatten()
     };
     Expectation {
-        accuracy: classes.clone().map(|class| joint(class, class)).sum(),
+        accuracy: weighted_sum(
+            classes.clone().map(|class| (priors[class], [matrix.rows()[class][class], matrix.support(class)])),
+        ),
         precision: classes.clone().map(precision).collect(),
     }
 }
@@ -106,6 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::report::Estimate;
 
     fn names(classes: &[&str]) -> Vec<String> {
         classes.iter().map(|&class| class.to_owned()).collect()
@@ -136,7 +140,7 @@ mod tests {
             ConfusionMatrix::count(2, (0..20).map(|row| (row / 10, u8::from(row == 9 || (row > 9 && row < 18)))));
         assert_eq!(matrix.rows(), [[9, 1], [2, 8]]);
         let found = expectation(&matrix, &[0.1, 0.9]);
-        assert!((found.accuracy.unwrap() - (0.09 + 0.72)).abs() < 1e-15);
+        assert!((found.accuracy.value.unwrap() - (0.09 + 0.72)).abs() < 1e-15);
         assert!((found.precision[0].unwrap() - 0.09 / (0.09 + 0.18)).abs() < 1e-15);
         assert!((found.precision[1].unwrap() - 0.72 / (0.72 + 0.01)).abs() < 1e-15);
     }
@@ -144,9 +148,10 @@ mod tests {
     #[test]
     fn a_class_without_images_is_unknown_unless_its_prior_is_0() {
         let matrix = ConfusionMatrix::count(3, [(0, 0), (1, 1), (1, 0)]);
-        assert_eq!(expectation(&matrix, &[0.5, 0.25, 0.25]), Expectation { accuracy: None, precision: vec![None; 3] });
+        let accuracy = Estimate { value: None, interval_95: None };
+        assert_eq!(expectation(&matrix, &[0.5, 0.25, 0.25]), Expectation { accuracy, precision: vec![None; 3] });
         let known = expectation(&matrix, &[0.5, 0.5, 0.0]);
-        assert_eq!((known.accuracy, known.precision), (Some(0.75), vec![Some(2.0 / 3.0), Some(1.0), None]));
+        assert_eq!((known.accuracy.value, known.precision), (Some(0.75), vec![Some(2.0 / 3.0), Some(1.0), None]));
     }
 
     /// p = (0.6, 0.4) at equal training priors; a prior of 0.1 makes it 0.06 against 0.36.
@@ -189,7 +194,7 @@ mod tests {
             let total = matrix.total() as f64;
             let own: Vec<f64> = (0..CLASSES).map(|class| matrix.support(class) as f64 / total).collect();
             let found = expectation(&matrix, &own);
-            prop_assert!((found.accuracy.unwrap() - matrix.correct() as f64 / total).abs() < 1e-12);
+            prop_assert!((found.accuracy.value.unwrap() - matrix.correct() as f64 / total).abs() < 1e-12);
             for (class, precision) in found.precision.iter().enumerate() {
                 let taken: u64 = matrix.rows().iter().map(|row| row[class]).sum();
                 prop_assert_eq!(precision.is_some(), taken > 0);
@@ -205,7 +210,7 @@ mod tests {
         ) {
             let matrix = counted(&outcomes);
             let recalls: Vec<f64> = (0..CLASSES).map(|class| matrix.rate(class, class).unwrap()).collect();
-            let accuracy = expectation(&matrix, &priors).accuracy.unwrap();
+            let accuracy = expectation(&matrix, &priors).accuracy.value.unwrap();
             let (least, most) = recalls.iter().fold((1.0_f64, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
             prop_assert!((least - 1e-12..=most + 1e-12).contains(&accuracy));
 

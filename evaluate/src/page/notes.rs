@@ -177,8 +177,9 @@ impl Note {
             Self::OtherPriors => (
                 "Other priors",
                 "accuracy = Σ π(t) P(says t given is t); precision of c = π(c) P(says c given is c) / Σ π(t) P(says c given \
-                 is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken",
-                "M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4.",
+                 is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken. The accuracy's 95 % interval is Σ π(t) recall(t) less √(Σ π(t)² \
+                 (recall(t) − lower end)²), and plus as much of the upper ends, of the recalls' Wilson intervals",
+                "G. Y. Zou, W. Huang, X. Zhang, Computational Statistics & Data Analysis 53, 2009; M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4.",
             ),
             Self::ExpectationMaximisation => (
                 "Prior by expectation maximisation",

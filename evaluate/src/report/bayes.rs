@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::figures::Estimate;
+
 /// Section 3: by Bayes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bayes {
@@ -58,8 +60,9 @@ pub struct OtherPrior {
 /// Accuracy and precision to expect under a prior π, from the split's `P(predicted p given true t)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// `Σ π(t) · P(t given t)`. Nothing where a class with a positive prior has no image in the split.
-    pub accuracy: Option<f64>,
+    /// `Σ π(t) · P(t given t)`, with the interval that the recalls' Wilson intervals give. Nothing where a class with a
+    /// positive prior has no image in the split.
+    pub accuracy: Estimate,
     /// Of each class c, `π(c) P(c given c) / Σ π(t) P(c given t)`.
     pub precision: Vec<Option<f64>>,
 }

@@ -7,7 +7,7 @@ use crate::page::Figures;
 use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px, short};
-use crate::page::text::{count, number, or_undefined, per_cent, percentage, undefined};
+use crate::page::text::{count, estimate, number, or_undefined, per_cent, percentage, undefined};
 use crate::report::{Bayes, ClassBayes, EstimatedPrior, OtherPrior, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
@@ -203,8 +203,13 @@ fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
                 @let reason = |field: &str| report.reason(&format!("bayes.priors.{}.{field}", prior.name));
                 tr {
                     th.name scope="row" { (prior.name) }
-                    td { (or_undefined(prior.unadjusted.accuracy, per_cent, reason("unadjusted.accuracy"))) }
-                    td { (or_undefined(prior.adjusted.as_ref().and_then(|adjusted| adjusted.accuracy), per_cent, reason("adjusted"))) }
+                    td { (estimate(prior.unadjusted.accuracy, per_cent, reason("unadjusted.accuracy"))) }
+                    td {
+                        @match &prior.adjusted {
+                            Some(adjusted) => (estimate(adjusted.accuracy, per_cent, reason("adjusted.accuracy"))),
+                            None => (undefined(reason("adjusted"))),
+                        }
+                    }
                 }
             }
         }, ""))
