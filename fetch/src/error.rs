@@ -76,7 +76,8 @@ impl Failure for Error {
             Self::Artifact(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::NoMirror { archive, .. } => Some(format!(
-                "behind a proxy set `https_proxy` and `http_proxy`; with another place that has the file add `--mirror \
+                "behind a proxy set `https_proxy` and `http_proxy`, and name its authority with `--ca-certificate` if it \
+                 looks into https; with another place that has the file add `--mirror \
                  URL`; with the file itself put its folder in: `--mirror file:/FOLDER/OF/IT`, which reads \
                  `/FOLDER/OF/IT/{archive}`"
             )),

@@ -60,6 +60,10 @@ pub struct FetchOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Download")]
     pub timeout: u64,
 
+    /// PEM file of the certificate authorities to trust instead of Mozilla's, as behind a proxy that looks into https
+    #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE", hide_env_values = true, help_heading = "Download")]
+    pub ca_certificate: Option<PathBuf>,
+
     /// Fetch anew although it is there already
     #[arg(long)]
     pub force: bool,

