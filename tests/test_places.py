@@ -1,14 +1,19 @@
-"""Two runs in one place, places that cannot be written to, and disks that are full: said before the work, and nothing lost."""
+"""Two runs in one place, places that cannot be written to, disks that are full, and more images than memory: said before the
+work, and nothing lost."""
 
 import contextlib
 import fcntl
+import io
 import os
 import pathlib
 import resource
 import shutil
 import signal
+import struct
 import subprocess
+import tarfile
 import tempfile
+import zlib
 
 import pytest
 from stages import BINARIES, STAGES, small_chain
@@ -173,3 +178,29 @@ def test_a_disk_that_fills_up_amid_the_work_costs_nothing_that_was_good(whole, t
         assert outputs(chain) == outputs(whole)
     assert refused >= 2
 
+
+
+def png(number):
+    """An image of 4 by 4 pixels like no other number's."""
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    pixels = number.to_bytes(16, "big")
+    rows = b"".join(b"\0" + pixels[start : start + 4] for start in range(0, 16, 4))
+    header = struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b"")
+
+
+def test_what_preprocess_keeps_of_every_image_lies_in_files(tmp_path):
+    """The memory that is its own is bounded to less than names, digests and places of so many images are."""
+    images, memory = 100_000, 40 << 20
+    with tarfile.open(tmp_path / "many.tar", "w") as tar:
+        for number in range(images):
+            member = tarfile.TarInfo(f"{'AB'[number % 2]}/{number:032}.png")
+            content = png(number)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    command = [BINARIES / "preprocess", "--archive", "many.tar", "--output", "shards", "--threads", "1", "--shard-size", "1000"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)))
+    assert done.returncode == 0, done.stderr
+    assert f"{images} files" in done.stderr

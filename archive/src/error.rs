@@ -70,7 +70,7 @@ pub enum Refusal {
     /// No line of text could hold the name.
     #[error("has a name that is not UTF-8 or holds a control character")]
     Name,
-    /// File systems have limits, and names are held in memory.
+    /// File systems have limits.
     #[error("has a name of more than {part} bytes, or of more than {whole} with its folders")]
     LongName {
         /// The most bytes of a name without its folders.
@@ -93,7 +93,7 @@ pub enum Refusal {
     /// More than `--max-files`.
     #[error("is one file more than the {0} of --max-files")]
     TooManyFiles(u64),
-    /// Names are held in memory.
+    /// Names take room: in memory as keys, and in the files of those who keep them.
     #[error("brings the names to more than {0} bytes")]
     TooLongNames(u64),
     /// More than `--max-unpacked-bytes`.

@@ -7,7 +7,7 @@
 //!   with anything else is refused whole ([`Refusal`]).
 //! - Hidden files are passed over and counted. No more comes out than [`Limits`] allow.
 //! - Leading folders are stripped: [`Contents::class_root`] is the folder that holds the class folders.
-//! - Memory is bounded by what waits between the threads, and by the names.
+//! - Memory is bounded by what waits between the threads, and by a digest of 16 bytes for each name.
 
 mod entry;
 mod error;

@@ -18,6 +18,7 @@ use terminal::Console;
 
 use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
 use crate::error::Error;
+use crate::file_vec::{FileVec, Name, Names};
 use crate::folders::{Folders, ImageFile, check_classes, label_of};
 use crate::options::Options;
 use crate::read::RUN;
@@ -57,32 +58,31 @@ pub fn read_all(
     scratch: &Scratch,
     pool: &ThreadPool,
     console: &Console,
-) -> Result<(Folders, Vec<Record>), Error> {
+) -> Result<(Folders, FileVec<Record>), Error> {
     let threads = pool.current_num_threads();
     let (sender, runs) = sync_channel(threads);
-    let (runs, decoded) = (Mutex::new(runs), Mutex::new(Vec::new()));
+    let (runs, decoded) = (Mutex::new(runs), Mutex::new(Ok(FileVec::new(scratch.folder())?)));
     let (parts, paths) = pool.in_place_scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|_| decode_runs(&runs, &decoded, scratch));
         }
         // The threads are done when the sender, which the feed holds, is gone.
-        let mut feed = Feed { sender, run: Run::default(), paths: Vec::new() };
+        let paths = Paths { text: Names::new(scratch.folder())?, all: FileVec::new(scratch.folder())? };
+        let mut feed = Feed { sender, run: Run::default(), paths, scratch };
         let mut parts = Vec::new();
         for archive in wanted {
-            let first = feed.paths.len();
+            let first = feed.paths.all.len();
             let contents = stream(archive, options.limits, &mut feed, console)?;
-            parts.push(Part { wanted: archive, contents, files: first..feed.paths.len() });
+            parts.push(Part { wanted: archive, contents, files: first..feed.paths.all.len() });
         }
         feed.send();
         Ok::<_, Error>((parts, feed.paths))
     })?;
-    let mut decoded = decoded.into_inner().unwrap_or_else(PoisonError::into_inner);
-    decoded.sort_unstable_by_key(|(first, _)| *first);
-    let mut records = Vec::with_capacity(paths.len());
-    for (_, of_run) in decoded {
-        records.extend(of_run?.into_iter().map(Some));
-    }
-    pool.install(|| arrange(&parts, &paths, records, options))
+    let mut decoded = decoded.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    pool.install(|| {
+        decoded.par_sort_unstable_by_key(|&(file, _)| file);
+        arrange(&parts, &paths, &decoded, scratch, options)
+    })
 }
 
 /// Files that one thread decodes.
@@ -103,27 +103,35 @@ enum Item {
     Known(Record),
 }
 
-/// Gathers files to runs.
+/// Of all files so far, below the folder of the archive.
 #[derive(Debug)]
-struct Feed {
-    sender: SyncSender<Run>,
-    run: Run,
-    /// Of all files so far, below the folder of the archive.
-    paths: Vec<String>,
+struct Paths {
+    text: Names,
+    all: FileVec<Name>,
 }
 
-impl Feed {
+/// Gathers files to runs.
+#[derive(Debug)]
+struct Feed<'a> {
+    sender: SyncSender<Run>,
+    run: Run,
+    paths: Paths,
+    scratch: &'a Scratch,
+}
+
+impl Feed<'_> {
     fn take(&mut self, file: &mut archive::File<'_>) -> Result<(), Error> {
         let start = self.run.contents.len();
         let bytes = file.read(MOST_BYTES + 1, &mut self.run.contents)? as u64;
         self.run.files.push(if bytes <= MOST_BYTES {
             Item::EndsAt(self.run.contents.len())
         } else {
-            let record = digest_of_large(file, &self.run.contents[start..])?;
+            let record = digest_of_large(file, &self.run.contents[start..], self.scratch)?;
             self.run.contents.truncate(start);
             Item::Known(record)
         });
-        self.paths.push(file.path().to_owned());
+        let path = self.paths.text.add(&[file.path().as_bytes()])?;
+        self.paths.all.push(path)?;
         if self.run.files.len() >= RUN || self.run.contents.len() >= RUN_BYTES {
             self.send();
         }
@@ -131,14 +139,17 @@ impl Feed {
     }
 
     fn send(&mut self) {
-        let next =
-            Run { first: self.paths.len(), contents: Vec::with_capacity(self.run.contents.len()), ..Run::default() };
+        let next = Run {
+            first: self.paths.all.len(),
+            contents: Vec::with_capacity(self.run.contents.len()),
+            ..Run::default()
+        };
         self.sender.send(std::mem::replace(&mut self.run, next)).expect("the threads listen until the sender is gone");
     }
 }
 
 /// The record of a file that is too large, of which `start` was read.
-fn digest_of_large(file: &mut archive::File<'_>, start: &[u8]) -> Result<Record, Error> {
+fn digest_of_large(file: &mut archive::File<'_>, start: &[u8], scratch: &Scratch) -> Result<Record, Error> {
     let mut digest = HashingWriter::new(std::io::sink());
     let mut bytes = start.len() as u64;
     digest.write_all(start).expect("a sink takes everything");
@@ -148,11 +159,11 @@ fn digest_of_large(file: &mut archive::File<'_>, start: &[u8]) -> Result<Record,
         bytes += piece.len() as u64;
         piece.clear();
     }
-    Ok(Record::too_large(digest.finish(), bytes))
+    Ok(scratch.too_large(digest.finish(), bytes))
 }
 
 /// Reads an archive to its end.
-fn stream(archive: &Wanted, limits: Limits, feed: &mut Feed, console: &Console) -> Result<Contents, Error> {
+fn stream(archive: &Wanted, limits: Limits, feed: &mut Feed<'_>, console: &Console) -> Result<Contents, Error> {
     let input = Input::File(archive.path.clone());
     let name = input.name();
     let progress = console.progress_bytes(input.bytes()?).labelled("decoding");
@@ -161,17 +172,22 @@ fn stream(archive: &Wanted, limits: Limits, feed: &mut Feed, console: &Console) 
     Ok(contents)
 }
 
-/// The records of a run, which begins with the file of that number.
-type Decoded = (usize, Result<Vec<Record>, Error>);
+/// The records with the numbers of their files, in any order; or the first error.
+type Decoded = Result<FileVec<(usize, Record)>, Error>;
 
 /// Decodes runs until there are no more.
-fn decode_runs(runs: &Mutex<Receiver<Run>>, decoded: &Mutex<Vec<Decoded>>, scratch: &Scratch) {
+fn decode_runs(runs: &Mutex<Receiver<Run>>, decoded: &Mutex<Decoded>, scratch: &Scratch) {
     let mut decoder = Decoder::new(scratch);
     loop {
         let next = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(run) = next else { return };
         let (first, records) = (run.first, decode_run(run, &mut decoder));
-        decoded.lock().unwrap_or_else(PoisonError::into_inner).push((first, records));
+        let mut decoded = decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(all) = &mut *decoded else { continue };
+        let added = records.and_then(|records| (first..).zip(records).try_for_each(|record| all.push(record)));
+        if let Err(error) = added {
+            *decoded = Err(error);
+        }
     }
 }
 
@@ -199,9 +215,11 @@ struct Part<'a> {
 }
 
 /// An entry of a class folder.
+#[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     class: &'a str,
-    name: String,
+    /// Its name in every artifact.
+    name: Name,
     /// The file's number; none where it is a folder.
     file: Option<usize>,
 }
@@ -210,54 +228,66 @@ struct Entry<'a> {
 /// a class folder is passed over; a folder within one is an entry that is no file.
 fn arrange(
     parts: &[Part<'_>],
-    paths: &[String],
-    mut records: Vec<Option<Record>>,
+    paths: &Paths,
+    records: &[(usize, Record)],
+    scratch: &Scratch,
     options: &Options,
-) -> Result<(Folders, Vec<Record>), Error> {
+) -> Result<(Folders, FileVec<Record>), Error> {
     let train = parts[0].wanted;
     let stem = stem(&train.file_name).unwrap_or(&train.file_name);
     let name = options.name.clone().unwrap_or_else(|| stem.to_owned());
     // What `fetch` would have written beside the folders.
     let mut source = Source::new(&name);
-    let (mut classes, mut files, mut in_order) = (Vec::new(), Vec::new(), Vec::new());
+    let mut classes: Vec<String> = Vec::new();
+    let (mut names, mut files) = (Names::new(scratch.folder())?, FileVec::new(scratch.folder())?);
+    let mut in_order = FileVec::new(scratch.folder())?;
     for Part { wanted, contents, files: numbers } in parts {
         source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
-        let entries = entries(wanted.role, &contents.class_root, paths, numbers.clone());
+        let entries = entries(wanted.role, &contents.class_root, paths, numbers.clone(), &mut names, scratch)?;
         if wanted.role == Role::Train {
-            classes.extend(entries.iter().map(|entry| entry.class.to_owned()));
-            classes.dedup();
+            classes.extend(entries.chunk_by(|one, other| one.class == other.class).map(|of| of[0].class.to_owned()));
             check_classes(&classes, &wanted.path)?;
         }
-        for Entry { class, name, file } in entries {
-            let label = label_of(class, &classes, &train.path, &wanted.path)?;
-            files.push(ImageFile { name, label, is_test: wanted.role == Role::Test });
-            in_order.push(file.and_then(|file| records[file].take()).unwrap_or_else(Record::no_file));
+        for of_class in entries.chunk_by(|one, other| one.class == other.class) {
+            let label = label_of(of_class[0].class, &classes, &train.path, &wanted.path)?;
+            for &Entry { name, file, .. } in of_class {
+                files.push(ImageFile { name, label, is_test: wanted.role == Role::Test })?;
+                in_order.push(file.map_or_else(|| scratch.no_file(), |file| records[file].1))?;
+            }
         }
     }
     let digest = source.digest_of_file();
     let mut source_digests = source.provenance.inputs;
     source_digests.insert(Source::FILE_NAME.to_owned(), digest);
     let (has_test_part, place) = (parts.len() > 1, train.path.clone());
-    Ok((Folders { name, classes, files, has_test_part, source_digests, place }, in_order))
+    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, in_order))
 }
 
-/// The entries of the class folders below `root`, by class and name.
-fn entries<'a>(role: Role, root: &str, paths: &'a [String], numbers: Range<usize>) -> Vec<Entry<'a>> {
+/// The entries of the class folders below `root`, by class and name; their names are added to `names`.
+fn entries<'a>(
+    role: Role,
+    root: &str,
+    paths: &'a Paths,
+    numbers: Range<usize>,
+    names: &mut Names,
+    scratch: &Scratch,
+) -> Result<FileVec<Entry<'a>>, Error> {
     let mut folders = BTreeSet::new();
-    let mut entries = Vec::with_capacity(numbers.len());
+    let mut entries = FileVec::new(scratch.folder())?;
     for number in numbers {
-        let path = &paths[number];
-        let below = path.strip_prefix(root).map_or(path.as_str(), |below| below.trim_start_matches('/'));
+        let path = paths.text.text(paths.all[number]);
+        let below = path.strip_prefix(root).map_or(path, |below| below.trim_start_matches('/'));
         let Some((class, below)) = below.split_once('/') else { continue };
-        let name = |of: &str| format!("{}/{class}/{of}", role.directory());
-        match below.split_once('/') {
-            None => entries.push(Entry { class, name: name(below), file: Some(number) }),
-            Some((folder, _)) if folders.insert((class, folder)) => {
-                entries.push(Entry { class, name: name(folder), file: None });
-            }
-            Some(_) => {}
-        }
+        let (of, file) = match below.split_once('/') {
+            None => (below, Some(number)),
+            Some((folder, _)) if folders.insert((class, folder)) => (folder, None),
+            Some(_) => continue,
+        };
+        let name = names.add(&[role.directory(), "/", class, "/", of].map(str::as_bytes))?;
+        entries.push(Entry { class, name, file })?;
     }
-    entries.par_sort_unstable_by(|one, other| (one.class, &one.name).cmp(&(other.class, &other.name)));
-    entries
+    let names = &*names;
+    let key = |entry: &Entry<'a>| (entry.class, names.bytes(entry.name));
+    entries.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+    Ok(entries)
 }

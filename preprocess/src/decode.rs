@@ -1,8 +1,8 @@
 //! Every file to the pixels of an 8-bit grey image, or to the reason why it is none.
 //!
-//! Files are decoded in any order and by several threads; nothing but names, digests and places is kept of them in
-//! memory, and the pixels go to a scratch file. Which size the images have is known when all were seen:
-//! [`Decoded::of`] then takes the images of that size, in the order of their files.
+//! Files are decoded in any order and by several threads; the pixels go to a scratch file, and so do digests and places.
+//! Which size the images have is known when all were seen: [`Decoded::of`] then takes the images of that size, in the order
+//! of their files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,6 +16,7 @@ use image::{DynamicImage, GrayImage, Limits, Luma, LumaA};
 use memmap2::Mmap;
 
 use crate::error::Error;
+use crate::file_vec::FileVec;
 use crate::folders::Folders;
 use crate::header::{Header, most_common_size};
 use crate::png::ShortWay;
@@ -27,17 +28,21 @@ pub const MOST_BYTES: u64 = 1 << 26;
 const MOST_HELD: usize = 1 << 20;
 
 /// What became of a file.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Record {
     /// SHA-256 of its bytes, where they can be read.
     pub digest: Option<Digest>,
     /// Its header, where it starts with one.
     header: Option<Header>,
     /// Its image, or why it is none.
-    image: Result<Stored, String>,
+    image: Result<Stored, Reason>,
 }
 
-#[derive(Debug)]
+/// Which of the reasons in [`Scratch`].
+#[derive(Debug, Clone, Copy)]
+struct Reason(usize);
+
+#[derive(Debug, Clone, Copy)]
 struct Stored {
     /// Where its pixels begin in the scratch file.
     at: u64,
@@ -46,28 +51,18 @@ struct Stored {
 }
 
 impl Record {
-    /// Of a file that is no image.
-    pub fn rejected(digest: Option<Digest>, reason: impl Into<String>) -> Self {
-        Self { digest, header: None, image: Err(reason.into()) }
-    }
-
-    /// Of an entry of a class folder that is something else than a file.
-    pub fn no_file() -> Self {
-        Self::rejected(None, "it is no regular file")
-    }
-
-    /// Of a file of more than [`MOST_BYTES`].
-    pub fn too_large(digest: Digest, bytes: u64) -> Self {
-        Self::rejected(Some(digest), format!("it has {bytes} bytes; at most {MOST_BYTES} are read"))
-    }
+    /// Of a file that is about to be decoded.
+    pub const PENDING: Self = Self { digest: None, header: None, image: Err(Reason(0)) };
 }
 
-/// The file of all pixels.
+/// What the decoders share: the file of all pixels, and why files are no image.
 #[derive(Debug)]
 pub struct Scratch {
+    folder: PathBuf,
     path: PathBuf,
     /// With how many bytes it has.
     file: Mutex<(File, u64)>,
+    reasons: Mutex<Vec<String>>,
 }
 
 impl Scratch {
@@ -75,7 +70,33 @@ impl Scratch {
     pub fn create(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("pixels.scratch");
         let file = File::create(&path).context("create", &path)?;
-        Ok(Self { path, file: Mutex::new((file, 0)) })
+        Ok(Self { folder: folder.to_owned(), path, file: Mutex::new((file, 0)), reasons: Mutex::default() })
+    }
+
+    /// Where it lies, for other files of its kind.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The record of a file that is no image.
+    pub fn rejected(&self, digest: Option<Digest>, reason: impl Into<String>) -> Record {
+        Record { digest, header: None, image: Err(self.reason(reason.into())) }
+    }
+
+    /// The record of an entry of a class folder that is something else than a file.
+    pub fn no_file(&self) -> Record {
+        self.rejected(None, "it is no regular file")
+    }
+
+    /// The record of a file of more than [`MOST_BYTES`].
+    pub fn too_large(&self, digest: Digest, bytes: u64) -> Record {
+        self.rejected(Some(digest), format!("it has {bytes} bytes; at most {MOST_BYTES} are read"))
+    }
+
+    fn reason(&self, reason: String) -> Reason {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.push(reason);
+        Reason(reasons.len() - 1)
     }
 
     /// Appends `pixels`; returns where they begin.
@@ -122,6 +143,11 @@ impl<'a> Decoder<'a> {
         Self { scratch, short_way: ShortWay::new(), records: Vec::new(), written: 0, pixels: Vec::new() }
     }
 
+    /// What it writes to.
+    pub fn scratch(&self) -> &'a Scratch {
+        self.scratch
+    }
+
     /// Decodes a file.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let digest = Some(Digest::of(bytes));
@@ -129,6 +155,7 @@ impl<'a> Decoder<'a> {
             Err(reason) => (None, Err(reason)),
             Ok(header) => (Some(header), self.decode_pixels(bytes, header)),
         };
+        let image = image.map_err(|reason| self.scratch.reason(reason));
         self.add(Record { digest, header, image })
     }
 
@@ -147,9 +174,7 @@ impl<'a> Decoder<'a> {
 
     fn decode_pixels(&mut self, bytes: &[u8], header: Header) -> Result<Stored, String> {
         let start = self.pixels.len();
-        if self.short_way.decode(bytes, header, &mut self.pixels).is_none() {
-            self.pixels.extend(decode(bytes)?);
-        }
+        append_pixels(&mut self.short_way, bytes, header, &mut self.pixels)?;
         Ok(Stored { at: start as u64, pixels: Digest::of(&self.pixels[start..]) })
     }
 
@@ -171,7 +196,7 @@ pub struct Decoded {
     /// Width of every image in pixels.
     pub width: usize,
     /// The usable images, in the order of their files.
-    pub images: Vec<DecodedImage>,
+    pub images: FileVec<DecodedImage>,
     /// The other files.
     pub rejected: Vec<Rejected>,
     /// How many images were converted to 8-bit grey, by colour type.
@@ -181,7 +206,7 @@ pub struct Decoded {
 }
 
 /// A usable image.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct DecodedImage {
     /// The index of its file.
     pub file: usize,
@@ -193,31 +218,33 @@ pub struct DecodedImage {
 
 impl Decoded {
     /// Takes the images of the most common size. `records` are those of the files of `folders`, in their order.
-    pub fn of(folders: &Folders, records: Vec<Record>) -> Result<Self, Error> {
+    pub fn of(folders: &Folders, records: &[Record], scratch: &Scratch) -> Result<Self, Error> {
         let size = most_common_size(records.iter().map(|record| record.header));
         let mut list_of_files = HashingWriter::new(std::io::sink());
-        let mut images = Vec::with_capacity(records.len());
+        let mut images = FileVec::new(scratch.folder())?;
         let mut rejected = Vec::new();
         let mut converted: BTreeMap<String, u64> = BTreeMap::new();
+        let reasons = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let mut line = String::new();
         for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
+            let name = folders.names.text(file.name);
             if let Some(digest) = record.digest {
                 line.clear();
                 digest.write_to(&mut line);
-                line.extend(["  ", &file.name, "\n"]);
+                line.extend(["  ", name, "\n"]);
                 list_of_files.write_all(line.as_bytes()).expect("a sink takes everything");
             }
             match (record.image, record.header) {
                 (Ok(image), Some(header)) if header.size == size => {
-                    images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels });
+                    images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels })?;
                     if let Some(colour) = header.other_colour() {
                         *converted.entry(colour).or_default() += 1;
                     }
                 }
                 (image, header) => {
                     let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
-                    let reason = image.err().or_else(other_size).unwrap_or_default();
-                    rejected.push(Rejected { file: file.name.clone(), reason });
+                    let reason = image.err().map(|reason| reasons[reason.0].clone()).or_else(other_size);
+                    rejected.push(Rejected { file: name.to_owned(), reason: reason.unwrap_or_default() });
                 }
             }
         }
@@ -235,6 +262,24 @@ impl Decoded {
         }
         Ok(())
     }
+}
+
+/// Height, width and the pixels of a PNG file, as 8-bit grey.
+///
+/// # Errors
+/// Says why it is none, or none that is taken.
+pub fn decode_file(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
+    let header = Header::read(bytes)?;
+    let mut pixels = Vec::new();
+    append_pixels(&mut ShortWay::new(), bytes, header, &mut pixels)?;
+    Ok((header.size.height, header.size.width, pixels))
+}
+
+fn append_pixels(short_way: &mut ShortWay, bytes: &[u8], header: Header, pixels: &mut Vec<u8>) -> Result<(), String> {
+    if short_way.decode(bytes, header, pixels).is_none() {
+        pixels.extend(decode(bytes)?);
+    }
+    Ok(())
 }
 
 /// The pixels of any PNG file, as 8-bit grey.

@@ -1,27 +1,45 @@
 //! Images with the same pixels: within a split one is enough, across splits none may be, under two labels none can be
 //! trusted.
 
-use artifacts::{Removed, RemovedCounts, RemovedImage, SplitName};
+use std::path::Path;
+
+use artifacts::{Removed, RemovedCounts, SplitName};
 use rayon::prelude::*;
 
+use crate::error::Error;
+use crate::file_vec::FileVec;
 use crate::split::Assigned;
 
-/// Takes `kept` from what is to go, and lists it by name. The first of several by name stays.
-pub fn remove(images: &mut [Assigned<'_>]) -> (Vec<RemovedImage>, RemovedCounts) {
-    let mut by_pixels: Vec<usize> = (0..images.len()).collect();
-    by_pixels.par_sort_unstable_by_key(|&index| (images[index].pixels, index));
+/// An image that is to go, or only to be reported.
+#[derive(Debug, Clone, Copy)]
+pub struct Finding {
+    /// Its index.
+    pub image: usize,
+    /// Why.
+    pub reason: Removed,
+    /// The index of the first image with the same pixels that stands against it.
+    pub same_as: usize,
+}
 
-    let mut findings = Vec::new();
+/// Takes `kept` from what is to go, and lists it by name. The first of several by name stays. The list is kept in `scratch`.
+pub fn remove(images: &mut [Assigned<'_>], scratch: &Path) -> Result<(FileVec<Finding>, RemovedCounts), Error> {
+    let mut by_pixels = FileVec::new(scratch)?;
+    (0..images.len()).try_for_each(|index| by_pixels.push(index))?;
+    by_pixels.par_sort_unstable_by_key(|&index: &usize| (images[index].pixels, index));
+
+    let mut findings = FileVec::new(scratch)?;
+    let mut of_same = Vec::new();
     for same in by_pixels.chunk_by(|&one, &other| images[one].pixels == images[other].pixels) {
         if same.len() > 1 {
-            judge(same, images, &mut findings);
+            judge(same, images, &mut of_same);
+            findings.extend(&of_same)?;
+            of_same.clear();
         }
     }
-    findings.sort_unstable_by_key(|&(index, ..)| index);
+    findings.sort_unstable_by_key(|finding: &Finding| finding.image);
 
     let mut counts = RemovedCounts::default();
-    let mut list = Vec::with_capacity(findings.len());
-    for (index, reason, same_as) in findings {
+    for &Finding { image, reason, .. } in findings.iter() {
         *match reason {
             Removed::Duplicate => &mut counts.duplicates,
             Removed::Leak => &mut counts.leaks,
@@ -29,15 +47,14 @@ pub fn remove(images: &mut [Assigned<'_>]) -> (Vec<RemovedImage>, RemovedCounts)
             Removed::Conflict => &mut counts.conflicts,
             Removed::TestConflict => &mut counts.test_conflicts,
         } += 1;
-        images[index].kept = reason == Removed::TestConflict;
-        let (file, split) = (images[index].name.to_owned(), images[index].split);
-        list.push(RemovedImage { file, split, reason, same_as: images[same_as].name.to_owned() });
+        images[image].kept = reason == Removed::TestConflict;
     }
-    (list, counts)
+    Ok((findings, counts))
 }
 
 /// What becomes of images with the same pixels, given in the order of their names.
-fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<(usize, Removed, usize)>) {
+fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<Finding>) {
+    let finding = |image, reason, same_as| Finding { image, reason, same_as };
     let of_split = |split| same.iter().copied().filter(move |&index| images[index].split == split);
     let seen_in_training = || same.iter().copied().filter(|&index| images[index].split != SplitName::Test);
     let label = |index: usize| images[index].label;
@@ -45,10 +62,10 @@ fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<(usize, Rem
     let mut kept_in_test: Vec<usize> = Vec::new();
     for index in of_split(SplitName::Test) {
         match kept_in_test.iter().find(|&&kept| label(kept) == label(index)) {
-            Some(&kept) => findings.push((index, Removed::Duplicate, kept)),
+            Some(&kept) => findings.push(finding(index, Removed::Duplicate, kept)),
             None => {
                 if let Some(&first) = kept_in_test.first() {
-                    findings.push((index, Removed::TestConflict, first));
+                    findings.push(finding(index, Removed::TestConflict, first));
                 }
                 kept_in_test.push(index);
             }
@@ -57,13 +74,17 @@ fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<(usize, Rem
     if let Some(&first) = kept_in_test.first() {
         findings.extend(seen_in_training().map(|index| {
             let agreeing = kept_in_test.iter().find(|&&test| label(test) == label(index));
-            agreeing.map_or((index, Removed::ConflictingLeak, first), |&test| (index, Removed::Leak, test))
+            agreeing.map_or_else(
+                || finding(index, Removed::ConflictingLeak, first),
+                |&test| finding(index, Removed::Leak, test),
+            )
         }));
         return;
     }
     let other_label = |index: usize| seen_in_training().find(|&other| label(other) != label(index));
     if other_label(same[0]).is_some() {
-        findings.extend(seen_in_training().filter_map(|index| Some((index, Removed::Conflict, other_label(index)?))));
+        let conflict = |index| Some(finding(index, Removed::Conflict, other_label(index)?));
+        findings.extend(seen_in_training().filter_map(conflict));
         return;
     }
     // Validation stands against training, so its first image stays where there is one.
@@ -71,7 +92,7 @@ fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<(usize, Rem
     let kept = kept.expect("images with the same pixels are in some split");
     findings.extend(same.iter().copied().filter(|&index| index != kept).map(|index| {
         let reason = if images[index].split == images[kept].split { Removed::Duplicate } else { Removed::Leak };
-        (index, reason, kept)
+        finding(index, reason, kept)
     }));
 }
 
@@ -83,30 +104,33 @@ mod tests {
     use super::*;
     use SplitName::{Test, Train, Valid};
 
-    /// Images named 0, 1, 2, ... of the given (split, label, pixels).
+    /// Images of the given (split, label, pixels).
     fn images(of: &[(SplitName, u8, u8)]) -> Vec<Assigned<'static>> {
-        const NAMES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
         let assigned = |(row, &(split, label, pixels)): (usize, &(SplitName, u8, u8))| Assigned {
-            name: NAMES[row % 10],
+            name: "",
             at: row as u64,
             pixels: Digest::of(&[pixels]),
             label,
-            font: None,
+            is_test: false,
             split,
             kept: true,
         };
         of.iter().enumerate().map(assigned).collect()
     }
 
+    fn removed(images: &mut [Assigned<'_>]) -> (Vec<Finding>, RemovedCounts) {
+        let (findings, counts) = remove(images, tempfile::tempdir().unwrap().path()).unwrap();
+        (findings.to_vec(), counts)
+    }
+
     fn judged(of: &[(SplitName, u8, u8)]) -> Vec<String> {
         let mut images = images(of);
-        let (list, _) = remove(&mut images);
-        list.iter()
-            .map(|found| {
-                let kept = if images[found.file.parse::<usize>().unwrap()].kept { " kept" } else { "" };
-                format!("{} {:?} of {}{kept}", found.file, found.reason, found.same_as)
-            })
-            .collect()
+        let (findings, _) = removed(&mut images);
+        let told = |&Finding { image, reason, same_as }: &Finding| {
+            let kept = if images[image].kept { " kept" } else { "" };
+            format!("{image} {reason:?} of {same_as}{kept}")
+        };
+        findings.iter().map(told).collect()
     }
 
     #[test]
@@ -155,7 +179,7 @@ mod tests {
         ) {
             let of: Vec<_> = of.into_iter().map(|(split, label, pixels)| (SplitName::ALL[split], label, pixels)).collect();
             let mut images = images(&of);
-            let (_, counts) = remove(&mut images);
+            let (_, counts) = removed(&mut images);
             for pixels in 0..12 {
                 let all: Vec<_> = images.iter().filter(|image| image.pixels == Digest::of(&[pixels])).collect();
                 let kept: Vec<_> = all.iter().filter(|image| image.kept).collect();

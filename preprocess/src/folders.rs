@@ -1,12 +1,15 @@
 //! Which files there are in folders, and which class each one is in.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{Dataset, Digest, IoContext as _, Role, Source};
 
 use crate::error::Error;
+use crate::file_vec::{FileVec, Name, Names};
 use crate::options::Options;
 
 /// The files to preprocess, in the order of their names.
@@ -16,8 +19,10 @@ pub struct Folders {
     pub name: String,
     /// The classes of the training part, sorted.
     pub classes: Vec<String>,
+    /// The names of all files, and where they lie.
+    pub names: Names,
     /// All files, sorted by part, class and name.
-    pub files: Vec<ImageFile>,
+    pub files: FileVec<ImageFile>,
     /// Whether testing has images of its own.
     pub has_test_part: bool,
     /// The digests of source.json and of the archives that it names.
@@ -27,27 +32,44 @@ pub struct Folders {
 }
 
 /// A file in a class folder.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct ImageFile {
     /// `PART/CLASS/NAME` with forward slashes, which is its name in every artifact.
-    pub name: String,
+    pub name: Name,
     /// The index of its class.
     pub label: u8,
     /// Whether it is of the test part.
     pub is_test: bool,
 }
 
-/// Where a file lies.
+/// Where the files lie.
 #[derive(Debug)]
+pub struct Places {
+    class_folders: Vec<PathBuf>,
+    /// In the order of the files.
+    pub all: FileVec<Place>,
+}
+
+/// Where a file lies.
+#[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// Its path.
-    pub path: PathBuf,
+    class_folder: usize,
+    /// Its name there.
+    name: Name,
     /// Whether it is a regular file; a link is what it leads to.
     pub is_file: bool,
 }
 
-/// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over.
-pub fn survey(input: &Path, options: &Options) -> Result<(Folders, Vec<Place>), Error> {
+impl Places {
+    /// The path of a file of `folders`.
+    pub fn path(&self, place: Place, folders: &Folders) -> PathBuf {
+        self.class_folders[place.class_folder].join(OsStr::from_bytes(folders.names.bytes(place.name)))
+    }
+}
+
+/// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over. What
+/// is kept of each file is in `scratch`.
+pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folders, Places), Error> {
     let mut source_digests = BTreeMap::new();
     let mut name = input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut train = (input.to_owned(), "");
@@ -73,19 +95,25 @@ pub fn survey(input: &Path, options: &Options) -> Result<(Folders, Vec<Place>), 
     let train_classes = class_folders(&train.0)?;
     let classes: Vec<String> = train_classes.keys().cloned().collect();
     check_classes(&classes, &train.0)?;
-    let mut listed = Vec::new();
-    for (label, (class, folder)) in (0..=u8::MAX).zip(&train_classes) {
-        list(folder, &prefixed(train.1, class), label, false, &mut listed)?;
+    let mut listing = Listing {
+        names: Names::new(scratch)?,
+        files: FileVec::new(scratch)?,
+        places: Places { class_folders: Vec::new(), all: FileVec::new(scratch)? },
+        of_folder: FileVec::new(scratch)?,
+    };
+    for (label, (class, folder)) in (0..=u8::MAX).zip(train_classes) {
+        listing.add(folder, &prefixed(train.1, &class), label, false)?;
     }
     if let Some((test, _)) = &test {
         for (class, folder) in class_folders(test)? {
             let label = label_of(&class, &classes, &train.0, test)?;
-            list(&folder, &prefixed(Role::Test.directory(), &class), label, true, &mut listed)?;
+            listing.add(folder, &prefixed(Role::Test.directory(), &class), label, true)?;
         }
     }
-    let (files, places) = listed.into_iter().unzip();
     let name = options.name.clone().or(name).unwrap_or_else(|| "unnamed".to_owned());
-    Ok((Folders { name, classes, files, has_test_part: test.is_some(), source_digests, place: train.0 }, places))
+    let (has_test_part, place) = (test.is_some(), train.0);
+    let Listing { names, files, places, .. } = listing;
+    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, places))
 }
 
 /// Refuses a number of classes that no label or no classifier could hold.
@@ -124,31 +152,53 @@ fn class_folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     Ok(folders)
 }
 
-/// Appends the visible entries of a class folder, by name. What is no image will not decode, and be said.
-fn list(
-    folder: &Path,
-    prefix: &str,
-    label: u8,
-    is_test: bool,
-    files: &mut Vec<(ImageFile, Place)>,
-) -> Result<(), Error> {
-    let start = files.len();
-    for entry in fs::read_dir(folder).context("read the folder", folder)? {
-        let entry = entry.context("read the folder", folder)?;
-        let path = entry.path();
-        // A name that no line of text can hold is written with escapes; the file itself is found by its path.
-        let name = text_name(&path)
-            .unwrap_or_else(|| path.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string());
-        if !name.starts_with('.') {
+/// The files so far.
+struct Listing {
+    names: Names,
+    files: FileVec<ImageFile>,
+    places: Places,
+    /// Those of the folder that is read.
+    of_folder: FileVec<(ImageFile, Place)>,
+}
+
+impl Listing {
+    /// Adds the visible entries of a class folder, by name. What is no image will not decode, and be said.
+    fn add(&mut self, folder: PathBuf, prefix: &str, label: u8, is_test: bool) -> Result<(), Error> {
+        self.of_folder.clear();
+        for entry in fs::read_dir(&folder).context("read the folder", &folder)? {
+            let entry = entry.context("read the folder", &folder)?;
+            let path = entry.path();
+            let on_disk = path.file_name().unwrap_or_default();
+            if on_disk.as_bytes().starts_with(b".") {
+                continue;
+            }
             let kind = entry.file_type().context("read", &path)?;
             let is_file = kind.is_file() || (kind.is_symlink() && path.is_file());
-            files.push((ImageFile { name: format!("{prefix}/{name}"), label, is_test }, Place { path, is_file }));
+            let (name, name_on_disk) = match text_name(&path) {
+                Some(text) => {
+                    let name = self.names.add(&[prefix.as_bytes(), b"/", text.as_bytes()])?;
+                    (name, name.after(prefix.len() + 1))
+                }
+                // A name that no line of text can hold is written with escapes; the file itself is found by its own.
+                None => {
+                    let text = on_disk.to_string_lossy().escape_debug().to_string();
+                    let name = self.names.add(&[prefix.as_bytes(), b"/", text.as_bytes()])?;
+                    (name, self.names.add(&[on_disk.as_bytes()])?)
+                }
+            };
+            let place = Place { class_folder: self.places.class_folders.len(), name: name_on_disk, is_file };
+            self.of_folder.push((ImageFile { name, label, is_test }, place))?;
         }
+        let names = &self.names;
+        let key = |(file, place): &(ImageFile, Place)| (names.bytes(file.name), names.bytes(place.name));
+        self.of_folder.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+        for &(file, place) in self.of_folder.iter() {
+            self.files.push(file)?;
+            self.places.all.push(place)?;
+        }
+        self.places.class_folders.push(folder);
+        Ok(())
     }
-    files[start..].sort_unstable_by(|(one, one_place), (other, other_place)| {
-        (&one.name, &one_place.path).cmp(&(&other.name, &other_place.path))
-    });
-    Ok(())
 }
 
 fn text_name(path: &Path) -> Option<String> {

@@ -1,12 +1,14 @@
 //! Class folders of PNG images, or an archive of them, to `.npy` shards and a `dataset.json`.
 //!
 //! The same files, arguments and version give the same bytes, whatever the order of the files on disk and the number of
-//! threads. Nothing but names and digests is kept in memory: the pixels go to a scratch file beside the shards.
+//! threads. What is kept of every image, names and digests as well as pixels, lies in scratch files beside the shards: the
+//! memory that preprocessing needs does not grow with the number of images, but for a digest of each name in an archive.
 
 mod archives;
 mod decode;
 mod duplicates;
 mod error;
+mod file_vec;
 mod folders;
 mod header;
 mod options;
@@ -16,17 +18,18 @@ mod shards;
 mod split;
 mod summary;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
 use artifacts::{Dataset, Fonts, Provenance, SplitName, Splits, StageTimings, StagedDirectory};
+pub use decode::decode_file;
 pub use error::Error;
 pub use options::Options;
 use terminal::Console;
 
 use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
+use crate::split::{Assigned, Member};
 
 /// Preprocesses the folder or the archive of `options` to `options.output`.
 ///
@@ -47,13 +50,14 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         None => {
             let input = options.input.as_deref().expect("the command line takes one of the two");
-            let (folders, places) = folders::survey(input, options)?;
+            let (folders, places) = folders::survey(input, options, scratch.folder())?;
             say_found(&folders, input, console);
-            let records = read::read_all(&places, &scratch, &pool, console)?;
+            let records = read::read_all(&folders, &places, &scratch, &pool, console)?;
             (folders, records)
         }
     };
-    let decoded = Decoded::of(&folders, records)?;
+    let decoded = Decoded::of(&folders, &records, &scratch)?;
+    drop(records);
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
     let dataset = pool.install(|| write(&folders, &decoded, &scratch, staged.path(), options, console))?;
     scratch.remove()?;
@@ -77,9 +81,9 @@ fn write(
     options: &Options,
     console: &Console,
 ) -> Result<Dataset, Error> {
-    let mut images = split::assign(folders, &decoded.images, options)?;
-    let (removed, removed_counts) = duplicates::remove(&mut images);
-    let removed_list = shards::write_removed_list(folder, &removed)?;
+    let (mut images, groups) = split::assign(folders, &decoded.images, options, scratch.folder())?;
+    let (findings, removed) = duplicates::remove(&mut images, scratch.folder())?;
+    let removed_list = shards::write_removed_list(folder, &images, &findings)?;
     let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
@@ -91,8 +95,8 @@ fn write(
         mean,
         standard_deviation,
         splits,
-        fonts: count_fonts(&images),
-        removed: removed_counts,
+        fonts: count_fonts(&images, &groups),
+        removed,
         removed_list,
         converted: decoded.converted.clone(),
         rejected: decoded.rejected.clone(),
@@ -118,17 +122,17 @@ fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Proven
     provenance
 }
 
-fn count_fonts(images: &[split::Assigned<'_>]) -> Fonts {
-    let mut splits_by_font: BTreeMap<&str, BTreeSet<SplitName>> = BTreeMap::new();
-    let mut named = 0;
-    for image in images.iter().filter(|image| image.kept) {
-        if let Some(font) = image.font.as_deref() {
-            splits_by_font.entry(font).or_default().insert(image.split);
-            named += 1;
-        }
+fn count_fonts(images: &[Assigned<'_>], groups: &[Member]) -> Fonts {
+    let mut fonts = Fonts { fonts: 0, images: 0, shared_with_test: 0 };
+    for font in groups.chunk_by(Member::is_with).filter(|group| group[0].has_font) {
+        let kept = || font.iter().map(|member| &images[member.image]).filter(|image| image.kept);
+        let in_test = kept().filter(|image| image.split == SplitName::Test).count();
+        let all = kept().count();
+        fonts.fonts += u64::from(all > 0);
+        fonts.images += all as u64;
+        fonts.shared_with_test += u64::from((1..all).contains(&in_test));
     }
-    let shared = splits_by_font.values().filter(|splits| splits.len() > 1 && splits.contains(&SplitName::Test));
-    Fonts { fonts: splits_by_font.len() as u64, images: named, shared_with_test: shared.count() as u64 }
+    fonts
 }
 
 fn check_splits(splits: &Splits, classes: &[String], console: &Console) -> Result<(), Error> {

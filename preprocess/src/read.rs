@@ -11,7 +11,8 @@ use terminal::Console;
 
 use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
 use crate::error::Error;
-use crate::folders::Place;
+use crate::file_vec::FileVec;
+use crate::folders::{Folders, Places};
 
 /// Files that a thread decodes at once.
 pub const RUN: usize = 256;
@@ -24,46 +25,52 @@ pub fn pool(threads: usize) -> Result<ThreadPool, Error> {
 
 /// The records of all files, in their order.
 pub fn read_all(
-    places: &[Place],
+    folders: &Folders,
+    places: &Places,
     scratch: &Scratch,
     pool: &ThreadPool,
     console: &Console,
-) -> Result<Vec<Record>, Error> {
-    let progress = console.progress(places.len() as u64, "files").labelled("decoding");
-    let read_run = |(decoder, contents): &mut (Decoder<'_>, Vec<u8>), run: &[Place]| {
-        for place in run {
-            read(place, contents, decoder)?;
-        }
-        progress.advance(run.len() as u64);
-        decoder.finish()
-    };
+) -> Result<FileVec<Record>, Error> {
+    let progress = console.progress(places.all.len() as u64, "files").labelled("decoding");
+    let mut records = FileVec::filled(scratch.folder(), places.all.len(), Record::PENDING)?;
+    let runs = places.all.par_chunks(RUN).zip(records.par_chunks_mut(RUN));
     let start = || (Decoder::new(scratch), Vec::new());
-    let runs: Result<Vec<_>, Error> = pool.install(|| places.par_chunks(RUN).map_init(start, read_run).collect());
-    Ok(runs?.into_iter().flatten().collect())
+    pool.install(|| {
+        runs.try_for_each_init(start, |(decoder, contents), (run, records)| {
+            for &place in run {
+                read(&places.path(place, folders), place.is_file, contents, decoder)?;
+            }
+            progress.advance(run.len() as u64);
+            records.copy_from_slice(&decoder.finish()?);
+            Ok::<_, Error>(())
+        })
+    })?;
+    Ok(records)
 }
 
 /// Decodes a file; `contents` is a buffer for its bytes.
-fn read(place: &Place, contents: &mut Vec<u8>, decoder: &mut Decoder<'_>) -> Result<(), Error> {
-    if !place.is_file {
-        return decoder.add(Record::no_file());
+fn read(path: &Path, is_file: bool, contents: &mut Vec<u8>, decoder: &mut Decoder<'_>) -> Result<(), Error> {
+    let scratch = decoder.scratch();
+    if !is_file {
+        return decoder.add(scratch.no_file());
     }
     contents.clear();
-    let read = File::open(&place.path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(contents));
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(contents));
     match read {
-        Err(error) => decoder.add(Record::rejected(None, format!("it cannot be read: {error}"))),
-        Ok(bytes) if bytes as u64 > MOST_BYTES => decoder.add(too_large(&place.path)),
+        Err(error) => decoder.add(scratch.rejected(None, format!("it cannot be read: {error}"))),
+        Ok(bytes) if bytes as u64 > MOST_BYTES => decoder.add(too_large(path, scratch)),
         Ok(_) => decoder.decode(contents),
     }
 }
 
-fn too_large(path: &Path) -> Record {
+fn too_large(path: &Path, scratch: &Scratch) -> Record {
     let digested = File::open(path).and_then(|file| {
         let mut reader = HashingReader::new(file);
         io::copy(&mut reader, &mut io::sink())?;
         Ok(reader.finish())
     });
     match digested {
-        Ok((digest, bytes)) => Record::too_large(digest, bytes),
-        Err(error) => Record::rejected(None, format!("it cannot be read: {error}")),
+        Ok((digest, bytes)) => scratch.too_large(digest, bytes),
+        Err(error) => scratch.rejected(None, format!("it cannot be read: {error}")),
     }
 }

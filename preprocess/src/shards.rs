@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use terminal::Console;
 
 use crate::decode::{Decoded, Scratch};
+use crate::duplicates::Finding;
 use crate::error::Error;
+use crate::file_vec::FileVec;
 use crate::folders::Folders;
 use crate::options::Options;
 use crate::read::pool;
@@ -54,10 +56,11 @@ impl Histogram {
 }
 
 /// Writes `removed.jsonl`; returns its digest.
-pub fn write_removed_list(folder: &Path, removed: &[RemovedImage]) -> Result<Digest, Error> {
+pub fn write_removed_list(folder: &Path, images: &[Assigned<'_>], findings: &[Finding]) -> Result<Digest, Error> {
     let list = artifacts::write_file(&folder.join(Dataset::REMOVED_LIST), |writer| {
-        for image in removed {
-            serde_json::to_writer(&mut *writer, image)?;
+        for &Finding { image, reason, same_as } in findings {
+            let (Assigned { name, split, .. }, same_as) = (images[image], images[same_as].name.to_owned());
+            serde_json::to_writer(&mut *writer, &RemovedImage { file: name.to_owned(), split, reason, same_as })?;
             writer.write_all(b"\n")?;
         }
         Ok(())
@@ -79,11 +82,13 @@ pub fn write_splits(
     let pixels = pixels.as_deref().unwrap_or_default();
     let progress =
         console.progress(images.iter().filter(|image| image.kept).count() as u64, "images").labelled("writing");
-    let ordered = SplitName::ALL.map(|name| in_random_order(images, name, options.seed));
+    let in_order = |split| in_random_order(images, split, options.seed, scratch.folder());
+    let [train, valid, test] = SplitName::ALL.map(in_order);
+    let ordered = [train?, valid?, test?];
     let shards = SplitName::ALL.into_iter().zip(&ordered).flat_map(|(split, rows)| {
         let (height, width) = (decoded.height, decoded.width);
         let numbered = rows.chunks(options.shard_size as usize).enumerate();
-        numbered.map(move |(index, rows)| Rows { split, index, rows, pixels, height, width })
+        numbered.map(move |(index, rows)| Rows { split, index, rows, images, pixels, height, width })
     });
     let shards: Vec<_> = shards.collect();
     let writers = pool(rayon::current_num_threads() + WAITING_THREADS)?;
@@ -98,7 +103,7 @@ pub fn write_splits(
 
     let mut splits = ordered.each_ref().map(|rows| {
         let mut images_by_class = vec![0; folders.classes.len()];
-        rows.iter().for_each(|image| images_by_class[usize::from(image.label)] += 1);
+        rows.iter().for_each(|&(_, image)| images_by_class[usize::from(images[image].label)] += 1);
         Split { images: rows.len(), images_by_class, shards: Vec::new() }
     });
     let mut of_training = Histogram([0; 256]);
@@ -112,13 +117,23 @@ pub fn write_splits(
     Ok((Splits { train, valid, test }, of_training))
 }
 
-/// The kept images of a split, in the order of the digests of their names with the seed.
-fn in_random_order<'a>(images: &'a [Assigned<'a>], split: SplitName, seed: u64) -> Vec<&'a Assigned<'a>> {
-    let of_split = images.par_iter().enumerate().filter(|(_, image)| image.kept && image.split == split);
-    let mut kept: Vec<_> =
-        of_split.map(|(index, image)| (random_key(seed, "order", image.name), index, image)).collect();
-    kept.par_sort_unstable_by_key(|&(key, index, _)| (key, index));
-    kept.into_iter().map(|(.., image)| image).collect()
+/// An image's index behind what sorts it.
+type Row = (Digest, usize);
+
+/// The kept images of a split, in the order of the digests of their names with the seed. They are kept in `scratch`.
+fn in_random_order(
+    images: &[Assigned<'_>],
+    split: SplitName,
+    seed: u64,
+    scratch: &Path,
+) -> Result<FileVec<Row>, Error> {
+    let mut kept: FileVec<Row> = FileVec::new(scratch)?;
+    for (index, image) in images.iter().enumerate().filter(|(_, image)| image.kept && image.split == split) {
+        kept.push((image.pixels, index))?;
+    }
+    kept.par_iter_mut().for_each(|(key, index)| *key = random_key(seed, "order", images[*index].name));
+    kept.par_sort_unstable();
+    Ok(kept)
 }
 
 /// The rows of a shard.
@@ -126,7 +141,8 @@ struct Rows<'a> {
     split: SplitName,
     /// Which of the split's shards it is.
     index: usize,
-    rows: &'a [&'a Assigned<'a>],
+    rows: &'a [Row],
+    images: &'a [Assigned<'a>],
     /// The scratch file.
     pixels: &'a [u8],
     height: usize,
@@ -134,16 +150,20 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    fn rows(&self) -> impl Iterator<Item = &Assigned<'_>> {
+        self.rows.iter().map(|&(_, image)| &self.images[image])
+    }
+
     fn write(&self, folder: &Path) -> Result<(Shard, Histogram), Error> {
         let (rows, size) = (self.rows.len(), self.height * self.width);
         let mut images = Vec::with_capacity(rows * size);
-        for image in self.rows {
+        for image in self.rows() {
             images.extend_from_slice(&self.pixels[image.at as usize..][..size]);
         }
         let histogram = Histogram::of(&images);
         let images = Array3::from_shape_vec((rows, self.height, self.width), images);
-        let labels: Array1<u8> = self.rows.iter().map(|image| image.label).collect();
-        let names: String = self.rows.iter().flat_map(|image| [image.name, "\n"]).collect();
+        let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
+        let names: String = self.rows().flat_map(|image| [image.name, "\n"]).collect();
 
         let save = |what: &str, extension: &str, bytes: &[u8]| -> Result<ShardFile, Error> {
             let path = format!("{}/{what}-{:05}.{extension}", self.split, self.index);

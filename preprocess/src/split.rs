@@ -4,16 +4,19 @@
 //! is that of the digests of their names with the seed, so it depends on nothing else: not on the order of the files, and
 //! hardly on the other fonts.
 
+use std::path::Path;
+
 use artifacts::{Digest, SplitName, font_of};
 use rayon::prelude::*;
 
 use crate::decode::DecodedImage;
 use crate::error::Error;
+use crate::file_vec::FileVec;
 use crate::folders::Folders;
 use crate::options::Options;
 
 /// An image with its place in the data set.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Assigned<'a> {
     /// Its name in every artifact.
     pub name: &'a str,
@@ -23,112 +26,100 @@ pub struct Assigned<'a> {
     pub pixels: Digest,
     /// The index of its class.
     pub label: u8,
-    /// The font that its name tells.
-    pub font: Option<String>,
+    /// Whether it is of the test part, and so in the test split from the beginning.
+    pub is_test: bool,
     /// Its split.
     pub split: SplitName,
     /// Whether it stays in it.
     pub kept: bool,
 }
 
-/// Gives every image a split.
+/// An image in the group that it must not be separated from: the images of its font, or itself alone where its name tells
+/// no font. The order is that of the groups' keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Of the font or the name, random.
+    key: Digest,
+    /// Whether its name tells a font.
+    pub has_font: bool,
+    /// The image's index.
+    pub image: usize,
+}
+
+impl Member {
+    /// Whether both are in one group.
+    pub fn is_with(&self, other: &Self) -> bool {
+        (self.key, self.has_font) == (other.key, other.has_font)
+    }
+}
+
+/// Gives every image a split; returns them with their groups. Both are kept in `scratch`.
 pub fn assign<'a>(
     folders: &'a Folders,
     images: &[DecodedImage],
     options: &Options,
-) -> Result<Vec<Assigned<'a>>, Error> {
+    scratch: &Path,
+) -> Result<(FileVec<Assigned<'a>>, FileVec<Member>), Error> {
     let test_fraction = if folders.has_test_part { 0.0 } else { options.test_fraction };
     let valid_fraction = options.valid_fraction;
     if test_fraction + valid_fraction >= 1.0 {
         return Err(Error::Fractions { test_fraction, valid_fraction });
     }
-    let mut assigned: Vec<_> = images
-        .par_iter()
-        .map(|image| {
-            let file = &folders.files[image.file];
-            let split = if file.is_test { SplitName::Test } else { SplitName::Train };
-            let (font, label) = (font_of(&file.name), file.label);
-            Assigned { name: &file.name, at: image.at, pixels: image.pixels, label, font, split, kept: true }
-        })
-        .collect();
-
-    let groups = groups_in_random_order(&assigned, options.seed);
-    let classes = folders.classes.len();
-    let mut dealt = vec![false; groups.len()];
-    for (split, fraction) in [(SplitName::Test, test_fraction), (SplitName::Valid, valid_fraction)] {
-        for group in deal(&groups, &mut dealt, classes, fraction) {
-            for &image in &groups[group].images {
-                assigned[image].split = split;
-            }
-        }
+    let mut assigned = FileVec::new(scratch)?;
+    for &DecodedImage { file, at, pixels } in images {
+        let file = folders.files[file];
+        let split = if file.is_test { SplitName::Test } else { SplitName::Train };
+        let (name, label, is_test) = (folders.names.text(file.name), file.label, file.is_test);
+        assigned.push(Assigned { name, at, pixels, label, is_test, split, kept: true })?;
     }
-    Ok(assigned)
+    let groups = groups_in_random_order(&assigned, options.seed, scratch)?;
+    for (split, fraction) in [(SplitName::Test, test_fraction), (SplitName::Valid, valid_fraction)] {
+        deal(&mut assigned, &groups, folders.classes.len(), split, fraction);
+    }
+    Ok((assigned, groups))
 }
 
-/// Images that must not be separated.
-#[derive(Debug)]
-struct Group {
-    images: Vec<usize>,
-    /// How many images of which label.
-    labels: Vec<(u8, usize)>,
+/// All images, group by group, in the order of the digests of the groups' fonts or names.
+fn groups_in_random_order(images: &[Assigned<'_>], seed: u64, scratch: &Path) -> Result<FileVec<Member>, Error> {
+    let mut members = FileVec::new(scratch)?;
+    for (image, Assigned { pixels, .. }) in images.iter().enumerate() {
+        members.push(Member { key: *pixels, has_font: false, image })?;
+    }
+    members.par_iter_mut().for_each(|member| {
+        let name = images[member.image].name;
+        let font = font_of(name);
+        member.has_font = font.is_some();
+        member.key = random_key(seed, "split", font.as_deref().unwrap_or(name));
+    });
+    members.par_sort_unstable();
+    Ok(members)
 }
 
-/// The training part's images by font, in the order of the digests of their keys; an image without a font is a group
-/// of its own.
-fn groups_in_random_order(images: &[Assigned<'_>], seed: u64) -> Vec<Group> {
-    let mut keyed: Vec<_> = images
-        .par_iter()
-        .enumerate()
-        .filter(|(_, image)| image.split == SplitName::Train)
-        .map(|(index, image)| {
-            let key = image.font.as_deref().map_or((false, image.name), |font| (true, font));
-            (random_key(seed, "split", key.1), key, index)
-        })
-        .collect();
-    keyed.par_sort_unstable();
-    let groups: Vec<_> = keyed.chunk_by(|(_, one, _), (_, other, _)| one == other).collect();
-    groups
-        .into_par_iter()
-        .map(|group| {
-            let members: Vec<usize> = group.iter().map(|&(.., index)| index).collect();
-            let mut labels: Vec<(u8, usize)> = Vec::new();
-            for &member in &members {
-                let label = images[member].label;
-                match labels.iter_mut().find(|(known, _)| *known == label) {
-                    Some((_, count)) => *count += 1,
-                    None => labels.push((label, 1)),
+/// Gives groups of the training part to a split that is to have `fraction` of each class: in order, every group that no
+/// other split has and that brings the counts nearer to their targets, as the sum of absolute differences over the classes.
+fn deal(images: &mut [Assigned<'_>], groups: &[Member], classes: usize, split: SplitName, fraction: f64) {
+    let mut totals = vec![0.0; classes];
+    images.iter().filter(|image| !image.is_test).for_each(|image| totals[usize::from(image.label)] += 1.0);
+    let mut missing: Vec<f64> = totals.iter().map(|total| (total * fraction).round()).collect();
+    let mut counts = vec![0.0; classes];
+    for group in groups.chunk_by(Member::is_with) {
+        counts.fill(0.0);
+        let on_offer = |image: &Assigned<'_>| !image.is_test && image.split == SplitName::Train;
+        for image in group.iter().map(|member| &images[member.image]).filter(|image| on_offer(image)) {
+            counts[usize::from(image.label)] += 1.0;
+        }
+        let gain: f64 =
+            missing.iter().zip(&counts).map(|(missing, count)| missing.abs() - (missing - count).abs()).sum();
+        if gain > 0.0 {
+            missing.iter_mut().zip(&counts).for_each(|(missing, count)| *missing -= count);
+            for member in group {
+                let image = &mut images[member.image];
+                if on_offer(image) {
+                    image.split = split;
                 }
             }
-            Group { images: members, labels }
-        })
-        .collect()
-}
-
-/// Chooses groups for a split that is to have `fraction` of each class: in order, every group that brings the counts
-/// nearer to their targets, as the sum of absolute differences over the classes.
-fn deal(groups: &[Group], dealt: &mut [bool], classes: usize, fraction: f64) -> Vec<usize> {
-    let mut totals = vec![0.0; classes];
-    for (label, count) in groups.iter().flat_map(|group| &group.labels) {
-        totals[usize::from(*label)] += *count as f64;
-    }
-    let mut missing: Vec<f64> = totals.iter().map(|total| (total * fraction).round()).collect();
-    let mut chosen = Vec::new();
-    for (index, group) in groups.iter().enumerate().filter(|&(index, _)| !dealt[index]) {
-        let gain: f64 = group
-            .labels
-            .iter()
-            .map(|&(label, count)| {
-                let missing = missing[usize::from(label)];
-                missing.abs() - (missing - count as f64).abs()
-            })
-            .sum();
-        if gain > 0.0 {
-            group.labels.iter().for_each(|&(label, count)| missing[usize::from(label)] -= count as f64);
-            chosen.push(index);
         }
     }
-    chosen.iter().for_each(|&index| dealt[index] = true);
-    chosen
 }
 
 /// A sort key that is random in `text`, and differs by seed and purpose.
@@ -146,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::file_vec::Names;
     use crate::folders::ImageFile;
 
     /// The split of each image, by (whether it has a font, font, class): every fourth font's images have names of their own.
@@ -156,18 +148,23 @@ mod tests {
                 if is_named(font) { STANDARD.encode(format!("{font:03}.ttf")) } else { format!("{font}-{class}") };
             format!("{class}/{font}.png")
         };
-        let file = |&(font, label): &(u8, u8)| ImageFile { name: name(font, label), label, is_test: false };
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut names, mut files) = (Names::new(scratch.path()).unwrap(), FileVec::new(scratch.path()).unwrap());
+        let mut images = Vec::new();
+        for (file, &(font, label)) in of.iter().enumerate() {
+            let name = name(font, label);
+            images.push(DecodedImage { file, at: 0, pixels: Digest::of(name.as_bytes()) });
+            files.push(ImageFile { name: names.add(&[name.as_bytes()]).unwrap(), label, is_test: false }).unwrap();
+        }
         let folders = Folders {
             name: String::new(),
             classes: ["0", "1", "2"].map(str::to_owned).to_vec(),
-            files: of.iter().map(file).collect(),
+            names,
+            files,
             has_test_part: false,
             source_digests: BTreeMap::new(),
             place: PathBuf::new(),
         };
-        let images: Vec<_> = (0..of.len())
-            .map(|file| DecodedImage { file, at: 0, pixels: Digest::of(folders.files[file].name.as_bytes()) })
-            .collect();
         let options = Options {
             input: None,
             test_input: None,
@@ -183,26 +180,59 @@ mod tests {
             threads: None,
             limits: archive::Limits { max_files: 0, max_unpacked_bytes: 0 },
         };
-        let assigned = assign(&folders, &images, &options).unwrap();
+        let (assigned, _) = assign(&folders, &images, &options, scratch.path()).unwrap();
         let key = |&(font, class): &(u8, u8)| {
             let group = if is_named(font) { format!("{font:03}") } else { format!("{font}-{class}") };
             (is_named(font), group, class)
         };
-        of.iter().zip(&assigned).map(|(of, image)| (key(of), image.split)).collect()
+        of.iter().zip(assigned.iter()).map(|(of, image)| (key(of), image.split)).collect()
     }
 
-    fn groups_of(sizes: &[Vec<usize>]) -> Vec<Group> {
-        let labelled =
-            |counts: &Vec<usize>| (0..=u8::MAX).zip(counts.iter().copied()).filter(|&(_, count)| count > 0).collect();
-        sizes.iter().map(|counts| Group { images: Vec::new(), labels: labelled(counts) }).collect()
+    /// Groups of so many images of each class, as one with a font and one without are.
+    fn images_of(sizes: &[Vec<usize>]) -> (Vec<Assigned<'static>>, Vec<Member>) {
+        let (mut images, mut members) = (Vec::new(), Vec::new());
+        for (group, sizes) in sizes.iter().enumerate() {
+            let key = Digest::of(&group.to_be_bytes());
+            for (label, &size) in (0..).zip(sizes) {
+                for _ in 0..size {
+                    members.push(Member { key, has_font: group % 2 == 0, image: images.len() });
+                    let (split, is_test, kept) = (SplitName::Train, false, true);
+                    images.push(Assigned { name: "", at: group as u64, pixels: key, label, is_test, split, kept });
+                }
+            }
+        }
+        (images, members)
+    }
+
+    /// The groups of a split; all images of a group are in the same one.
+    fn groups_in(split: SplitName, images: &[Assigned<'_>]) -> Vec<usize> {
+        let groups = images.chunk_by(|one, other| one.at == other.at);
+        let is_in = |group: &&[Assigned<'_>]| {
+            assert!(group.iter().all(|image| image.split == group[0].split));
+            group[0].split == split
+        };
+        groups.filter(is_in).map(|group| group[0].at as usize).collect()
     }
 
     #[test]
     fn images_that_stand_alone_are_dealt_to_the_very_share() {
-        let groups = groups_of(&vec![vec![1, 0]; 200].into_iter().chain(vec![vec![0, 1]; 50]).collect::<Vec<_>>());
-        let chosen = deal(&groups, &mut vec![false; 250], 2, 0.1);
+        let sizes = vec![vec![1, 0]; 200].into_iter().chain(vec![vec![0, 1]; 50]).collect::<Vec<_>>();
+        let (mut images, groups) = images_of(&sizes);
+        deal(&mut images, &groups, 2, SplitName::Test, 0.1);
+        let chosen = groups_in(SplitName::Test, &images);
         assert_eq!(chosen.iter().filter(|&&group| group < 200).count(), 20);
         assert_eq!(chosen.iter().filter(|&&group| group >= 200).count(), 5);
+    }
+
+    #[test]
+    fn images_of_the_test_part_stay_where_they_are_and_count_for_nothing() {
+        let (mut images, groups) = images_of(&vec![vec![2]; 40]);
+        for image in images.iter_mut().step_by(2) {
+            (image.is_test, image.split) = (true, SplitName::Test);
+        }
+        deal(&mut images, &groups, 1, SplitName::Valid, 0.25);
+        assert_eq!(images.iter().filter(|image| image.split == SplitName::Valid).count(), 10);
+        assert!(images.iter().all(|image| image.is_test == (image.split == SplitName::Test)));
     }
 
     proptest! {
@@ -213,8 +243,9 @@ mod tests {
             fraction in 0.05..0.3,
         ) {
             let fonts: Vec<_> = sizes.iter().map(|&size| vec![size; 3]).collect();
-            let groups = groups_of(&fonts);
-            let chosen = deal(&groups, &mut vec![false; groups.len()], 3, fraction);
+            let (mut images, groups) = images_of(&fonts);
+            deal(&mut images, &groups, 3, SplitName::Valid, fraction);
+            let chosen = groups_in(SplitName::Valid, &images);
             let target = sizes.iter().sum::<usize>() as f64 * fraction;
             let found = chosen.iter().map(|&group| sizes[group]).sum::<usize>() as f64;
             prop_assert!((found - target).abs() <= 3.0, "{found} of {target}");
@@ -242,11 +273,11 @@ mod tests {
         /// A group that one split has taken is on offer to no other.
         #[test]
         fn no_font_is_dealt_twice(sizes in prop::collection::vec(1..9usize, 1..200), fraction in 0.0..0.5) {
-            let groups = groups_of(&sizes.iter().map(|&size| vec![size]).collect::<Vec<_>>());
-            let mut dealt = vec![false; groups.len()];
-            let test = deal(&groups, &mut dealt, 1, fraction);
-            let valid = deal(&groups, &mut dealt, 1, fraction);
-            prop_assert!(test.iter().all(|group| !valid.contains(group)));
+            let (mut images, groups) = images_of(&sizes.iter().map(|&size| vec![size]).collect::<Vec<_>>());
+            deal(&mut images, &groups, 1, SplitName::Test, fraction);
+            let test = groups_in(SplitName::Test, &images);
+            deal(&mut images, &groups, 1, SplitName::Valid, fraction);
+            prop_assert_eq!(groups_in(SplitName::Test, &images), test);
         }
     }
 }

@@ -1,0 +1,183 @@
+//! Vectors that lie in files: what is kept of every image, of which there may be more than fit in memory.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use artifacts::IoContext as _;
+use memmap2::MmapMut;
+
+use crate::error::Error;
+
+/// Bytes of the first values' room, and of what is written at once.
+const PIECE: usize = 1 << 16;
+
+/// A vector of plain values in a nameless file, mapped into memory: the system writes its pages out where memory is short,
+/// and reads them again. The file is gone with the vector, or with the process.
+#[derive(Debug)]
+pub struct FileVec<T: Copy> {
+    /// Where the file lies, as messages call it.
+    folder: PathBuf,
+    file: File,
+    /// All of the file; nothing while it is empty.
+    map: Option<MmapMut>,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+impl<T: Copy> FileVec<T> {
+    /// An empty one, whose file is in `folder`.
+    pub fn new(folder: &Path) -> Result<Self, Error> {
+        const { assert!(size_of::<T>() > 0) };
+        let file = tempfile::tempfile_in(folder).context("create a file in", folder)?;
+        Ok(Self { folder: folder.to_owned(), file, map: None, len: 0, values: PhantomData })
+    }
+
+    /// `value`, `len` times.
+    pub fn filled(folder: &Path, len: usize, value: T) -> Result<Self, Error> {
+        let mut all = Self::new(folder)?;
+        all.reserve(len)?;
+        (0..len).try_for_each(|_| all.push(value))?;
+        Ok(all)
+    }
+
+    /// Appends `value`.
+    pub fn push(&mut self, value: T) -> Result<(), Error> {
+        self.extend(&[value])
+    }
+
+    /// Appends `values`.
+    pub fn extend(&mut self, values: &[T]) -> Result<(), Error> {
+        self.reserve(values.len())?;
+        if let Some(map) = &mut self.map {
+            let end = map.as_mut_ptr().cast::<T>().wrapping_add(self.len);
+            // SAFETY: `reserve` made room for as many values behind the `len` that are there, and a map begins at a page, where
+            // any `T` may be; `values` cannot lie in a map that is borrowed for writing.
+            unsafe { end.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+        }
+        self.len += values.len();
+        Ok(())
+    }
+
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Makes room for as many values more.
+    fn reserve(&mut self, values: usize) -> Result<(), Error> {
+        let has = self.map.as_ref().map_or(0, |map| map.len());
+        let needed = (self.len + values) * size_of::<T>();
+        if needed <= has {
+            return Ok(());
+        }
+        let bytes = needed.max(2 * has).next_multiple_of(PIECE);
+        self.map = None;
+        self.append_zeros(bytes - has).context("write a file in", &self.folder)?;
+        // SAFETY: the file has no name, so no other process finds it, and this vector is all that reads or writes it.
+        self.map = Some(unsafe { MmapMut::map_mut(&self.file) }.context("map a file in", &self.folder)?);
+        Ok(())
+    }
+
+    /// Written, so that a disk that is full is an error here. A page that finds no room later would end the process.
+    fn append_zeros(&mut self, bytes: usize) -> io::Result<()> {
+        (0..bytes / PIECE).try_for_each(|_| self.file.write_all(&[0; PIECE]))
+    }
+}
+
+impl<T: Copy> Deref for FileVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` values were written to the map by `extend`; a map begins at a page, where any `T` may be.
+        self.map.as_ref().map_or(&[], |map| unsafe { std::slice::from_raw_parts(map.as_ptr().cast(), self.len) })
+    }
+}
+
+impl<T: Copy> DerefMut for FileVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and the map is borrowed for writing.
+        self.map
+            .as_mut()
+            .map_or(&mut [], |map| unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast(), self.len) })
+    }
+}
+
+/// Names behind one another.
+#[derive(Debug)]
+pub struct Names(FileVec<u8>);
+
+/// A name among [`Names`].
+#[derive(Debug, Clone, Copy)]
+pub struct Name {
+    at: u64,
+    bytes: u32,
+}
+
+impl Name {
+    /// What is left without the first `bytes`.
+    pub fn after(self, bytes: usize) -> Self {
+        Self { at: self.at + bytes as u64, bytes: self.bytes - bytes as u32 }
+    }
+}
+
+impl Names {
+    /// No names yet; their file is in `folder`.
+    pub fn new(folder: &Path) -> Result<Self, Error> {
+        Ok(Self(FileVec::new(folder)?))
+    }
+
+    /// Adds one that is made of `parts`.
+    pub fn add(&mut self, parts: &[&[u8]]) -> Result<Name, Error> {
+        let at = self.0.len() as u64;
+        parts.iter().try_for_each(|part| self.0.extend(part))?;
+        Ok(Name { at, bytes: (self.0.len() as u64 - at) as u32 })
+    }
+
+    /// The name's bytes, whose order is the names'.
+    pub fn bytes(&self, name: Name) -> &[u8] {
+        &self.0[name.at as usize..][..name.bytes as usize]
+    }
+
+    /// One that was added as text.
+    pub fn text(&self, name: Name) -> &str {
+        str::from_utf8(self.bytes(name)).expect("the name was added as text")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_is_there_however_often_the_file_grew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut values = FileVec::new(folder.path()).unwrap();
+        assert!(values.is_empty() && values.iter_mut().next().is_none());
+        values.extend(&[]).unwrap();
+        for value in 0..100_000_u64 {
+            values.push((value, value as u8)).unwrap();
+        }
+        values.extend(&[(7, 1), (8, 2)]).unwrap();
+        values[0].1 = 9;
+        assert_eq!(
+            (values.len(), values[0], values[70_000], values[100_001]),
+            (100_002, (0, 9), (70_000, 112), (8, 2))
+        );
+        values.sort_unstable_by_key(|&(value, _)| std::cmp::Reverse(value));
+        assert_eq!((values[0], values[100_001]), ((99_999, 159), (0, 9)));
+        assert_eq!(FileVec::filled(folder.path(), 3, 'x').unwrap()[..], ['x', 'x', 'x']);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the files have no names");
+    }
+
+    #[test]
+    fn names_are_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut names = Names::new(folder.path()).unwrap();
+        let one = names.add(&[b"A", b"/", "é.png".as_bytes()]).unwrap();
+        let none = names.add(&[]).unwrap();
+        assert_eq!((names.text(one), names.text(one.after(2)), names.text(none)), ("A/é.png", "é.png", ""));
+    }
+}
