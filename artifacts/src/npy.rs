@@ -1,13 +1,37 @@
-//! `.npy` files in memory: nothing is allocated for what their headers claim.
+//! `.npy` files: written as NumPy does, and read from memory, where nothing is allocated for what their headers claim.
 
-use ndarray::{Array, ArrayView, ArrayView1, ArrayView3, Dimension};
-use ndarray_npy::{ViewElement, ViewNpyExt};
+use std::io;
+use std::path::Path;
+
+use ndarray::{Array, ArrayBase, ArrayView, ArrayView1, ArrayView3, Data, Dimension};
+use ndarray_npy::{ViewElement, ViewNpyExt, WritableElement, WriteNpyError, WriteNpyExt as _};
+
+use crate::digest::Digest;
+use crate::error::Result as IoResult;
+use crate::place::write_file;
 
 /// As many as NumPy takes (`max_header_size` of `numpy.load`).
 const MOST_HEADER_BYTES: usize = 10_000;
 
 /// A header of numbers has two opening brackets. `py_literal`, which reads it, takes twice as long for each that is nested.
 const MOST_HEADER_BRACKETS: usize = 8;
+
+/// Writes `array` to `path`; returns the file's digest.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write<S, D>(path: &Path, array: &ArrayBase<S, D>) -> IoResult<Digest>
+where
+    S: Data<Elem: WritableElement>,
+    D: Dimension,
+{
+    write_file(path, |writer| {
+        array.write_npy(writer).map_err(|error| match error {
+            WriteNpyError::Io(error) => error,
+            other => io::Error::other(other),
+        })
+    })
+}
 
 /// The pixels of a file of `u8`, `[rows, height, width]`.
 ///

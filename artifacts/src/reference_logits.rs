@@ -3,16 +3,13 @@
 //! Whoever runs the model elsewhere compares with them. Its digest stands in `training.json`.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use ndarray::Array2;
-use ndarray_npy::WriteNpyExt as _;
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, Result};
 use crate::npy;
-use crate::place::write_file;
 
 /// How many validation images it covers, where there are as many.
 pub const ROWS: usize = 1024;
@@ -22,7 +19,7 @@ pub const ROWS: usize = 1024;
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, logits: &Array2<f32>) -> Result<Digest> {
-    write_file(path, |writer| logits.write_npy(writer).map_err(io::Error::other))
+    npy::write(path, logits)
 }
 
 /// Reads the file, and its digest.

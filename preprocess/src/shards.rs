@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, shard_bytes};
+use artifacts::{Dataset, Digest, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, npy};
 use ndarray::{Array1, Array3};
 use rayon::prelude::*;
 use terminal::Console;
@@ -165,15 +165,22 @@ impl Rows<'_> {
         let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
         let names: String = self.rows().flat_map(|image| [image.name, "\n"]).collect();
 
-        let save = |what: &str, extension: &str, bytes: &[u8]| -> Result<ShardFile, Error> {
-            let path = format!("{}/{what}-{:05}.{extension}", self.split, self.index);
-            let sha256 = artifacts::write_file(&folder.join(&path), |writer| writer.write_all(bytes))?;
+        let images = images.expect("every row has its pixels");
+        let path = |what: &str, extension: &str| format!("{}/{what}-{:05}.{extension}", self.split, self.index);
+        let save = |path: String, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| -> Result<ShardFile, Error> {
+            let sha256 = write(&folder.join(&path))?;
             Ok(ShardFile { path, sha256 })
         };
+        let save_names = |path: &Path| artifacts::write_file(path, |writer| writer.write_all(names.as_bytes()));
         // A disk syncs several files in little more than the time of one.
         let (images, (labels, names)) = rayon::join(
-            || save("images", "npy", &shard_bytes(&images.expect("every row has its pixels"))),
-            || rayon::join(|| save("labels", "npy", &shard_bytes(&labels)), || save("names", "txt", names.as_bytes())),
+            || save(path("images", "npy"), &|path| npy::write(path, &images)),
+            || {
+                rayon::join(
+                    || save(path("labels", "npy"), &|path| npy::write(path, &labels)),
+                    || save(path("names", "txt"), &save_names),
+                )
+            },
         );
         Ok((Shard { rows, images: images?, labels: labels?, names: names? }, histogram))
     }

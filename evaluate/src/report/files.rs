@@ -1,12 +1,10 @@
 //! The files of the report.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, SplitName};
-use ndarray::{Array, Array1, Array3, Dimension};
-use ndarray_npy::{WritableElement, WriteNpyExt as _};
+use artifacts::{Digest, SplitName, npy};
+use ndarray::{Array1, Array3};
 
 use super::{Report, Timings};
 use crate::error::Error;
@@ -79,21 +77,13 @@ fn write_arrays(
     saliency: &Array3<f32>,
 ) -> Result<BTreeMap<String, Digest>, Error> {
     let predictions = Array1::from_vec(judged.outcomes.predicted.clone());
+    let place = |name: &str| folder.join(name);
     let digests = [
-        (PREDICTIONS, write_array(folder, PREDICTIONS, &predictions)?),
-        (PROBABILITIES, write_array(folder, PROBABILITIES, &judged.predictions.probabilities)?),
-        (LOGITS, write_array(folder, LOGITS, &judged.predictions.logits)?),
-        (SALIENCY, write_array(folder, SALIENCY, saliency)?),
-        (VALIDATION_LOGITS, write_array(folder, VALIDATION_LOGITS, &validation.predictions.logits)?),
+        (PREDICTIONS, npy::write(&place(PREDICTIONS), &predictions)?),
+        (PROBABILITIES, npy::write(&place(PROBABILITIES), &judged.predictions.probabilities)?),
+        (LOGITS, npy::write(&place(LOGITS), &judged.predictions.logits)?),
+        (SALIENCY, npy::write(&place(SALIENCY), saliency)?),
+        (VALIDATION_LOGITS, npy::write(&place(VALIDATION_LOGITS), &validation.predictions.logits)?),
     ];
     Ok(digests.map(|(name, digest)| (name.to_owned(), digest)).into())
-}
-
-fn write_array<T: WritableElement, D: Dimension>(
-    folder: &Path,
-    name: &str,
-    array: &Array<T, D>,
-) -> Result<Digest, Error> {
-    let write = artifacts::write_file(&folder.join(name), |writer| array.write_npy(writer).map_err(io::Error::other));
-    Ok(write?)
 }
