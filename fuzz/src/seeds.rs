@@ -1,6 +1,6 @@
 //! Files that the parsers take, to begin the corpus with.
 
-use std::io::{self, Write as _};
+use std::io::{self, Cursor, Write as _};
 use std::path::Path;
 
 use artifacts::{
@@ -9,6 +9,7 @@ use artifacts::{
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 use ndarray::{Array1, Array2, Array3};
 
 /// Writes them to `folder/TARGET/NAME`.
@@ -22,12 +23,22 @@ pub fn write(folder: &Path) -> artifacts::Result<()> {
     reference_logits::write(&folder.join("logits/small"), &logits)?;
 
     let put = |name: &str, bytes: &[u8]| artifacts::write_file(&folder.join(name), |file| file.write_all(bytes));
+    let context = |error: io::Error| artifacts::Error::Io { action: "make", path: folder.to_owned(), source: error };
     let images = Array3::from_shape_fn((2, 3, 4), |(n, y, x)| (10 * n + 4 * y + x) as u8);
     put("shard/images", &[&[2, 3, 4][..], &shard_bytes(&images)].concat())?;
     put("shard/labels", &[&[5, 3, 0][..], &shard_bytes(&Array1::from_vec(vec![0, 1, 2, 1, 0]))].concat())?;
+    let grey = GrayImage::from_fn(5, 4, |x, y| Luma([(40 * x + 9 * y * y) as u8]));
+    let colour = RgbaImage::from_fn(5, 4, |x, y| Rgba([(50 * x) as u8, (60 * y) as u8, 7, (255 - 20 * x) as u8]));
+    for (name, image) in [
+        ("png/grey", DynamicImage::from(grey.clone())),
+        ("png/grey-16", DynamicImage::from(grey).into_luma16().into()),
+        ("png/colour", DynamicImage::from(colour)),
+    ] {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, ImageFormat::Png).map_err(|error| context(io::Error::other(error)))?;
+        put(name, &bytes.into_inner())?;
+    }
     put("digest/abc", Digest::of(b"abc").to_string().as_bytes())?;
-    let context =
-        |error: io::Error| artifacts::Error::Io { action: "make", path: folder.join("archive"), source: error };
     let plain = archive().map_err(context)?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&plain).map_err(context)?;
