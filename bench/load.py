@@ -2,9 +2,9 @@
 
     python3 bench/load.py ARCHIVE [ARCHIVE ...] [--memory 2048] [--threads 2] [--folder DIR]
 
-Each stage runs by itself with its private memory bounded by the system (RLIMIT_DATA: what it allocates, not what it maps of
-files), and fails if its resident memory, mapped files included, was ever above the bound. The table is printed, and written to
-bench/RESULTS.md.
+Each stage runs by itself with its own memory bounded by the system (RLIMIT_DATA: what it allocates, not what it maps of
+files), and fails if its resident memory, mapped files included, was ever above the bound. The peak of its own memory is the
+largest of what the system said every few milliseconds. The table is printed, and written to bench/RESULTS.md.
 """
 
 import argparse
@@ -26,17 +26,27 @@ MEBIBYTE = 1 << 20
 
 
 def bounded(command, memory, folder):
-    """Runs a command within `memory` bytes; its peak of resident memory in bytes and its seconds."""
+    """Runs a command within `memory` bytes; the peaks of its own and its resident memory in bytes, and its seconds."""
     def bound():
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, preexec_fn=bound, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    own, ended = 0, 0
+    while not ended:
+        own = max(own, anonymous(process.pid))
+        time.sleep(0.003)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"load: {command[0].name} ended with {process.returncode} within {memory // MEBIBYTE} MiB")
     # Linux counts in KiB.
-    return usage.ru_maxrss * 1024, time.perf_counter() - start
+    return own, usage.ru_maxrss * 1024, time.perf_counter() - start
+
+
+def anonymous(process):
+    """The resident bytes of a process that are of no file; 0 when it has ended."""
+    lines = pathlib.Path(f"/proc/{process}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
 
 
 def size_of(folder):
@@ -44,7 +54,7 @@ def size_of(folder):
 
 
 def run(archive, memory, threads, folder):
-    """The peak, the seconds and the bytes written of each stage, and the number of images."""
+    """The peaks, the seconds and the bytes written of each stage, and the number of images."""
     threads = ["--threads", str(threads)]
     stages = {
         "fetch": (["--archive", archive, "--output", "data/raw"], "data/raw"),
@@ -57,11 +67,12 @@ def run(archive, memory, threads, folder):
     found = {}
     for stage, (arguments, output) in stages.items():
         command = [BINARIES / stage.split()[0], "-q", *arguments]
-        peak, seconds = bounded(command, memory, folder)
+        own, peak, seconds = bounded(command, memory, folder)
         place = folder / output
         written = size_of(place) if place.is_dir() else place.stat().st_size
-        found[stage] = (peak, seconds, written)
-        print(f"{archive.name}: {stage}: {peak // MEBIBYTE} MiB, {seconds:.1f} s", file=sys.stderr, flush=True)
+        found[stage] = (own, peak, seconds, written)
+        print(f"{archive.name}: {stage}: {own // MEBIBYTE} MiB of its own, {peak // MEBIBYTE} MiB resident, {seconds:.1f} s",
+              file=sys.stderr, flush=True)
         if peak > memory:
             sys.exit(f"load: {stage} had {peak // MEBIBYTE} MiB resident, more than {memory // MEBIBYTE}")
     dataset = json.loads((folder / "data/shards/dataset.json").read_text())
@@ -88,13 +99,13 @@ def main():
         f"Written by `make load` on {time.strftime('%Y-%m-%d')}: {record.processor()}, {options.threads} threads, at most "
         f"{options.memory:,} MiB for each stage. What it means for more images is in "
         "[docs/trust.md](../docs/trust.md#load).\n",
-        "| stage |" + "".join(f" peak at {images:,} images, MiB | seconds | MiB written |" for images, _ in results),
-        "|---|" + "---|---|---|" * len(results),
+        "| stage |" + "".join(f" {images:,} images: own peak, MiB | resident peak, MiB | seconds | MiB written |" for images, _ in results),
+        "|---|" + "---|---|---|---|" * len(results),
     ]
     for stage in results[0][1]:
         cells = [
-            f" {peak / MEBIBYTE:.0f} | {seconds:.1f} | {written / MEBIBYTE:.1f} |"
-            for peak, seconds, written in (found[stage] for _, found in results)
+            f" {own / MEBIBYTE:.0f} | {peak / MEBIBYTE:.0f} | {seconds:.1f} | {written / MEBIBYTE:.1f} |"
+            for own, peak, seconds, written in (found[stage] for _, found in results)
         ]
         lines.append(f"| {stage} |" + "".join(cells))
     print("\n".join(lines))
