@@ -61,7 +61,8 @@ pub struct FetchOptions {
     pub timeout: u64,
 
     /// PEM file of the certificate authorities to trust instead of Mozilla's, as behind a proxy that looks into https
-    #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE", hide_env_values = true, help_heading = "Download")]
+    /// [default: the environment variable SSL_CERT_FILE, where it is set]
+    #[arg(long, value_name = "FILE", help_heading = "Download")]
     pub ca_certificate: Option<PathBuf>,
 
     /// Fetch anew although it is there already

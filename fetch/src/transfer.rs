@@ -47,7 +47,8 @@ pub fn transfer(
         Ok(response) => response,
         Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
     };
-    let total = match check_headers(&response, wanted, resumed_at, most_unknown) {
+    let expected = partial.origin.validator.as_deref().filter(|_| resumed_at > 0 && partial.origin.url == url);
+    let total = match check_headers(&response, wanted, resumed_at, expected, most_unknown) {
         Ok(total) => total,
         Err(MirrorFailure::Range) => {
             partial.discard()?;
@@ -60,9 +61,7 @@ pub fn transfer(
         console.say(format!("going on with `{}` at byte {} of `{url}`", wanted.file_name, partial.bytes));
         partial.resume()?
     } else {
-        let validator = header(response.headers(), ETAG)
-            .filter(|etag| !etag.starts_with("W/"))
-            .or_else(|| header(response.headers(), LAST_MODIFIED));
+        let validator = validator(response.headers());
         partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
     };
 
@@ -166,16 +165,28 @@ fn ask(agent: &Agent, url: &str, partial: &Partial, resumed_at: u64) -> Result<R
     request.call()
 }
 
-/// The size of the whole file, where the server says it.
+/// What tells a file from another one that took its place: its strong ETag, or when it changed.
+fn validator(headers: &HeaderMap) -> Option<&str> {
+    header(headers, ETAG).filter(|etag| !etag.starts_with("W/")).or_else(|| header(headers, LAST_MODIFIED))
+}
+
+/// The size of the whole file, where the server says it. A part must be of the file that has the `expected` validator,
+/// which a server may have been asked for in vain.
 fn check_headers(
     response: &Response<Body>,
     wanted: &WantedArchive,
     resumed_at: u64,
+    expected: Option<&str>,
     most_unknown: u64,
 ) -> Result<Option<u64>, MirrorFailure> {
     let headers = response.headers();
     let total = match response.status() {
         StatusCode::OK => header(headers, CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        StatusCode::PARTIAL_CONTENT
+            if expected.zip(validator(headers)).is_some_and(|(expected, found)| expected != found) =>
+        {
+            return Err(MirrorFailure::Range);
+        }
         StatusCode::PARTIAL_CONTENT => match header(headers, CONTENT_RANGE).and_then(content_range) {
             Some((start, total)) if start == resumed_at && resumed_at > 0 => total,
             _ => return Err(MirrorFailure::Range),
@@ -211,7 +222,7 @@ fn agent_for(url: &str, timeout: Duration, authorities: Option<&Path>) -> Result
     let config = Config::builder()
         .http_status_as_error(false)
         .https_only(is_https)
-        .tls_config(TlsConfig::builder().root_certs(root_certificates(is_https, authorities)?).build())
+        .tls_config(TlsConfig::builder().root_certs(root_certificates(authorities)?).build())
         .proxy(proxy_for(is_https)?)
         // A server may close a kept connection while a redirect's next request is on its way.
         .max_idle_connections(0)
@@ -224,8 +235,9 @@ fn agent_for(url: &str, timeout: Duration, authorities: Option<&Path>) -> Result
     Ok(config.build().new_agent())
 }
 
-fn root_certificates(is_https: bool, authorities: Option<&Path>) -> Result<RootCerts, Error> {
-    let Some(path) = authorities.filter(|_| is_https) else { return Ok(RootCerts::WebPki) };
+fn root_certificates(authorities: Option<&Path>) -> Result<RootCerts, Error> {
+    let of_environment = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
+    let Some(path) = authorities.or(of_environment.as_ref().map(Path::new)) else { return Ok(RootCerts::WebPki) };
     let pem = fs::read(path).context("read", path)?;
     let certificates: Result<Vec<_>, _> = parse_pem(&pem)
         .filter_map(|item| match item {

@@ -82,6 +82,45 @@ fn a_file_that_changed_in_the_meantime_is_fetched_from_its_start() {
 }
 
 #[test]
+fn a_part_of_another_file_is_not_taken_though_the_server_sends_it() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![
+        Answer::Cut { bytes: letters_of(40, 99), etag: "\"old\"", after: 100_000 },
+        Answer::AnyRange { bytes: letters(), etag: "\"new\"" },
+    ]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    workplace.run_well(&["--archive", &url, "--output", "out/raw"]);
+    assert_whole(&workplace, &letters());
+    assert_eq!(server.header("range"), ["", "bytes=100000-", ""]);
+}
+
+/// The system's own limit of a file's size stands for the disk.
+#[test]
+fn a_disk_that_fills_up_amid_the_download_is_said_and_the_rest_fetched_when_there_is_room() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![file(&letters())]);
+    let arguments = own(&workplace, &server, &letters());
+    let fetch = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    // 64 blocks of 512 or 1024 bytes; without the trap the system kills the process instead of refusing the write.
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"])
+        .arg(fetch.get_program())
+        .args(fetch.get_args());
+    for (name, _) in fetch.get_envs() {
+        limited.env_remove(name);
+    }
+    let output = limited.current_dir(workplace.path("")).output().unwrap();
+    let said = support::stderr(&output);
+    assert!(output.status.code() == Some(1) && said.contains("File too large") && said.contains("make room"), "{said}");
+    assert!(!workplace.path("out/raw").exists());
+
+    let said = run_well(&workplace, &arguments);
+    assert_whole(&workplace, &letters());
+    assert!(said.contains("going on with `letters.tar.gz` at byte"), "{said}");
+}
+
+#[test]
 fn a_server_without_ranges_sends_the_whole_file_again() {
     let workplace = Workplace::new();
     let cut = Answer::Cut { bytes: letters(), etag: "\"one\"", after: 100_000 };
@@ -416,7 +455,8 @@ fn https_is_trusted_by_the_authorities_that_are_named_and_never_left_for_http() 
 
     workplace.file("authority.pem", front.authority.as_bytes());
     let trusting = [&arguments[..], &["--ca-certificate", "authority.pem"]].concat();
-    workplace.run_well(&trusting);
+    let output = workplace.command(&trusting).env("SSL_CERT_FILE", "").output().unwrap();
+    assert!(output.status.success(), "{}", support::stderr(&output));
     assert!(!workplace.names("raw").is_empty());
 
     // The second request is sent on to plain http.
