@@ -76,8 +76,8 @@ class Stages:
                 path.unlink()
 
 
-def small_chain(folder, images=60):
+def small_chain(folder, images=60, side=8):
     """A folder with an archive to begin with."""
-    write_archive(folder / "letters.tar.gz", seed=0, images=images)
+    write_archive(folder / "letters.tar.gz", seed=0, images=images, side=side)
     os.environ.setdefault("ORT_DYLIB_PATH", str(PROJECT / ".cache/onnxruntime/libonnxruntime.so"))
     return Stages(folder)

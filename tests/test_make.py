@@ -20,7 +20,7 @@ def ran(done):
     return commands
 
 
-def write_archive(path, seed, images=60):
+def write_archive(path, seed, images=60, side=8):
     """A small archive of two letters in notMNIST's layout."""
     generator = numpy.random.default_rng(seed)
     with open(path, "wb") as file, gzip.GzipFile("", "wb", mtime=0, fileobj=file) as packed, \
@@ -28,7 +28,7 @@ def write_archive(path, seed, images=60):
         for letter, low in [("A", 0), ("B", 100)]:
             for index in range(images):
                 png = io.BytesIO()
-                Image.fromarray(generator.integers(low, low + 150, (8, 8), dtype=numpy.uint8)).save(png, "PNG")
+                Image.fromarray(generator.integers(low, low + 150, (side, side), dtype=numpy.uint8)).save(png, "PNG")
                 info = tarfile.TarInfo(f"letters/{letter}/{index:04}.png")
                 info.size = len(png.getvalue())
                 archive.addfile(info, io.BytesIO(png.getvalue()))

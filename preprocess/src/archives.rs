@@ -181,6 +181,10 @@ fn decode_runs(runs: &Mutex<Receiver<Run>>, decoded: &Mutex<Decoded>, scratch: &
     loop {
         let next = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(run) = next else { return };
+        // The rest is taken, so that nobody waits, and left.
+        if decoded.lock().unwrap_or_else(PoisonError::into_inner).is_err() {
+            continue;
+        }
         let (first, records) = (run.first, decode_run(run, &mut decoder));
         let mut decoded = decoded.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(all) = &mut *decoded else { continue };

@@ -4,7 +4,7 @@
 //! Which size the images have is known when all were seen: [`Decoded::of`] then takes the images of that size, in the order
 //! of their files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ pub struct Scratch {
     path: PathBuf,
     /// With how many bytes it has.
     file: Mutex<(File, u64)>,
-    reasons: Mutex<Vec<String>>,
+    /// With which of them each is.
+    reasons: Mutex<HashMap<String, usize>>,
 }
 
 impl Scratch {
@@ -95,8 +96,8 @@ impl Scratch {
 
     fn reason(&self, reason: String) -> Reason {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        reasons.push(reason);
-        Reason(reasons.len() - 1)
+        let next = reasons.len();
+        Reason(*reasons.entry(reason).or_insert(next))
     }
 
     /// Appends `pixels`; returns where they begin.
@@ -224,7 +225,9 @@ impl Decoded {
         let mut images = FileVec::new(scratch.folder())?;
         let mut rejected = Vec::new();
         let mut converted: BTreeMap<String, u64> = BTreeMap::new();
-        let reasons = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = vec![""; known.len()];
+        known.iter().for_each(|(text, &reason)| reasons[reason] = text);
         let mut line = String::new();
         for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
             let name = folders.names.text(file.name);
@@ -243,7 +246,7 @@ impl Decoded {
                 }
                 (image, header) => {
                     let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
-                    let reason = image.err().map(|reason| reasons[reason.0].clone()).or_else(other_size);
+                    let reason = image.err().map(|reason| reasons[reason.0].to_owned()).or_else(other_size);
                     rejected.push(Rejected { file: name.to_owned(), reason: reason.unwrap_or_default() });
                 }
             }

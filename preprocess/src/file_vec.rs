@@ -81,9 +81,10 @@ impl<T: Copy> FileVec<T> {
         Ok(())
     }
 
-    /// Written, so that a disk that is full is an error here. A page that finds no room later would end the process.
+    /// Written, so that a disk that is full is an error here. A page that finds no room later would end the process, as it may
+    /// on a file system that puts what is written anew elsewhere.
     fn append_zeros(&mut self, bytes: usize) -> io::Result<()> {
-        (0..bytes / PIECE).try_for_each(|_| self.file.write_all(&[0; PIECE]))
+        (0..bytes.div_ceil(PIECE)).try_for_each(|_| self.file.write_all(&[0; PIECE]))
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Options {
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     pub max_rejects: f64,
 
-    /// Most rows in a shard
+    /// Most rows in a shard, which also has at most 64 MiB of pixels
     #[arg(long, value_name = "ROWS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..))]
     pub shard_size: u32,
 

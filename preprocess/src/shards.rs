@@ -20,6 +20,9 @@ use crate::split::{Assigned, random_key};
 /// Threads beyond those that decode: they wait for the disk rather than for a processor.
 const WAITING_THREADS: usize = 2;
 
+/// Pixels in a shard, which is put together in memory. The largest image has a sixteenth of them.
+const MOST_SHARD_BYTES: usize = 1 << 26;
+
 /// How often each pixel value occurs.
 #[derive(Debug, Clone)]
 pub struct Histogram([u64; 256]);
@@ -85,9 +88,10 @@ pub fn write_splits(
     let in_order = |split| in_random_order(images, split, options.seed, scratch.folder());
     let [train, valid, test] = SplitName::ALL.map(in_order);
     let ordered = [train?, valid?, test?];
+    let (height, width) = (decoded.height, decoded.width);
+    let most_rows = (options.shard_size as usize).min(MOST_SHARD_BYTES / (height * width));
     let shards = SplitName::ALL.into_iter().zip(&ordered).flat_map(|(split, rows)| {
-        let (height, width) = (decoded.height, decoded.width);
-        let numbered = rows.chunks(options.shard_size as usize).enumerate();
+        let numbered = rows.chunks(most_rows).enumerate();
         numbered.map(move |(index, rows)| Rows { split, index, rows, images, pixels, height, width })
     });
     let shards: Vec<_> = shards.collect();

@@ -309,6 +309,25 @@ fn images_of_one_pixel_are_images() {
 }
 
 #[test]
+fn shards_of_large_images_have_fewer_rows() {
+    const SIDE: u32 = 2048;
+    let workplace = Workplace(tempfile::tempdir().unwrap());
+    let mut glyph = GrayImage::new(SIDE, SIDE);
+    for (index, class) in (0..40).zip(["A", "B"].into_iter().cycle()) {
+        glyph.put_pixel(index, 0, Luma([1]));
+        let glyph = DynamicImage::ImageLuma8(glyph.clone());
+        workplace.file(&format!("{class}/{index}.png"), &encoded(&glyph, ImageFormat::Png));
+    }
+    let mut preprocess = Command::new(env!("CARGO_BIN_EXE_preprocess"));
+    let output =
+        preprocess.args(["--input", "in", "--output", "out"]).current_dir(workplace.0.path()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (dataset, _) = Dataset::read(&workplace.path("out")).unwrap();
+    let rows: Vec<usize> = dataset.splits.train.shards.iter().map(|shard| shard.rows).collect();
+    assert!(rows.len() > 1 && rows.iter().all(|rows| rows * (SIDE * SIDE) as usize <= 1 << 26), "{rows:?}");
+}
+
+#[test]
 fn the_number_of_classes_is_limited_and_the_limit_named() {
     let glyph = encoded(&DynamicImage::ImageLuma8(glyph("A", 0)), ImageFormat::Png);
     for (classes, expected) in [(1, "has 1 class folders"), (257, "has 257 class"), (1000, "has 1000 class folders")] {
