@@ -106,13 +106,15 @@ def check_quality(quality: dict, judged: Judged, weights: np.ndarray) -> None:
         np.testing.assert_allclose(quality[name], value, err_msg=name, **CLOSE)
 
 
-def times_as_it_came(judged: Judged) -> np.ndarray:
-    times = np.ones(len(judged.truth))
+def as_it_came(judged: Judged) -> tuple[list[int], list[str]]:
+    """The test set with its duplicates behind it: the row that an image has the pixels of, and its name."""
+    rows, names = list(range(len(judged.truth))), list(judged.names)
     for line in (judged.shards / "removed.jsonl").read_text().splitlines():
         removed = json.loads(line)
         if (removed["split"], removed["reason"]) == ("test", "duplicate"):
-            times[judged.names.index(removed["same_as"])] += 1
-    return times
+            rows.append(judged.names.index(removed["same_as"]))
+            names.append(removed["file"])
+    return rows, names
 
 
 def test_quality_is_scikit_learn_s(judged: Judged) -> None:
@@ -120,7 +122,8 @@ def test_quality_is_scikit_learn_s(judged: Judged) -> None:
 
 
 def test_quality_on_the_test_set_as_it_came_counts_duplicates(judged: Judged) -> None:
-    times = times_as_it_came(judged)
+    rows, _ = as_it_came(judged)
+    times = np.bincount(rows).astype(float)
     assert times.sum() > len(times)  # The sample has some.
     check_quality(judged.report["overall"]["as_it_came"], judged, times)
 
@@ -134,13 +137,19 @@ def font_of(name: str) -> str | None:
 
 
 def test_the_bootstrap_draws_fonts(judged: Judged) -> None:
+    overall = judged.report["overall"]
+    check_bootstrap(judged, overall["without_duplicates"]["by_font"], range(len(judged.names)), judged.names)
+    # A duplicate is drawn with its own font, not with that of the image that stayed.
+    check_bootstrap(judged, overall["as_it_came"]["by_font"], *as_it_came(judged))
+
+
+def check_bootstrap(judged: Judged, found: dict, rows: list[int], names: list[str]) -> None:
     """With NumPy's own PCG64 in the state that the report's begins with, every resample is the same."""
     groups: dict = {}
-    for row, name in enumerate(judged.names):
-        groups.setdefault(font_of(name) or (row,), []).append(row)
+    for place, (row, name) in enumerate(zip(rows, names, strict=True)):
+        groups.setdefault(font_of(name) or (place,), []).append(row)
     fonts = list(groups.values())
-    found = judged.report["overall"]["without_duplicates"]["by_font"]
-    assert found["fonts"] == len(fonts) < len(judged.names)
+    assert found["fonts"] == len(fonts) < len(names)
 
     generator = np.random.PCG64()
     # PCG's own seeding, as `pcg64_srandom`: state and stream are the constants of evaluate/src/measures/bootstrap.rs.
@@ -328,6 +337,11 @@ def test_the_prior_of_unlabelled_images_is_the_likelihood_s_and_the_confusion_ma
     np.testing.assert_allclose(priors.sum(), 1, **CLOSE)
     np.testing.assert_allclose(slopes[priors > 1e-3], 1, rtol=0, atol=1e-5)
     assert (slopes < 1 + 1e-3).all()
+    # The same number of rounds in NumPy ends at the same place.
+    climbed = asked.training_prior
+    for _ in range(maximised["rounds"]):
+        climbed = (climbed * ratios / (ratios @ climbed)[:, None]).mean(axis=0)
+    np.testing.assert_allclose(priors, climbed, **SINGLE)
 
     valid = np.load(asked.run / "report" / "validation-logits.npy").argmax(axis=1)
     labels = asked.load("valid", "labels")

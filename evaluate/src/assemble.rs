@@ -12,6 +12,7 @@ use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::learned::learned;
 use crate::making::making;
+use crate::measures::bootstrap::Fonts;
 use crate::measures::by_class::by_class;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
@@ -77,14 +78,16 @@ fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {
 }
 
 fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Result<Overall, Error> {
-    let (outcomes, fonts) = (&judged.outcomes, judged.font_groups());
-    let quality_of =
-        |times: &dyn Fn(usize) -> u64| quality(&images(outcomes, times), outcomes.classes(), fonts.as_ref());
-    let without_duplicates = quality_of(&|_| 1);
+    let classes = judged.outcomes.classes();
+    let (mut images, mut fonts) = (images(&judged.outcomes), judged.fonts.clone());
+    let without_duplicates = quality(&images, classes, Fonts::of(&fonts).as_ref());
     explain(&without_duplicates, "overall.without_duplicates", reasons);
     let as_it_came = if judged.split == SplitName::Test {
-        let times = judged.times_as_it_came(inputs)?;
-        Some(quality_of(&|row| times[row]))
+        for (row, font) in judged.duplicates(inputs)? {
+            images.push(images[row]);
+            fonts.push(font);
+        }
+        Some(quality(&images, classes, Fonts::of(&fonts).as_ref()))
     } else {
         None
     };
@@ -160,6 +163,9 @@ impl ByBayes<'_> {
         let predicted_share: Vec<f64> = predicted.iter().map(|&count| count as f64 / images as f64).collect();
         let training = self.training_prior();
         let usable = training.as_ref().ok().filter(|training| !training.contains(&0.0));
+        if let Err(reason) = training {
+            reasons.explain::<()>(None, format!("{place}.training_prior"), reason);
+        }
         let maximised = usable.map(|training| shift::expectation_maximisation(&unlabelled.probabilities, training));
         let reason = training.as_ref().err().copied().unwrap_or("a class has no training image");
         reasons.explain(maximised.as_ref(), format!("{place}.expectation_maximisation"), reason);

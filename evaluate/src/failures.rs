@@ -26,7 +26,9 @@ pub(crate) fn failures(
     let confident_errors = errors.take(Failures::MOST).map(record).collect();
     let unsure_successes = successes.take(Failures::MOST).map(record).collect();
 
-    let mut splits: Vec<Labelled> = training_images(inputs)?.into_iter().collect();
+    let training = training_images(inputs)?;
+    reasons.explain(training.as_ref(), Failures::TRAINING_LABELS, "no cross-validation says what networks that did not see them make of these images: `train cross-validate`, or `make CROSS_VALIDATE=5`");
+    let mut splits: Vec<Labelled> = training.into_iter().collect();
     splits
         .push(Labelled::of(validation, "the weights were not fitted to it, though it decided which of them were kept"));
     if judged.split == SplitName::Test {

@@ -7,7 +7,6 @@ use terminal::Console;
 
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::measures::bootstrap::Fonts;
 use crate::measures::outcomes::Outcomes;
 use crate::predict::{self, Predictions};
 use crate::report::ImageRecord;
@@ -55,15 +54,11 @@ impl Judged {
         }
     }
 
-    /// The groups of images of one font, where fonts are known.
-    pub(crate) fn font_groups(&self) -> Option<Fonts> {
-        Fonts::of(&self.fonts)
-    }
-
-    /// How often each image was in the test set as it came: itself, and the duplicates that `preprocess` removed for it.
-    pub(crate) fn times_as_it_came(&self, inputs: &Inputs<'_>) -> Result<Vec<u64>, Error> {
+    /// The duplicates that `preprocess` removed from the split: the row of the image that stayed for each, and the font that
+    /// its own name tells.
+    pub(crate) fn duplicates(&self, inputs: &Inputs<'_>) -> Result<Vec<(usize, Option<String>)>, Error> {
         let rows: HashMap<&str, usize> = self.files.iter().map(String::as_str).zip(0..).collect();
-        let mut times = vec![1; self.files.len()];
+        let mut duplicates = Vec::new();
         let folder = &inputs.options.dataset;
         for removed in inputs.dataset.read_removed_list(folder)? {
             if removed.split == self.split && removed.reason == Removed::Duplicate {
@@ -72,9 +67,9 @@ impl Judged {
                     kind: Dataset::REMOVED_LIST,
                     reason: format!("`{}` is no image of the {} split", removed.same_as, self.split),
                 })?;
-                times[*row] += 1;
+                duplicates.push((*row, font_of(&removed.file)));
             }
         }
-        Ok(times)
+        Ok(duplicates)
     }
 }

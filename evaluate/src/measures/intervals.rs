@@ -80,26 +80,32 @@ pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2
     Estimate { value, interval_95 }
 }
 
-/// A weighted sum of shares of different images, `Σ w p` with `w ≥ 0`, given as weight, count and total of each, with the
-/// interval that the shares' Wilson intervals `[l, u]` give: `Σ w p − √(Σ w² (p − l)²)` to `Σ w p + √(Σ w² (u − p)²)`.
+/// A weighted mean of shares of different images, `m = Σ w p / Σ w` with `w ≥ 0`, given as weight, count and total of each,
+/// with the interval that the shares' Wilson intervals `[l, u]` give: `m − √(Σ w² (p − l)²) / Σ w` to
+/// `m + √(Σ w² (u − p)²) / Σ w`. The images are taken as independent.
 ///
 /// G. Y. Zou, W. Huang, X. Zhang, "A note on confidence interval estimation for a linear function of binomial
 /// proportions", Computational Statistics & Data Analysis 53 (2009), pages 1080 to 1085. Shares that weigh nothing may be of
-/// nothing; otherwise there is no sum where a total is 0.
+/// nothing; otherwise there is no mean where a total is 0.
 #[must_use]
-pub fn weighted_sum(shares: impl IntoIterator<Item = (f64, [u64; 2])>) -> Estimate {
-    let (mut sum, mut below, mut above) = (0.0, 0.0, 0.0);
+pub fn weighted_mean(shares: impl IntoIterator<Item = (f64, [u64; 2])>) -> Estimate {
+    let (mut weights, mut sum, mut below, mut above) = (0.0, 0.0, 0.0, 0.0);
     for (weight, [count, total]) in shares.into_iter().filter(|&(weight, _)| weight > 0.0) {
         if total == 0 {
             return Estimate { value: None, interval_95: None };
         }
         let share = count as f64 / total as f64;
         let [low, high] = wilson(count, total);
+        weights += weight;
         sum += weight * share;
         below += (weight * (share - low)).powi(2);
         above += (weight * (high - share)).powi(2);
     }
-    Estimate { value: Some(sum), interval_95: Some([sum - below.sqrt(), sum + above.sqrt()]) }
+    if weights == 0.0 {
+        return Estimate { value: None, interval_95: None };
+    }
+    let interval = [sum - below.sqrt(), sum + above.sqrt()].map(|end| end / weights);
+    Estimate { value: Some(sum / weights), interval_95: Some(interval) }
 }
 
 /// The value below which the share `level` of `sorted` lies, linear between two of them: NumPy's `quantile`.
@@ -141,15 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn a_weighted_sum_of_one_share_has_its_interval_and_one_of_nothing_is_unknown() {
-        let ends = |shares: &[(f64, [u64; 2])]| weighted_sum(shares.iter().copied()).interval_95;
+    fn a_weighted_mean_of_one_share_has_its_interval_and_one_of_nothing_is_unknown() {
+        let ends = |shares: &[(f64, [u64; 2])]| weighted_mean(shares.iter().copied()).interval_95;
         assert_close(ends(&[(1.0, [81, 263])]).unwrap(), wilson(81, 263), 1e-15);
         // Two halves of one size reach as far as 1/√2 of either.
         let [low, high] = wilson(8, 10);
         let expected = [0.8 - (0.8 - low) / 2.0_f64.sqrt(), 0.8 + (high - 0.8) / 2.0_f64.sqrt()];
         assert_close(ends(&[(0.5, [8, 10]), (0.5, [8, 10]), (0.0, [0, 0])]).unwrap(), expected, 1e-15);
         let unknown = Estimate { value: None, interval_95: None };
-        assert_eq!(weighted_sum([(0.5, [8, 10]), (0.5, [0, 0])]), unknown);
+        assert_eq!(weighted_mean([(0.5, [8, 10]), (0.5, [0, 0])]), unknown);
+        assert_eq!(weighted_mean([(0.0, [8, 10])]), unknown);
+        // Ten tenths are summed to a little less than 1.
+        assert_eq!(weighted_mean([(0.1, [7, 7]); 10]).value, Some(1.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ndarray::Array1;
 
 use crate::measures::confusion::ConfusionMatrix;
-use crate::measures::intervals::weighted_sum;
+use crate::measures::intervals::weighted_mean;
 use crate::measures::outcomes::{Outcomes, largest};
 use crate::report::Expectation;
 
@@ -79,7 +79,7 @@ pub fn expectation(matrix: &ConfusionMatrix, priors: &[f64]) -> Expectation {
         (taken > 0.0).then(|| joint(class, class).map(|right| right / taken)).flatten()
     };
     Expectation {
-        accuracy: weighted_sum(
+        accuracy: weighted_mean(
             classes.clone().map(|class| (priors[class], [matrix.rows()[class][class], matrix.support(class)])),
         ),
         precision: classes.clone().map(precision).collect(),

@@ -5,7 +5,7 @@ use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::outcomes::Outcomes;
 use crate::report::{Proportion, Quality};
 
-/// What is known of each image by itself, and how often it counts.
+/// What is known of each image by itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Image {
     truth: u8,
@@ -13,18 +13,16 @@ pub(crate) struct Image {
     negative_log_likelihood: f64,
     brier_score: f64,
     is_in_top_2: bool,
-    times: u64,
 }
 
-/// The images of `outcomes`, each counted `times(row)` times.
-pub(crate) fn images(outcomes: &Outcomes, times: impl Fn(usize) -> u64) -> Vec<Image> {
+/// The images of `outcomes`.
+pub(crate) fn images(outcomes: &Outcomes) -> Vec<Image> {
     let image = |row| Image {
         truth: outcomes.labels[row],
         predicted: outcomes.predicted[row],
         negative_log_likelihood: outcomes.negative_log_likelihood(row),
         brier_score: outcomes.brier_score(row),
         is_in_top_2: outcomes.label_is_in_top_2(row),
-        times: times(row),
     };
     (0..outcomes.len()).map(image).collect()
 }
@@ -63,11 +61,10 @@ impl Sums {
     }
 
     pub(crate) fn add(&mut self, image: &Image) {
-        let times = image.times as f64;
-        self.confusion.add(image.truth, image.predicted, image.times);
-        self.negative_log_likelihood += image.negative_log_likelihood * times;
-        self.brier_score += image.brier_score * times;
-        self.in_top_2 += if image.is_in_top_2 { image.times } else { 0 };
+        self.confusion.add(image.truth, image.predicted, 1);
+        self.negative_log_likelihood += image.negative_log_likelihood;
+        self.brier_score += image.brier_score;
+        self.in_top_2 += u64::from(image.is_in_top_2);
     }
 
     /// A sum by the number of images.

@@ -155,8 +155,16 @@ impl Note {
             Self::Recall => {
                 ("Recall, sensitivity", "P(says c given is c) = TP / (TP + FN)", "scikit-learn: recall_score.")
             }
-            Self::Specificity => ("Specificity", "P(does not say c given is not c) = TN / (TN + FP)", ""),
-            Self::FalseAlarm => ("False alarm rate", "P(says c given is not c) = FP / (FP + TN) = 1 − specificity", ""),
+            Self::Specificity => (
+                "Specificity",
+                "P(does not say c given is not c) = TN / (TN + FP)",
+                "J. Yerushalmy, Public Health Reports 62, 1947.",
+            ),
+            Self::FalseAlarm => (
+                "False alarm rate",
+                "P(says c given is not c) = FP / (FP + TN) = 1 − specificity",
+                "D. M. Green, J. A. Swets, Signal Detection Theory and Psychophysics, 1966.",
+            ),
             Self::Precision => (
                 "Precision, posterior",
                 "P(is c given says c) = TP / (TP + FP)",
@@ -177,9 +185,13 @@ impl Note {
             Self::OtherPriors => (
                 "Other priors",
                 "accuracy = Σ π(t) P(says t given is t); precision of c = π(c) P(says c given is c) / Σ π(t) P(says c given \
-                 is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken. The accuracy's 95 % interval is Σ π(t) recall(t) less √(Σ π(t)² \
-                 (recall(t) − lower end)²), and plus as much of the upper ends, of the recalls' Wilson intervals",
-                "G. Y. Zou, W. Huang, X. Zhang, Computational Statistics & Data Analysis 53, 2009; M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4.",
+                 is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken. The accuracy's \
+                 95 % interval comes from the recalls' Wilson intervals: accuracy − √(Σ π(t)² (recall(t) − lower end)²) to \
+                 accuracy + √(Σ π(t)² (upper end − recall(t))²); at the split's own prior it differs a little from Wilson's of \
+                 all images",
+                "M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4. Interval: G. Y. Zou, W. \
+                 Huang, X. Zhang, Computational Statistics & Data Analysis 53, 2009. English letters: R. E. Lewand, \
+                 Cryptological Mathematics, 2000.",
             ),
             Self::ExpectationMaximisation => (
                 "Prior by expectation maximisation",
@@ -195,7 +207,7 @@ impl Note {
                 "After several images",
                 "the posterior after an image is the prior of the next; it takes the images' errors as independent, as those \
                  of different fonts nearly are",
-                "",
+                "T. Bayes, Philosophical Transactions 53, 1763, applied to its own result.",
             ),
             Self::Calibration => (
                 "Expected calibration error",
@@ -220,7 +232,8 @@ impl Note {
             Self::ConfidentLearning => (
                 "Confident learning",
                 "an image labelled i is confidently of j where p(j) is at least the mean p(j) of the images labelled j; those \
-                 of another class than their label are likely wrong",
+                 of another class than their label are likely wrong. The share of wrong labels is what lies off the diagonal of \
+                 the counts of (label, confident class), each row scaled to the number of images with that label",
                 "C. G. Northcutt, L. Jiang, I. L. Chuang, Journal of Artificial Intelligence Research 70, 2021.",
             ),
             Self::Saliency => (
@@ -231,9 +244,11 @@ impl Note {
             Self::Typical => (
                 "Typical images",
                 "the Euclidean distance of the last hidden layer's activations from their mean over the class's images",
-                "",
+                "As defined here.",
             ),
-            Self::DeadUnits => ("Dead units", "rectified linear units that no image makes positive", ""),
+            Self::DeadUnits => {
+                ("Dead units", "rectified linear units that no image makes positive", "As defined here.")
+            }
             Self::McNemar => (
                 "McNemar's exact test",
                 "the two-sided binomial test of a share of ½ among the images that only one of the two gets right",

@@ -16,6 +16,8 @@ pub struct Failures {
 impl Failures {
     /// How many images a gallery has at most.
     pub const MOST: usize = 48;
+    /// What [`crate::report::Undefined`] calls the label issues of the training split, where they are not judged.
+    pub const TRAINING_LABELS: &str = "failures.label_issues.train";
 }
 
 /// An image, and what the model says of it.

@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px, short};
 use crate::page::text::{count, estimate, number, or_undefined, per_cent, percentage, undefined};
-use crate::report::{Bayes, ClassBayes, EstimatedPrior, OtherPrior, Report};
+use crate::report::{Bayes, ClassBayes, EstimatedPrior, Expectation, OtherPrior, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let bayes = &report.bayes;
@@ -105,16 +105,17 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
     };
     let rows = html! {
         @for class in &bayes.classes {
-            @let reason = |field: &str| report.reason(&format!("bayes.classes.{}.{field}", class.class));
+            @let counted = |field: &str| report.reason(&format!("by_class.classes.{}.{field}", class.class));
+            @let unknown = report.reason(&format!("bayes.classes.{}.posterior", class.class));
             tr {
                 th.name scope="row" { (class.class) }
                 td { (per_cent(class.prior)) }
-                td { (or_undefined(class.recall, per_cent, reason("recall"))) }
-                td { (or_undefined(class.false_alarm_rate, per_cent, reason("false_alarm_rate"))) }
-                td { strong { (or_undefined(class.posterior, per_cent, reason("posterior"))) } }
-                td { (or_undefined(class.counted_precision, per_cent, reason("counted_precision"))) }
+                td { (or_undefined(class.recall, per_cent, counted("recall"))) }
+                td { (or_undefined(class.false_alarm_rate, per_cent, counted("false_alarm_rate"))) }
+                td { strong { (or_undefined(class.posterior, per_cent, unknown)) } }
+                td { (or_undefined(class.counted_precision, per_cent, counted("precision"))) }
                 @for posterior in &class.posterior_after_images {
-                    td { (or_undefined(*posterior, per_cent, reason("posterior_after_images"))) }
+                    td { (or_undefined(*posterior, per_cent, unknown)) }
                 }
             }
         }
@@ -157,7 +158,7 @@ fn by_prevalence(bayes: &Bayes) -> Figure {
         name: "precision-by-prevalence".to_owned(),
         title: "Precision against prevalence".to_owned(),
         description: format!(
-            "A curve for each class; all fall as the class becomes rarer. {}.",
+            "A curve for each class; none rises as the class becomes rarer. {}.",
             bayes.classes.iter().filter_map(rare).collect::<Vec<_>>().join("; ")
         ),
         width: left + columns as f64 * panel_width,
@@ -196,7 +197,7 @@ fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
         p {
             "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
             " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are. All
-             shares are in per cent."
+             shares are in per cent; the small line is the 95 % interval, with the images taken as independent."
         }
         (table("Accuracy under other priors", &["prior", "accuracy", "reweighed"], html! {
             @for prior in &bayes.priors {
@@ -222,9 +223,11 @@ fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
     let columns = |prior: &OtherPrior| [format!("{}: share", prior.name), "precision".into(), "reweighed".into()];
     let columns: Vec<String> = priors.iter().flat_map(columns).collect();
     let columns: Vec<&str> = ["class"].into_iter().chain(columns.iter().map(String::as_str)).collect();
-    let share = |values: Option<&Vec<Option<f64>>>, class: usize| {
-        let value = values.and_then(|values| values.get(class).copied().flatten());
-        or_undefined(value, per_cent, Some("no image of this prior would be taken for the class"))
+    let share = |prior: &OtherPrior, which: &str, expectation: Option<&Expectation>, class: usize| {
+        let place = format!("bayes.priors.{}.{which}", prior.name);
+        let value = expectation.and_then(|expectation| expectation.precision.get(class).copied().flatten());
+        let reason = report.reason(&format!("{place}.precision.{}", report.model.classes[class]));
+        or_undefined(value, per_cent, reason.or_else(|| report.reason(&place)))
     };
     table(
         "Precision of each class under other priors",
@@ -235,8 +238,8 @@ fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
                     th.name scope="row" { (name) }
                     @for prior in priors {
                         td { (prior.priors.get(class).map_or_else(|| undefined(None), |share| html! { (per_cent(*share)) })) }
-                        td { (share(Some(&prior.unadjusted.precision), class)) }
-                        td { (share(prior.adjusted.as_ref().map(|adjusted| &adjusted.precision), class)) }
+                        td { (share(prior, "unadjusted", Some(&prior.unadjusted), class)) }
+                        td { (share(prior, "adjusted", prior.adjusted.as_ref(), class)) }
                     }
                 }
             }

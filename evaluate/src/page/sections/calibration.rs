@@ -60,7 +60,7 @@ fn errors(calibration: &Calibration) -> Markup {
     let rows: [Row; 5] = [
         ("expected calibration error, %", Note::Calibration, |r| r.expected_calibration_error, per_cent),
         ("adaptive calibration error, %", Note::AdaptiveCalibration, |r| r.adaptive_calibration_error, per_cent),
-        ("mean confidence, %", Note::Temperature, |r| r.mean_confidence, per_cent),
+        ("mean confidence, %", Note::Calibration, |r| r.mean_confidence, per_cent),
         ("negative log likelihood, nats", Note::NegativeLogLikelihood, |r| r.negative_log_likelihood, number),
         ("Brier score", Note::Brier, |r| r.brier_score, number),
     ];

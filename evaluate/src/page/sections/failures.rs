@@ -8,7 +8,7 @@ use super::table;
 use crate::page::Material;
 use crate::page::notes::Note;
 use crate::page::text::{count, counted, per_cent, percentage, split};
-use crate::report::{LabelIssue, LabelIssues};
+use crate::report::{Failures, LabelIssue, LabelIssues};
 
 /// How many likely wrong labels are shown as pictures; the others are a list.
 const PICTURES: usize = 48;
@@ -34,6 +34,10 @@ pub(crate) fn section(material: &Material<'_>) -> Result<Markup, ImageError> {
         } @else {
             p { "Recognised, but only just." }
             (successes)
+        }
+        @if let Some(reason) = material.report.reason(Failures::TRAINING_LABELS) {
+            h3 { "Likely wrong labels in the training split" }
+            p { "They were not looked for: " (reason) "." }
         }
         @for issues in &issues { (issues) }
     })

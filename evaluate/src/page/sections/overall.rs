@@ -20,7 +20,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 @if came.images == without_duplicates.images { "; the test set as it came has no such image" }
                 @else { "; beside them, those on the test set as it came, with its duplicates (" (counted(came.images, "image")) ")" }
             }
-            ". An interval says where a figure would lie, 95 times of 100, if other images were drawn in the same way."
+            ". Were other images drawn in the same way and an interval computed of each drawing, 95 of 100 such intervals would hold the
+             figure that all images would give."
         }
         (measures(report, without_duplicates, as_it_came.as_ref()))
         (figures.show(intervals(&report.overall), &html! {
