@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How a server answers a request.
 #[derive(Clone)]
 pub enum Answer {
-    /// All of it, or the range that is asked for; with this `ETag`.
+    /// All of it, or the range that is asked for; with this `ETag`, or as `Last-Modified` what has no quotation marks.
     File { bytes: Vec<u8>, etag: &'static str },
     /// The same, but the range that is asked for is sent even if it was to be of another file.
     AnyRange { bytes: Vec<u8>, etag: &'static str },
@@ -191,6 +191,7 @@ fn send(stream: &mut TcpStream, request: &Request, bytes: &[u8], etag: &str, aft
         None => (0, "HTTP/1.1 200 OK\r\n".to_owned()),
     };
     let body = &bytes[first..];
-    write!(stream, "{head}ETag: {etag}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+    let validator = if etag.starts_with('"') { "ETag" } else { "Last-Modified" };
+    write!(stream, "{head}{validator}: {etag}\r\nContent-Length: {}\r\n\r\n", body.len())?;
     stream.write_all(&body[..after.min(body.len())])
 }
