@@ -8,6 +8,7 @@
 mod assemble;
 mod batches;
 mod cuda;
+mod device;
 mod error;
 mod failures;
 mod inputs;
@@ -98,6 +99,7 @@ fn measure(inputs: &mut Inputs<'_>, judged: &Judged) -> Result<Timings, Error> {
     Ok(Timings {
         provenance: inputs.provenance(),
         provider: inputs.model.provider.to_owned(),
+        device: device::name(inputs.model.provider),
         threads,
         batch_size,
         images,

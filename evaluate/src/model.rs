@@ -104,7 +104,7 @@ fn scores(outputs: &SessionOutputs<'_>) -> ort::Result<Scores> {
 }
 
 const CPU: &str = "cpu";
-const CUDA: &str = "cuda";
+pub(crate) const CUDA: &str = "cuda";
 
 impl Runtime {
     /// A session on what computes, its name, and why it was chosen.

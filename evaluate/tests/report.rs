@@ -123,7 +123,7 @@ fn times_stand_in_a_file_of_their_own() {
     let example = twelve();
     example.evaluate().args(["--batch-size", "8", "--threads", "1"]).assert().success();
     let timings = read_report(&example.run().report().join("timings.json"));
-    assert_eq!((&timings["kind"], &timings["schema_version"]), (&json!("timings.json"), &json!(2)));
+    assert_eq!((&timings["kind"], &timings["schema_version"]), (&json!("timings.json"), &json!(3)));
     assert_eq!(
         (&timings["provenance"]["tool"], &timings["provenance"]["version"]),
         (&json!("evaluate"), &json!(env!("CARGO_PKG_VERSION")))

@@ -29,6 +29,7 @@ pub(crate) fn page(timings: &Timings) -> String {
         main {
             h3 { "Evaluation" }
             div.table.scroll { table.words { tbody {
+                @if let Some(device) = &timings.device { tr { th scope="row" { "device" } td { (device) } } }
                 tr { th scope="row" { "provider" } td { (timings.provider) ", " (counted(timings.threads as u64, "thread")) } }
                 tr { th scope="row" { "throughput" } td { (rate(timings.images_per_second)) " in batches of "
                     (count(timings.batch_size as u64)) } }

@@ -8,8 +8,10 @@ use crate::latency::Latency;
 pub struct Timings {
     /// What was timed.
     pub provenance: Provenance,
-    /// What computed: "cpu".
+    /// What computed: "cpu" or "cuda".
     pub provider: String,
+    /// Its model, where the system tells it: "AMD EPYC".
+    pub device: Option<String>,
     /// How many threads.
     pub threads: usize,
     /// Images in a batch.
@@ -45,5 +47,5 @@ pub struct TrainingTimings {
 
 impl Document for Timings {
     const KIND: &'static str = "timings.json";
-    const SCHEMA_VERSION: u32 = 2;
+    const SCHEMA_VERSION: u32 = 3;
 }
