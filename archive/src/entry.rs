@@ -118,7 +118,7 @@ impl<'a> Entries<'a> {
         allowance.extend(MOST_BETWEEN);
         let mut tar = tar::Archive::new(&mut *stream);
         for entry in tar.entries().map_err(|source| damaged(self.archive, 0, source))? {
-            let entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
+            let mut entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
             let kind = entry.header().entry_type();
             if kind == EntryType::XGlobalHeader {
                 continue;
@@ -127,7 +127,9 @@ impl<'a> Entries<'a> {
             // Of a sparse file, the archive holds less than there is.
             let stored = if kind == EntryType::GNUSparse { entry.header().entry_size().unwrap_or(size) } else { size };
             allowance.extend(stored.saturating_add(MOST_BETWEEN));
-            let judged = self.judge(kind, &entry.path_bytes(), size);
+            let whole = whole(&mut entry).map_err(|source| damaged(self.archive, self.files, source))?;
+            let judged = whole.then_some(()).ok_or(Refusal::Kind("sparse file of the PAX form"));
+            let judged = judged.and_then(|()| self.judge(kind, &entry.path_bytes(), size));
             let path = judged.map_err(|reason| refused(self.archive, &entry.path_bytes(), reason))?;
             if let Some(path) = path {
                 visit(&mut File { archive: self.archive, index: self.files, path, left: size, entry })?;
@@ -170,6 +172,17 @@ impl<'a> Entries<'a> {
         self.tree.add(&path)?;
         Ok(Some(path))
     }
+}
+
+/// Whether an entry's bytes are its file's: GNU tar's PAX form of sparse files puts holes, and their list, among them.
+fn whole(entry: &mut tar::Entry<'_, &mut Stream>) -> io::Result<bool> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(true) };
+    for extension in extensions {
+        if extension?.key_bytes().starts_with(b"GNU.sparse.") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether an entry is a folder; neither folders nor files are refused.

@@ -173,6 +173,38 @@ fn a_sparse_file_counts_with_the_zeros_that_it_stands_for() {
 }
 
 #[test]
+fn sparse_files_of_the_pax_form_are_refused_and_other_extensions_passed_over() {
+    for (key, expected) in [
+        ("GNU.sparse.major", Some(Refusal::Kind("sparse file of the PAX form"))),
+        ("GNU.sparse.map", Some(Refusal::Kind("sparse file of the PAX form"))),
+        ("SCHILY.xattr.user.note", None),
+    ] {
+        let mut builder = Builder::new(Vec::new());
+        builder.append_pax_extensions([(key, &b"1"[..])]).unwrap();
+        add(&mut builder, b"set/A/1.png", EntryType::Regular, b"one");
+        add(&mut builder, b"set/B/2.png", EntryType::Regular, b"two");
+        let bytes = builder.into_inner().unwrap();
+        match expected {
+            Some(expected) => assert_eq!(refusal(&bytes), expected, "{key}"),
+            None => assert_eq!(read(&bytes).unwrap().1["set/A/1.png"], b"one", "{key}"),
+        }
+    }
+}
+
+#[test]
+fn a_class_without_files_is_none_as_its_folder_unpacks_to_nothing() {
+    let mut builder = Builder::new(Vec::new());
+    for folder in [&b"set/"[..], b"set/A/", b"set/EMPTY/"] {
+        add(&mut builder, folder, EntryType::Directory, b"");
+    }
+    add(&mut builder, b"set/A/1.png", EntryType::Regular, b"one");
+    add(&mut builder, b"set/B/2.png", EntryType::Regular, b"two");
+    let (contents, files) = read(&builder.into_inner().unwrap()).unwrap();
+    assert_eq!((contents.class_root.as_str(), contents.files), ("set", 2));
+    assert_eq!(files.into_keys().collect::<Vec<_>>(), ["set/A/1.png", "set/B/2.png"]);
+}
+
+#[test]
 fn long_names_are_those_of_files_or_refused() {
     let fits = format!("set/{}/1.png", "x".repeat(200));
     let too_long = format!("set/{}.png", "x".repeat(10_000));
