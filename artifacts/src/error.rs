@@ -125,7 +125,7 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
         "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
         crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
         "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
-        _ if name.ends_with(".npy") => "preprocess",
+        _ if name.ends_with(".npy") && ["images", "labels"].iter().any(|part| name.starts_with(part)) => "preprocess",
         "model.onnx" | crate::run::EXPORT_RECORD => "export",
         _ => return None,
     })

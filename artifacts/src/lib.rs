@@ -45,7 +45,7 @@ pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
 pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
-    Splits, font_of, shard_bytes,
+    Splits, font_of,
 };
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};

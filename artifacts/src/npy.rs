@@ -7,7 +7,6 @@ use ndarray::{Array, ArrayBase, ArrayView, ArrayView1, ArrayView3, Data, Dimensi
 use ndarray_npy::{ViewElement, ViewNpyExt, WritableElement, WriteNpyError, WriteNpyExt as _};
 
 use crate::digest::Digest;
-use crate::error::Result as IoResult;
 use crate::place::write_file;
 
 /// As many as NumPy takes (`max_header_size` of `numpy.load`).
@@ -20,7 +19,7 @@ const MOST_HEADER_BRACKETS: usize = 8;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write<S, D>(path: &Path, array: &ArrayBase<S, D>) -> IoResult<Digest>
+pub fn write<S, D>(path: &Path, array: &ArrayBase<S, D>) -> crate::error::Result<Digest>
 where
     S: Data<Elem: WritableElement>,
     D: Dimension,

@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
     Checkpoint, Dataset, Digest, Error, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
-    ShardFile, Split, SplitName, Splits, TrainingRecord, reference_logits, shard_bytes,
+    ShardFile, Split, SplitName, Splits, TrainingRecord, npy, reference_logits,
 };
 use ndarray::{Array1, Array2, Array3};
 use serde_json::{Value, json};
@@ -25,19 +26,18 @@ impl Example {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let split = |name: SplitName, rows: usize| {
-            let write = |what: &str, bytes: &[u8]| {
+            let write = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
                 let path = format!("{name}/{what}");
-                let sha256 = artifacts::write_file(&folder.path().join(&path), |w| std::io::Write::write_all(w, bytes));
-                ShardFile { path, sha256: sha256.unwrap() }
+                ShardFile { sha256: write(&folder.path().join(&path)).unwrap(), path }
             };
             let images = Array3::from_shape_fn((rows, HEIGHT, WIDTH), |(n, y, x)| (50 * n + 10 * y + x) as u8);
             let labels = Array1::from_shape_fn(rows, |row| (row % 2) as u8);
             let names: String = (0..rows).map(|row| format!("A/{row}.png\n")).collect();
             let shard = Shard {
                 rows,
-                images: write("images.npy", &shard_bytes(&images)),
-                labels: write("labels.npy", &shard_bytes(&labels)),
-                names: write("names.txt", names.as_bytes()),
+                images: write("images.npy", &|path| npy::write(path, &images)),
+                labels: write("labels.npy", &|path| npy::write(path, &labels)),
+                names: write("names.txt", &|path| artifacts::write_file(path, |file| file.write_all(names.as_bytes()))),
             };
             Split { images: rows, images_by_class: vec![rows.div_ceil(2), rows / 2], shards: vec![shard] }
         };

@@ -120,9 +120,9 @@ fn a_prior_is_estimated_from_images_without_labels() {
     let write = |count: usize, side: usize| {
         // 41 of 100 are taken for the first class.
         let pixels = ndarray::Array3::from_shape_fn((count, side, side), |(image, row, column)| {
-            if (row, column) == (0, usize::from(image % 100 >= 41)) { 4 } else { 3 }
+            if (row, column) == (0, usize::from(image % 100 >= 41)) { 4_u8 } else { 3 }
         });
-        fs::write(&file, artifacts::shard_bytes(&pixels)).unwrap();
+        artifacts::npy::write(&file, &pixels).unwrap();
     };
     write(300, SIDE);
     let text = stderr(&example.evaluate().arg("--estimate-prior").arg(&file).assert().success());
@@ -137,6 +137,7 @@ fn a_prior_is_estimated_from_images_without_labels() {
         write(count, side);
         let text = stderr(&example.evaluate().arg("--estimate-prior").arg(&file).assert().failure().code(1));
         assert!(text.contains("is not a valid array of unlabelled images: it has shape"), "{text}");
+        assert!(!text.contains("hint"), "no stage writes a person's own file: {text}");
     }
 }
 

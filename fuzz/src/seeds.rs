@@ -1,11 +1,12 @@
 //! Files that the parsers take, to begin the corpus with.
 
+use std::fs;
 use std::io::{self, Cursor, Write as _};
 use std::path::Path;
 
 use artifacts::{
     Checkpoint, Dataset, Digest, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard, ShardFile,
-    Split, Splits, reference_logits, shard_bytes,
+    Split, Splits, npy, reference_logits,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,8 +26,14 @@ pub fn write(folder: &Path) -> artifacts::Result<()> {
     let put = |name: &str, bytes: &[u8]| artifacts::write_file(&folder.join(name), |file| file.write_all(bytes));
     let context = |error: io::Error| artifacts::Error::Io { action: "make", path: folder.to_owned(), source: error };
     let images = Array3::from_shape_fn((2, 3, 4), |(n, y, x)| (10 * n + 4 * y + x) as u8);
-    put("shard/images", &[&[2, 3, 4][..], &shard_bytes(&images)].concat())?;
-    put("shard/labels", &[&[5, 3, 0][..], &shard_bytes(&Array1::from_vec(vec![0, 1, 2, 1, 0]))].concat())?;
+    let begin_with = |shape: [u8; 3], name: &str| {
+        let file = fs::read(folder.join(name)).map_err(context)?;
+        put(name, &[&shape[..], &file].concat())
+    };
+    npy::write(&folder.join("shard/images"), &images)?;
+    begin_with([2, 3, 4], "shard/images")?;
+    npy::write(&folder.join("shard/labels"), &Array1::from_vec(vec![0_u8, 1, 2, 1, 0]))?;
+    begin_with([5, 3, 0], "shard/labels")?;
     let grey = GrayImage::from_fn(5, 4, |x, y| Luma([(40 * x + 9 * y * y) as u8]));
     let colour = RgbaImage::from_fn(5, 4, |x, y| Rgba([(50 * x) as u8, (60 * y) as u8, 7, (255 - 20 * x) as u8]));
     for (name, image) in [

@@ -9,4 +9,4 @@ pub use font::font_of;
 pub use manifest::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitName, Splits,
 };
-pub use shards::{SplitData, shard_bytes};
+pub use shards::SplitData;

@@ -3,8 +3,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
-use ndarray::{Array, Dimension};
-use ndarray_npy::WriteNpyExt as _;
 
 use super::manifest::{Dataset, Shard, ShardFile, SplitName};
 use crate::digest::Digest;
@@ -185,15 +183,4 @@ fn stamp(metadata: &Metadata) -> Stamp {
 
 fn check_digest(path: &Path, bytes: &[u8], recorded: Digest) -> Result<()> {
     Digest::of(bytes).check(path, recorded, &path.with_file_name(Dataset::FILE_NAME))
-}
-
-/// A `.npy` file's bytes, as NumPy writes them.
-///
-/// # Panics
-/// Never: writing to memory does not fail.
-#[must_use]
-pub fn shard_bytes<D: Dimension>(array: &Array<u8, D>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(array.len() + 128);
-    array.write_npy(&mut bytes).expect("memory takes what is written");
-    bytes
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use artifacts::{
     Checkpoint, Dataset, Digest, EpochMetrics, ExportRecord, Fonts, LinearLayer, ModelDescription, ModelMetadata,
     Provenance, RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord,
-    reference_logits,
+    npy, reference_logits,
 };
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
@@ -200,17 +200,15 @@ impl Example {
         let images = Array3::from_shape_vec((pairs.len(), SIDE, SIDE), pixels).unwrap();
         let labels: Array1<u8> = pairs.iter().map(|&(label, _)| label).collect();
         let names: String = (0..pairs.len()).map(|row| format!("{number}/{row}.png\n")).collect();
-        let write = |what: &str, bytes: Vec<u8>| {
+        let write = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
             let path = format!("{split}/{what}-{number}");
-            let write = |writer: &mut dyn std::io::Write| writer.write_all(&bytes);
-            let sha256 = artifacts::write_file(&self.shards().join(&path), |writer| write(writer)).unwrap();
-            ShardFile { path, sha256 }
+            ShardFile { sha256: write(&self.shards().join(&path)).unwrap(), path }
         };
         Shard {
             rows: pairs.len(),
-            images: write("images.npy", artifacts::shard_bytes(&images)),
-            labels: write("labels.npy", artifacts::shard_bytes(&labels)),
-            names: write("names.txt", names.into_bytes()),
+            images: write("images.npy", &|path| npy::write(path, &images)),
+            labels: write("labels.npy", &|path| npy::write(path, &labels)),
+            names: write("names.txt", &|path| artifacts::write_file(path, |file| file.write_all(names.as_bytes()))),
         }
     }
 

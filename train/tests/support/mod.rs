@@ -10,13 +10,11 @@ pub mod case;
 pub mod reference;
 pub mod standin;
 
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use artifacts::{
-    Dataset, Digest, Fonts, Provenance, RemovedCounts, Shard, ShardFile, Split, SplitName, Splits, shard_bytes,
-};
+use artifacts::{Dataset, Digest, Fonts, Provenance, RemovedCounts, Shard, ShardFile, Split, SplitName, Splits, npy};
 use clap::Parser;
 use ndarray::{Array1, Array3};
 use train::Hyperparameters;
@@ -63,21 +61,20 @@ impl Images {
 pub fn write_dataset(folder: &Path, train: &Images, valid: &Images, mean: f64, standard_deviation: f64) {
     let split = |name: SplitName, images: &Images| {
         let shape = (images.len(), images.height, images.width);
-        let save = |what: &str, bytes: &[u8]| {
+        let save = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
             let path = format!("{name}/{what}");
-            fs::create_dir_all(folder.join(name.as_str())).unwrap();
-            fs::write(folder.join(&path), bytes).unwrap();
-            ShardFile { path, sha256: Digest::of(bytes) }
+            ShardFile { sha256: write(&folder.join(&path)).unwrap(), path }
         };
+        let pixels = Array3::from_shape_vec(shape, images.pixels.clone()).unwrap();
+        let labels = Array1::from_vec(images.labels.clone());
         let names: String = (0..images.len()).map(|row| format!("{row}.png\n")).collect();
         let shard = Shard {
             rows: images.len(),
-            images: save(
-                "images-00000.npy",
-                &shard_bytes(&Array3::from_shape_vec(shape, images.pixels.clone()).unwrap()),
-            ),
-            labels: save("labels-00000.npy", &shard_bytes(&Array1::from_vec(images.labels.clone()))),
-            names: save("names-00000.txt", names.as_bytes()),
+            images: save("images-00000.npy", &|path| npy::write(path, &pixels)),
+            labels: save("labels-00000.npy", &|path| npy::write(path, &labels)),
+            names: save("names-00000.txt", &|path| {
+                artifacts::write_file(path, |file| file.write_all(names.as_bytes()))
+            }),
         };
         let of = |class: usize| images.labels.iter().filter(|&&label| usize::from(label) == class).count();
         Split { images: images.len(), images_by_class: (0..images.classes).map(of).collect(), shards: vec![shard] }
