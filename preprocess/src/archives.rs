@@ -220,8 +220,9 @@ struct Part<'a> {
 
 /// An entry of a class folder.
 #[derive(Debug, Clone, Copy)]
-struct Entry<'a> {
-    class: &'a str,
+struct Entry {
+    /// A part of its path.
+    class: Name,
     /// Its name in every artifact.
     name: Name,
     /// The file's number; none where it is a folder.
@@ -248,12 +249,14 @@ fn arrange(
     for Part { wanted, contents, files: numbers } in parts {
         source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
         let entries = entries(wanted.role, &contents.class_root, paths, numbers.clone(), &mut names, scratch)?;
+        let class = |entry: &Entry| paths.text.text(entry.class);
+        let by_class = || entries.chunk_by(|one, other| class(one) == class(other));
         if wanted.role == Role::Train {
-            classes.extend(entries.chunk_by(|one, other| one.class == other.class).map(|of| of[0].class.to_owned()));
+            classes.extend(by_class().map(|of_class| class(&of_class[0]).to_owned()));
             check_classes(&classes, &wanted.path)?;
         }
-        for of_class in entries.chunk_by(|one, other| one.class == other.class) {
-            let label = label_of(of_class[0].class, &classes, &train.path, &wanted.path)?;
+        for of_class in by_class() {
+            let label = label_of(class(&of_class[0]), &classes, &train.path, &wanted.path)?;
             for &Entry { name, file, .. } in of_class {
                 files.push(ImageFile { name, label, is_test: wanted.role == Role::Test })?;
                 in_order.push(file.map_or_else(|| scratch.no_file(), |file| records[file].1))?;
@@ -268,19 +271,20 @@ fn arrange(
 }
 
 /// The entries of the class folders below `root`, by class and name; their names are added to `names`.
-fn entries<'a>(
+fn entries(
     role: Role,
     root: &str,
-    paths: &'a Paths,
+    paths: &Paths,
     numbers: Range<usize>,
     names: &mut Names,
     scratch: &Scratch,
-) -> Result<FileVec<Entry<'a>>, Error> {
+) -> Result<FileVec<Entry>, Error> {
     let mut folders = BTreeSet::new();
     let mut entries = FileVec::new(scratch.folder())?;
     for number in numbers {
         let path = paths.text.text(paths.all[number]);
         let below = path.strip_prefix(root).map_or(path, |below| below.trim_start_matches('/'));
+        let start = path.len() - below.len();
         let Some((class, below)) = below.split_once('/') else { continue };
         let (of, file) = match below.split_once('/') {
             None => (below, Some(number)),
@@ -288,10 +292,10 @@ fn entries<'a>(
             Some(_) => continue,
         };
         let name = names.add(&[role.directory(), "/", class, "/", of].map(str::as_bytes))?;
-        entries.push(Entry { class, name, file })?;
+        entries.push(Entry { class: paths.all[number].part(start, class.len()), name, file })?;
     }
     let names = &*names;
-    let key = |entry: &Entry<'a>| (entry.class, names.bytes(entry.name));
+    let key = |entry: &Entry| (paths.text.bytes(entry.class), names.bytes(entry.name));
     entries.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
     Ok(entries)
 }

@@ -22,7 +22,7 @@ pub struct Finding {
 }
 
 /// Takes `kept` from what is to go, and lists it by name. The first of several by name stays. The list is kept in `scratch`.
-pub fn remove(images: &mut [Assigned<'_>], scratch: &Path) -> Result<(FileVec<Finding>, RemovedCounts), Error> {
+pub fn remove(images: &mut [Assigned], scratch: &Path) -> Result<(FileVec<Finding>, RemovedCounts), Error> {
     let mut by_pixels = FileVec::new(scratch)?;
     (0..images.len()).try_for_each(|index| by_pixels.push(index))?;
     by_pixels.par_sort_unstable_by_key(|&index: &usize| (images[index].pixels, index));
@@ -53,7 +53,7 @@ pub fn remove(images: &mut [Assigned<'_>], scratch: &Path) -> Result<(FileVec<Fi
 }
 
 /// What becomes of images with the same pixels, given in the order of their names.
-fn judge(same: &[usize], images: &[Assigned<'_>], findings: &mut Vec<Finding>) {
+fn judge(same: &[usize], images: &[Assigned], findings: &mut Vec<Finding>) {
     let finding = |image, reason, same_as| Finding { image, reason, same_as };
     let of_split = |split| same.iter().copied().filter(move |&index| images[index].split == split);
     let seen_in_training = || same.iter().copied().filter(|&index| images[index].split != SplitName::Test);
@@ -102,12 +102,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::file_vec::Name;
     use SplitName::{Test, Train, Valid};
 
     /// Images of the given (split, label, pixels).
-    fn images(of: &[(SplitName, u8, u8)]) -> Vec<Assigned<'static>> {
+    fn images(of: &[(SplitName, u8, u8)]) -> Vec<Assigned> {
         let assigned = |(row, &(split, label, pixels)): (usize, &(SplitName, u8, u8))| Assigned {
-            name: "",
+            name: Name::default(),
             at: row as u64,
             pixels: Digest::of(&[pixels]),
             label,
@@ -118,7 +119,7 @@ mod tests {
         of.iter().enumerate().map(assigned).collect()
     }
 
-    fn removed(images: &mut [Assigned<'_>]) -> (Vec<Finding>, RemovedCounts) {
+    fn removed(images: &mut [Assigned]) -> (Vec<Finding>, RemovedCounts) {
         let (findings, counts) = remove(images, tempfile::tempdir().unwrap().path()).unwrap();
         (findings.to_vec(), counts)
     }

@@ -15,9 +15,10 @@ use crate::error::Error;
 const PIECE: usize = 1 << 16;
 
 /// A vector of plain values in a nameless file, mapped into memory: the system writes its pages out where memory is short,
-/// and reads them again. The file is gone with the vector, or with the process.
+/// and reads them again. The file is gone with the vector, or with the process. Values that borrow would not survive that the file
+/// is mapped anew as it grows.
 #[derive(Debug)]
-pub struct FileVec<T: Copy> {
+pub struct FileVec<T: Copy + 'static> {
     /// Where the file lies, as messages call it.
     folder: PathBuf,
     file: File,
@@ -27,7 +28,7 @@ pub struct FileVec<T: Copy> {
     values: PhantomData<T>,
 }
 
-impl<T: Copy> FileVec<T> {
+impl<T: Copy + 'static> FileVec<T> {
     /// An empty one, whose file is in `folder`.
     pub fn new(folder: &Path) -> Result<Self, Error> {
         const { assert!(size_of::<T>() > 0) };
@@ -88,7 +89,7 @@ impl<T: Copy> FileVec<T> {
     }
 }
 
-impl<T: Copy> Deref for FileVec<T> {
+impl<T: Copy + 'static> Deref for FileVec<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -97,7 +98,7 @@ impl<T: Copy> Deref for FileVec<T> {
     }
 }
 
-impl<T: Copy> DerefMut for FileVec<T> {
+impl<T: Copy + 'static> DerefMut for FileVec<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the map is borrowed for writing.
         self.map
@@ -111,16 +112,16 @@ impl<T: Copy> DerefMut for FileVec<T> {
 pub struct Names(FileVec<u8>);
 
 /// A name among [`Names`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Name {
     at: u64,
     bytes: u32,
 }
 
 impl Name {
-    /// What is left without the first `bytes`.
-    pub fn after(self, bytes: usize) -> Self {
-        Self { at: self.at + bytes as u64, bytes: self.bytes - bytes as u32 }
+    /// `bytes` bytes of it, from the `from`th on.
+    pub fn part(self, from: usize, bytes: usize) -> Self {
+        Self { at: self.at + from as u64, bytes: bytes as u32 }
     }
 }
 
@@ -179,6 +180,6 @@ mod tests {
         let mut names = Names::new(folder.path()).unwrap();
         let one = names.add(&[b"A", b"/", "é.png".as_bytes()]).unwrap();
         let none = names.add(&[]).unwrap();
-        assert_eq!((names.text(one), names.text(one.after(2)), names.text(none)), ("A/é.png", "é.png", ""));
+        assert_eq!((names.text(one), names.text(one.part(2, 6)), names.text(none)), ("A/é.png", "é.png", ""));
     }
 }

@@ -174,17 +174,15 @@ impl Listing {
             }
             let kind = entry.file_type().context("read", &path)?;
             let is_file = kind.is_file() || (kind.is_symlink() && path.is_file());
-            let (name, name_on_disk) = match text_name(&path) {
-                Some(text) => {
-                    let name = self.names.add(&[prefix.as_bytes(), b"/", text.as_bytes()])?;
-                    (name, name.after(prefix.len() + 1))
-                }
-                // A name that no line of text can hold is written with escapes; the file itself is found by its own.
-                None => {
-                    let text = on_disk.to_string_lossy().escape_debug().to_string();
-                    let name = self.names.add(&[prefix.as_bytes(), b"/", text.as_bytes()])?;
-                    (name, self.names.add(&[on_disk.as_bytes()])?)
-                }
+            let text = text_name(&path);
+            let is_text = text.is_some();
+            // A name that no line of text can hold is written with escapes; the file itself is found by its own.
+            let text = text.unwrap_or_else(|| on_disk.to_string_lossy().escape_debug().to_string());
+            let name = self.names.add(&[prefix, "/", &text].map(str::as_bytes))?;
+            let name_on_disk = if is_text {
+                name.part(prefix.len() + 1, text.len())
+            } else {
+                self.names.add(&[on_disk.as_bytes()])?
             };
             let place = Place { class_folder: self.places.class_folders.len(), name: name_on_disk, is_file };
             self.of_folder.push((ImageFile { name, label, is_test }, place))?;

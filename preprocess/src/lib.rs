@@ -84,7 +84,7 @@ fn write(
 ) -> Result<Dataset, Error> {
     let (mut images, groups) = split::assign(folders, &decoded.images, options, scratch.folder())?;
     let (findings, removed) = duplicates::remove(&mut images, scratch.folder())?;
-    let removed_list = shards::write_removed_list(folder, &images, &findings)?;
+    let removed_list = shards::write_removed_list(folder, &images, &folders.names, &findings)?;
     let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
@@ -123,7 +123,7 @@ fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Proven
     provenance
 }
 
-fn count_fonts(images: &[Assigned<'_>], groups: &[Member]) -> Fonts {
+fn count_fonts(images: &[Assigned], groups: &[Member]) -> Fonts {
     let mut fonts = Fonts { fonts: 0, images: 0, shared_with_test: 0 };
     for font in groups.chunk_by(Member::is_with).filter(|group| group[0].has_font) {
         let kept = || font.iter().map(|member| &images[member.image]).filter(|image| image.kept);

@@ -11,7 +11,7 @@ use terminal::Console;
 use crate::decode::{Decoded, Scratch};
 use crate::duplicates::Finding;
 use crate::error::Error;
-use crate::file_vec::FileVec;
+use crate::file_vec::{FileVec, Names};
 use crate::folders::Folders;
 use crate::options::Options;
 use crate::read::pool;
@@ -59,11 +59,17 @@ impl Histogram {
 }
 
 /// Writes `removed.jsonl`; returns its digest.
-pub fn write_removed_list(folder: &Path, images: &[Assigned<'_>], findings: &[Finding]) -> Result<Digest, Error> {
+pub fn write_removed_list(
+    folder: &Path,
+    images: &[Assigned],
+    names: &Names,
+    findings: &[Finding],
+) -> Result<Digest, Error> {
     let list = artifacts::write_file(&folder.join(Dataset::REMOVED_LIST), |writer| {
         for &Finding { image, reason, same_as } in findings {
-            let (Assigned { name, split, .. }, same_as) = (images[image], images[same_as].name.to_owned());
-            serde_json::to_writer(&mut *writer, &RemovedImage { file: name.to_owned(), split, reason, same_as })?;
+            let [file, same_as] = [image, same_as].map(|image| names.text(images[image].name).to_owned());
+            let split = images[image].split;
+            serde_json::to_writer(&mut *writer, &RemovedImage { file, split, reason, same_as })?;
             writer.write_all(b"\n")?;
         }
         Ok(())
@@ -74,7 +80,7 @@ pub fn write_removed_list(folder: &Path, images: &[Assigned<'_>], findings: &[Fi
 /// Writes the shards of all splits; returns them with the pixel values of the training split.
 pub fn write_splits(
     folder: &Path,
-    images: &[Assigned<'_>],
+    images: &[Assigned],
     folders: &Folders,
     decoded: &Decoded,
     scratch: &Scratch,
@@ -85,14 +91,15 @@ pub fn write_splits(
     let pixels = pixels.as_deref().unwrap_or_default();
     let progress =
         console.progress(images.iter().filter(|image| image.kept).count() as u64, "images").labelled("writing");
-    let in_order = |split| in_random_order(images, split, options.seed, scratch.folder());
+    let names = &folders.names;
+    let in_order = |split| in_random_order(images, names, split, options.seed, scratch.folder());
     let [train, valid, test] = SplitName::ALL.map(in_order);
     let ordered = [train?, valid?, test?];
     let (height, width) = (decoded.height, decoded.width);
     let most_rows = (options.shard_size as usize).min(MOST_SHARD_BYTES / (height * width));
     let shards = SplitName::ALL.into_iter().zip(&ordered).flat_map(|(split, rows)| {
         let numbered = rows.chunks(most_rows).enumerate();
-        numbered.map(move |(index, rows)| Rows { split, index, rows, images, pixels, height, width })
+        numbered.map(move |(index, rows)| Rows { split, index, rows, images, names, pixels, height, width })
     });
     let shards: Vec<_> = shards.collect();
     let writers = pool(rayon::current_num_threads() + WAITING_THREADS)?;
@@ -126,7 +133,8 @@ type Row = (Digest, usize);
 
 /// The kept images of a split, in the order of the digests of their names with the seed. They are kept in `scratch`.
 fn in_random_order(
-    images: &[Assigned<'_>],
+    images: &[Assigned],
+    names: &Names,
     split: SplitName,
     seed: u64,
     scratch: &Path,
@@ -135,7 +143,7 @@ fn in_random_order(
     for (index, image) in images.iter().enumerate().filter(|(_, image)| image.kept && image.split == split) {
         kept.push((image.pixels, index))?;
     }
-    kept.par_iter_mut().for_each(|(key, index)| *key = random_key(seed, "order", images[*index].name));
+    kept.par_iter_mut().for_each(|(key, index)| *key = random_key(seed, "order", names.text(images[*index].name)));
     kept.par_sort_unstable();
     Ok(kept)
 }
@@ -146,7 +154,8 @@ struct Rows<'a> {
     /// Which of the split's shards it is.
     index: usize,
     rows: &'a [Row],
-    images: &'a [Assigned<'a>],
+    images: &'a [Assigned],
+    names: &'a Names,
     /// The scratch file.
     pixels: &'a [u8],
     height: usize,
@@ -154,7 +163,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn rows(&self) -> impl Iterator<Item = &Assigned<'_>> {
+    fn rows(&self) -> impl Iterator<Item = &Assigned> {
         self.rows.iter().map(|&(_, image)| &self.images[image])
     }
 
@@ -167,7 +176,7 @@ impl Rows<'_> {
         let histogram = Histogram::of(&images);
         let images = Array3::from_shape_vec((rows, self.height, self.width), images);
         let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
-        let names: String = self.rows().flat_map(|image| [image.name, "\n"]).collect();
+        let names: String = self.rows().flat_map(|image| [self.names.text(image.name), "\n"]).collect();
 
         let images = images.expect("every row has its pixels");
         let path = |what: &str, extension: &str| format!("{}/{what}-{:05}.{extension}", self.split, self.index);

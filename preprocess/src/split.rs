@@ -11,15 +11,15 @@ use rayon::prelude::*;
 
 use crate::decode::DecodedImage;
 use crate::error::Error;
-use crate::file_vec::FileVec;
-use crate::folders::Folders;
+use crate::file_vec::{FileVec, Name, Names};
+use crate::folders::{Folders, ImageFile};
 use crate::options::Options;
 
 /// An image with its place in the data set.
 #[derive(Debug, Clone, Copy)]
-pub struct Assigned<'a> {
+pub struct Assigned {
     /// Its name in every artifact.
-    pub name: &'a str,
+    pub name: Name,
     /// Where its pixels begin in the scratch file.
     pub at: u64,
     /// SHA-256 of its pixels.
@@ -54,12 +54,12 @@ impl Member {
 }
 
 /// Gives every image a split; returns them with their groups. Both are kept in `scratch`.
-pub fn assign<'a>(
-    folders: &'a Folders,
+pub fn assign(
+    folders: &Folders,
     images: &[DecodedImage],
     options: &Options,
     scratch: &Path,
-) -> Result<(FileVec<Assigned<'a>>, FileVec<Member>), Error> {
+) -> Result<(FileVec<Assigned>, FileVec<Member>), Error> {
     let test_fraction = if folders.has_test_part { 0.0 } else { options.test_fraction };
     let valid_fraction = options.valid_fraction;
     if test_fraction + valid_fraction >= 1.0 {
@@ -69,10 +69,10 @@ pub fn assign<'a>(
     for &DecodedImage { file, at, pixels } in images {
         let file = folders.files[file];
         let split = if file.is_test { SplitName::Test } else { SplitName::Train };
-        let (name, label, is_test) = (folders.names.text(file.name), file.label, file.is_test);
+        let ImageFile { name, label, is_test } = file;
         assigned.push(Assigned { name, at, pixels, label, is_test, split, kept: true })?;
     }
-    let groups = groups_in_random_order(&assigned, options.seed, scratch)?;
+    let groups = groups_in_random_order(&assigned, &folders.names, options.seed, scratch)?;
     for (split, fraction) in [(SplitName::Test, test_fraction), (SplitName::Valid, valid_fraction)] {
         deal(&mut assigned, &groups, folders.classes.len(), split, fraction);
     }
@@ -80,13 +80,18 @@ pub fn assign<'a>(
 }
 
 /// All images, group by group, in the order of the digests of the groups' fonts or names.
-fn groups_in_random_order(images: &[Assigned<'_>], seed: u64, scratch: &Path) -> Result<FileVec<Member>, Error> {
+fn groups_in_random_order(
+    images: &[Assigned],
+    names: &Names,
+    seed: u64,
+    scratch: &Path,
+) -> Result<FileVec<Member>, Error> {
     let mut members = FileVec::new(scratch)?;
     for (image, Assigned { pixels, .. }) in images.iter().enumerate() {
         members.push(Member { key: *pixels, has_font: false, image })?;
     }
     members.par_iter_mut().for_each(|member| {
-        let name = images[member.image].name;
+        let name = names.text(images[member.image].name);
         let font = font_of(name);
         member.has_font = font.is_some();
         member.key = random_key(seed, "split", font.as_deref().unwrap_or(name));
@@ -97,14 +102,14 @@ fn groups_in_random_order(images: &[Assigned<'_>], seed: u64, scratch: &Path) ->
 
 /// Gives groups of the training part to a split that is to have `fraction` of each class: in order, every group that no
 /// other split has and that brings the counts nearer to their targets, as the sum of absolute differences over the classes.
-fn deal(images: &mut [Assigned<'_>], groups: &[Member], classes: usize, split: SplitName, fraction: f64) {
+fn deal(images: &mut [Assigned], groups: &[Member], classes: usize, split: SplitName, fraction: f64) {
     let mut totals = vec![0.0; classes];
     images.iter().filter(|image| !image.is_test).for_each(|image| totals[usize::from(image.label)] += 1.0);
     let mut missing: Vec<f64> = totals.iter().map(|total| (total * fraction).round()).collect();
     let mut counts = vec![0.0; classes];
     for group in groups.chunk_by(Member::is_with) {
         counts.fill(0.0);
-        let on_offer = |image: &Assigned<'_>| !image.is_test && image.split == SplitName::Train;
+        let on_offer = |image: &Assigned| !image.is_test && image.split == SplitName::Train;
         for image in group.iter().map(|member| &images[member.image]).filter(|image| on_offer(image)) {
             counts[usize::from(image.label)] += 1.0;
         }
@@ -137,8 +142,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::file_vec::Names;
-    use crate::folders::ImageFile;
 
     /// The split of each image, by (whether it has a font, font, class): every fourth font's images have names of their own.
     fn splits_by_name(of: &[(u8, u8)], seed: u64) -> BTreeMap<(bool, String, u8), SplitName> {
@@ -189,7 +192,7 @@ mod tests {
     }
 
     /// Groups of so many images of each class, as one with a font and one without are.
-    fn images_of(sizes: &[Vec<usize>]) -> (Vec<Assigned<'static>>, Vec<Member>) {
+    fn images_of(sizes: &[Vec<usize>]) -> (Vec<Assigned>, Vec<Member>) {
         let (mut images, mut members) = (Vec::new(), Vec::new());
         for (group, sizes) in sizes.iter().enumerate() {
             let key = Digest::of(&group.to_be_bytes());
@@ -197,7 +200,15 @@ mod tests {
                 for _ in 0..size {
                     members.push(Member { key, has_font: group % 2 == 0, image: images.len() });
                     let (split, is_test, kept) = (SplitName::Train, false, true);
-                    images.push(Assigned { name: "", at: group as u64, pixels: key, label, is_test, split, kept });
+                    images.push(Assigned {
+                        name: Name::default(),
+                        at: group as u64,
+                        pixels: key,
+                        label,
+                        is_test,
+                        split,
+                        kept,
+                    });
                 }
             }
         }
@@ -205,9 +216,9 @@ mod tests {
     }
 
     /// The groups of a split; all images of a group are in the same one.
-    fn groups_in(split: SplitName, images: &[Assigned<'_>]) -> Vec<usize> {
+    fn groups_in(split: SplitName, images: &[Assigned]) -> Vec<usize> {
         let groups = images.chunk_by(|one, other| one.at == other.at);
-        let is_in = |group: &&[Assigned<'_>]| {
+        let is_in = |group: &&[Assigned]| {
             assert!(group.iter().all(|image| image.split == group[0].split));
             group[0].split == split
         };
