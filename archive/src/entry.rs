@@ -127,9 +127,11 @@ impl<'a> Entries<'a> {
             // Of a sparse file, the archive holds less than there is.
             let stored = if kind == EntryType::GNUSparse { entry.header().entry_size().unwrap_or(size) } else { size };
             allowance.extend(stored.saturating_add(MOST_BETWEEN));
-            let whole = whole(&mut entry).map_err(|source| damaged(self.archive, self.files, source))?;
-            let judged = whole.then_some(()).ok_or(Refusal::Kind("sparse file of the PAX form"));
-            let judged = judged.and_then(|()| self.judge(kind, &entry.path_bytes(), size));
+            let judged = if is_whole(&mut entry).map_err(|source| damaged(self.archive, self.files, source))? {
+                self.judge(kind, &entry.path_bytes(), size)
+            } else {
+                Err(Refusal::Kind("sparse file of the PAX form"))
+            };
             let path = judged.map_err(|reason| refused(self.archive, &entry.path_bytes(), reason))?;
             if let Some(path) = path {
                 visit(&mut File { archive: self.archive, index: self.files, path, left: size, entry })?;
@@ -175,7 +177,7 @@ impl<'a> Entries<'a> {
 }
 
 /// Whether an entry's bytes are its file's: GNU tar's PAX form of sparse files puts holes, and their list, among them.
-fn whole(entry: &mut tar::Entry<'_, &mut Stream>) -> io::Result<bool> {
+fn is_whole(entry: &mut tar::Entry<'_, &mut Stream>) -> io::Result<bool> {
     let Some(extensions) = entry.pax_extensions()? else { return Ok(true) };
     for extension in extensions {
         if extension?.key_bytes().starts_with(b"GNU.sparse.") {

@@ -43,11 +43,11 @@ pub fn transfer(
     }
     let agent = agent_for(url, timeout, options.ca_certificate.as_deref())?;
     let resumed_at = resumable(partial, url, wanted.digest.is_some());
-    let response = match ask(&agent, url, partial, resumed_at) {
+    let expected = partial.origin.validator.as_deref().filter(|_| resumed_at > 0 && partial.origin.url == url);
+    let response = match ask(&agent, url, resumed_at, expected) {
         Ok(response) => response,
         Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
     };
-    let expected = partial.origin.validator.as_deref().filter(|_| resumed_at > 0 && partial.origin.url == url);
     let total = match check_headers(&response, wanted, resumed_at, expected, most_unknown) {
         Ok(total) => total,
         Err(MirrorFailure::Range) => {
@@ -154,13 +154,14 @@ fn resumable(partial: &Partial, url: &str, digest_is_known: bool) -> u64 {
     if digest_is_known || same_file { partial.bytes } else { 0 }
 }
 
-fn ask(agent: &Agent, url: &str, partial: &Partial, resumed_at: u64) -> Result<Response<Body>, ureq::Error> {
+/// Asks for all, or for what follows `resumed_at` if the file still has the `expected` validator.
+fn ask(agent: &Agent, url: &str, resumed_at: u64, expected: Option<&str>) -> Result<Response<Body>, ureq::Error> {
     let mut request = agent.get(url);
     if resumed_at > 0 {
         request = request.header(RANGE, format!("bytes={resumed_at}-"));
-        if let Some(validator) = partial.origin.validator.as_deref().filter(|_| partial.origin.url == url) {
-            request = request.header(IF_RANGE, validator);
-        }
+    }
+    if let Some(validator) = expected {
+        request = request.header(IF_RANGE, validator);
     }
     request.call()
 }
@@ -287,6 +288,17 @@ fn proxy_for(is_https: bool) -> Result<Option<Proxy>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_for_https_asks_for_nothing_else_whoever_sends_it_there() {
+        let agent = agent_for("https://host/a.tar", Duration::from_secs(1), None).unwrap();
+        assert!(agent.config().https_only());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/a.tar", listener.local_addr().unwrap());
+        assert!(matches!(agent.get(&url).call(), Err(ureq::Error::RequireHttpsOnly(_))));
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "nobody has called");
+    }
 
     #[test]
     fn a_content_range_tells_the_start_and_perhaps_the_size() {
