@@ -170,6 +170,10 @@ def test_every_figure_is_there_with_a_title_words_and_a_file(opened, report):
     is_fitted = json.loads((report / "report.json").read_text())["calibration"]["after"] is not None
     assert set(names) == FIGURES | ({"reliability-after"} if is_fitted else set()) and len(set(names)) == len(names)
     assert all(title and words and is_visible for _, title, words, is_visible in shown)
+    without_label = page.evaluate("""[...document.querySelectorAll('svg.figure')].filter(svg =>
+        svg.querySelector('line.axis') && ![...svg.querySelectorAll('text.label')].some(label => label.textContent))
+        .map(svg => svg.closest('figure').id)""")
+    assert without_label == []
     assert sorted(path.stem for path in (report / "figures").iterdir()) == sorted(names)
     for name in names:
         file = report / "figures" / f"{name}.svg"
@@ -278,12 +282,41 @@ def test_the_page_says_what_the_report_counts(browser, chain):
     first = report["by_class"]["classes"][0]
     assert cells[:2] == [str(first["support"]), str(first["predicted"])]
     assert cells[2].split()[0] == f"{100 * first['recall']['value']:.1f}"
+    def ends(interval):
+        return " to ".join(f"{100 * end:.1f}" for end in interval)
+
+    came = report["overall"]["as_it_came"]
+    row = page.locator("#how-good table tbody tr").first.locator("td").all_inner_texts()
+    assert [cell.strip() for cell in row[:4]] == [
+        f"{100 * accuracy['value']:.1f}", ends(accuracy["wilson_95"]), ends(accuracy["jeffreys_95"]),
+        ends(report["overall"]["without_duplicates"]["by_font"]["accuracy_95"]),
+    ]
+    assert row[4].split("\n") == [f"{100 * came['accuracy']['value']:.1f}", ends(came["by_font"]["accuracy_95"])]
     errors = report["failures"]["confident_errors"]
     shown = page.locator("#where-it-fails .gallery li")
     issues = sum(min(len(issues["images_found"]), 48) for issues in report["failures"]["label_issues"])
     assert shown.count() == len(errors) + len(report["failures"]["unsure_successes"]) + issues
     assert errors[0]["file"] in shown.first.inner_text()
     page.close()
+
+
+def test_the_page_of_times_says_what_the_clock_said(browser, chain):
+    folder = chain.run() / "report"
+    timings = json.loads((folder / "timings.json").read_text())
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((folder / "timings.html").as_uri())
+    rows = {row.locator("th").inner_text(): row.locator("td").inner_text() for row in page.locator("tbody tr").all()}
+    page.close()
+    assert rows["provider"].startswith(f"{timings['provider']}, {timings['threads']} thread")
+    assert rows["device"] == timings["device"] and f"model name\t: {timings['device']}\n" in open("/proc/cpuinfo").read()
+    assert rows["throughput"].startswith(f"{timings['images_per_second']:,.0f} images/s in batches of {timings['batch_size']}")
+    for name, latency in [(f"latency of a batch of {timings['batch']['images']}", timings["batch"]),
+                          ("latency of one image", timings["one_image"])]:
+        median, slowest = (float(ms) for ms in re.findall(r"([\d.e-]+) ms", rows[name].replace("\u00a0", " ")))
+        numpy.testing.assert_allclose([median, slowest], [1e3 * latency["median_seconds"],
+                                                          1e3 * latency["percentile_99_seconds"]], rtol=0.01)
+    assert [stage["stage"] for stage in timings["stages"]] == ["fetch", "preprocess", "export"]
+    assert {"fetch", "preprocess", "export", "training steps"} <= rows.keys()
 
 
 def test_the_pictures_of_the_galleries_have_the_pixels_of_their_images(browser, asked_run, shards):
@@ -369,3 +402,20 @@ def test_curves_are_told_apart_by_colour_however_one_sees(sight):
         for one, other in itertools.combinations(["first", "second", "third"], 2):
             difference = numpy.linalg.norm(lab(colours[one], sight) - lab(colours[other], sight))
             assert difference > 15, (one, other)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_pictures_of_weights_and_saliency_are_read_however_one_sees(sight):
+    source = (PROJECT / "evaluate/src/page/picture.rs").read_text()
+
+    def colours(name):
+        text = re.search(rf"const {name}: [^=]*= (.*);", source)[1]
+        triples = re.findall(r"\[(\d+)\.0, (\d+)\.0, (\d+)\.0\]", text)
+        return [lab("#" + "".join(f"{int(part):02x}" for part in triple), sight) for triple in triples]
+
+    # Below and above 0 differ from one another as from the white of 0.
+    for one, other in itertools.combinations([*colours("BELOW"), *colours("ABOVE"), lab("#ffffff", sight)], 2):
+        assert numpy.linalg.norm(one - other) > 30
+    # The more, the lighter.
+    lightness = [colour[0] for colour in colours("STOPS")]
+    assert len(lightness) == 4 and (numpy.diff(lightness) > 10).all()

@@ -577,6 +577,9 @@ def test_the_making_is_told_from_the_artifacts(judged: Judged) -> None:
     for split in ("train", "valid", "test"):
         assert making["dataset"][split] == np.bincount(judged.load(split, "labels")).tolist()
     assert making["dataset"]["removed"] == judged.dataset["removed"]
+    for name in ("fonts", "converted"):
+        assert making["dataset"][name] == judged.dataset[name]
+    assert making["dataset"]["rejected_files"] == judged.dataset["rejected"]
     assert [stage["tool"] for stage in making["stages"]] == ["preprocess", "train", "export", "evaluate"]
 
     digests = {artifact["file"]: artifact["sha256"] for artifact in making["artifacts"]}

@@ -27,7 +27,9 @@ pub(crate) fn failures(
     let unsure_successes = successes.take(Failures::MOST).map(record).collect();
 
     let training = training_images(inputs)?;
-    reasons.explain(training.as_ref(), Failures::TRAINING_LABELS, "no cross-validation says what networks that did not see them make of these images: `train cross-validate`, or `make CROSS_VALIDATE=5`");
+    let reason = "no cross-validation says what networks that did not see them make of these images: \
+                  `train --cross-validate 5`, or `make CROSS_VALIDATE=5`";
+    reasons.explain(training.as_ref(), Failures::TRAINING_LABELS, reason);
     let mut splits: Vec<Labelled> = training.into_iter().collect();
     splits
         .push(Labelled::of(validation, "the weights were not fitted to it, though it decided which of them were kept"));

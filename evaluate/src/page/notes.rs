@@ -274,4 +274,12 @@ mod tests {
             assert_eq!(note.number(), index + 1, "{note:?}");
         }
     }
+
+    #[test]
+    fn each_note_has_its_formula_and_its_source() {
+        for note in Note::ALL {
+            let Text { name, formula, source } = note.text();
+            assert!([name, formula, source].iter().all(|text| !text.is_empty()), "{note:?}");
+        }
+    }
 }

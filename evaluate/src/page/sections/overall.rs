@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
 use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
-use crate::report::{FontBootstrap, Overall, Quality, Report};
+use crate::report::{FontBootstrap, Overall, Proportion, Quality, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
@@ -21,7 +21,12 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 @else { "; beside them, those on the test set as it came, with its duplicates (" (counted(came.images, "image")) ")" }
             }
             ". Were other images drawn in the same way and an interval computed of each drawing, 95 of 100 such intervals would hold the
-             figure that all images would give."
+             figure that all images would give"
+            @if as_it_came.is_some() {
+                "; as it came, the small line is the interval "
+                @if without_duplicates.by_font.is_some() { "by font" } @else { "of Wilson" }
+            }
+            "."
         }
         (measures(report, without_duplicates, as_it_came.as_ref()))
         (figures.show(intervals(&report.overall), &html! {
@@ -42,13 +47,14 @@ struct Measure {
     note: Note,
     write: fn(f64) -> String,
     value: fn(&Quality) -> Option<f64>,
-    wilson: fn(&Quality) -> Option<[f64; 2]>,
+    /// What it is a share of, if it is one.
+    share: fn(&Quality) -> Option<&Proportion>,
     by_font: fn(&FontBootstrap) -> Option<[f64; 2]>,
     /// Its name in the report.
     field: &'static str,
 }
 
-const NO_SHARE: fn(&Quality) -> Option<[f64; 2]> = |_| None;
+const NO_SHARE: fn(&Quality) -> Option<&Proportion> = |_| None;
 
 const MEASURES: [Measure; 7] = [
     Measure {
@@ -56,7 +62,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::Accuracy,
         write: per_cent,
         value: |quality| quality.accuracy.value,
-        wilson: |quality| quality.accuracy.wilson_95,
+        share: |quality| Some(&quality.accuracy),
         by_font: |fonts| Some(fonts.accuracy_95),
         field: "accuracy",
     },
@@ -65,7 +71,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::BalancedAccuracy,
         write: per_cent,
         value: |quality| quality.balanced_accuracy,
-        wilson: NO_SHARE,
+        share: NO_SHARE,
         by_font: |fonts| fonts.balanced_accuracy_95,
         field: "balanced_accuracy",
     },
@@ -74,7 +80,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::F1,
         write: per_cent,
         value: |quality| quality.macro_f1,
-        wilson: NO_SHARE,
+        share: NO_SHARE,
         by_font: |fonts| fonts.macro_f1_95,
         field: "macro_f1",
     },
@@ -83,7 +89,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::TopTwo,
         write: per_cent,
         value: |quality| quality.top_2_accuracy.value,
-        wilson: |quality| quality.top_2_accuracy.wilson_95,
+        share: |quality| Some(&quality.top_2_accuracy),
         by_font: |fonts| Some(fonts.top_2_accuracy_95),
         field: "top_2_accuracy",
     },
@@ -92,7 +98,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::NegativeLogLikelihood,
         write: number,
         value: |quality| Some(quality.negative_log_likelihood),
-        wilson: NO_SHARE,
+        share: NO_SHARE,
         by_font: |fonts| Some(fonts.negative_log_likelihood_95),
         field: "negative_log_likelihood",
     },
@@ -101,7 +107,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::Brier,
         write: number,
         value: |quality| Some(quality.brier_score),
-        wilson: NO_SHARE,
+        share: NO_SHARE,
         by_font: |fonts| Some(fonts.brier_score_95),
         field: "brier_score",
     },
@@ -110,7 +116,7 @@ const MEASURES: [Measure; 7] = [
         note: Note::Kappa,
         write: number,
         value: |quality| quality.cohen_kappa,
-        wilson: NO_SHARE,
+        share: NO_SHARE,
         by_font: |fonts| fonts.cohen_kappa_95,
         field: "cohen_kappa",
     },
@@ -121,20 +127,29 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
         th scope="col" { "measure" }
         th scope="col" { "value" }
         th scope="col" { "Wilson interval" (Note::Wilson.mark()) }
+        th scope="col" { "Beta posterior" (Note::Jeffreys.mark()) }
         @if quality.by_font.is_some() { th scope="col" { "by font" (Note::Bootstrap.mark()) } }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
     let body = html! {
-        @for Measure { name, note, write, value, wilson, by_font, field } in &MEASURES {
+        @for Measure { name, note, write, value, share, by_font, field } in &MEASURES {
             @let reason = |part: &str| report.reason(&format!("overall.{part}.{field}"));
+            @let ends = |ends: Option<[f64; 2]>| html! { @if let Some(ends) = ends { (interval(ends, *write)) } };
             tr {
                 th scope="row" { (name) (note.mark()) }
                 td { strong { (or_undefined(value(quality), *write, reason("without_duplicates"))) } }
-                td { @if let Some(ends) = wilson(quality) { (interval(ends, *write)) } }
-                @if let Some(fonts) = &quality.by_font {
-                    td { @if let Some(ends) = by_font(fonts) { (interval(ends, *write)) } }
+                td { (ends(share(quality).and_then(|share| share.wilson_95))) }
+                td { (ends(share(quality).and_then(|share| share.jeffreys_95))) }
+                @if let Some(fonts) = &quality.by_font { td { (ends(by_font(fonts))) } }
+                @if let Some(came) = came {
+                    td {
+                        (or_undefined(value(came), *write, reason("as_it_came")))
+                        small { (ends(match &came.by_font {
+                            Some(fonts) => by_font(fonts),
+                            None => share(came).and_then(|share| share.wilson_95),
+                        })) }
+                    }
                 }
-                @if let Some(came) = came { td { (or_undefined(value(came), *write, reason("as_it_came"))) } }
             }
         }
     };
