@@ -101,9 +101,9 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Of `archive`, as messages call it.
-    pub fn new(archive: &'a str, limits: Limits) -> Self {
-        Self { archive, limits, tree: Tree::new(), files: 0, hidden: 0, bytes: 0, bytes_of_names: 0 }
+    /// Of `archive`, as messages call it. What is kept of each file is in `scratch`.
+    pub fn new(archive: &'a str, limits: Limits, scratch: &Path) -> Result<Self, Error> {
+        Ok(Self { archive, limits, tree: Tree::new(scratch)?, files: 0, hidden: 0, bytes: 0, bytes_of_names: 0 })
     }
 
     /// Gives every file of `stream` to `visit`.
@@ -127,6 +127,7 @@ impl<'a> Entries<'a> {
             // Of a sparse file, the archive holds less than there is.
             let stored = if kind == EntryType::GNUSparse { entry.header().entry_size().unwrap_or(size) } else { size };
             allowance.extend(stored.saturating_add(MOST_BETWEEN));
+            self.tree.reserve().map_err(Error::from)?;
             let judged = if is_whole(&mut entry).map_err(|source| damaged(self.archive, self.files, source))? {
                 self.judge(kind, &entry.path_bytes(), size)
             } else {

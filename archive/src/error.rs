@@ -93,7 +93,7 @@ pub enum Refusal {
     /// More than `--max-files`.
     #[error("is one file more than the {0} of --max-files")]
     TooManyFiles(u64),
-    /// Names take room: in memory as keys, and in the files of those who keep them.
+    /// Names take room in the files of those who keep them.
     #[error("brings the names to more than {0} bytes")]
     TooLongNames(u64),
     /// More than `--max-unpacked-bytes`.

@@ -7,14 +7,17 @@
 //!   with anything else is refused whole ([`Refusal`]).
 //! - Hidden files are passed over and counted. No more comes out than [`Limits`] allow.
 //! - Leading folders are stripped: [`Contents::class_root`] is the folder that holds the class folders.
-//! - Memory is bounded by what waits between the threads, and by a digest of 16 bytes for each name.
+//! - Memory is bounded by what waits between the threads: what tells the names of the files apart lies in a scratch file.
 
 mod entry;
 mod error;
 mod input;
+mod keys;
 mod limits;
 mod stream;
 mod tree;
+
+use std::path::Path;
 
 use artifacts::Digest;
 use terminal::{Console, Progress};
@@ -58,19 +61,22 @@ impl Contents {
 /// Reads `input` and gives its files to `visit`, in the archive's order. What it holds is known when all of it was read:
 /// a file that was visited before an error is as little to be trusted as the rest.
 ///
-/// A thread of its own reads, digests and inflates. `progress` counts the bytes of the archive that are read.
+/// A thread of its own reads, digests and inflates. `progress` counts the bytes of the archive that are read; what is kept
+/// of each file lies in a nameless file in `scratch`.
 ///
 /// # Errors
-/// When the archive cannot be read, is refused, or has no class folders; and what `visit` returns.
+/// When the archive cannot be read, is refused, or has no class folders; when `scratch` takes no file; and what `visit`
+/// returns.
 pub fn read<E: From<Error>>(
     input: Input,
     limits: Limits,
+    scratch: &Path,
     progress: &Progress,
     visit: impl FnMut(&mut File<'_>) -> Result<(), E>,
 ) -> Result<Contents, E> {
     let name = input.name();
     let mut stream = Stream::start(input)?;
-    let mut entries = Entries::new(&name, limits);
+    let mut entries = Entries::new(&name, limits, scratch)?;
     entries.run(&mut stream, progress, visit)?;
     let (files, hidden) = (entries.files, entries.hidden);
     let finished = stream.finish(MOST_PADDING);

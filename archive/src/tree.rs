@@ -1,10 +1,10 @@
 //! The names of an archive's files, so that each is one file's alone, and where the class folders are.
 
-use std::collections::{HashMap, HashSet};
-
-use artifacts::Digest;
+use std::collections::HashMap;
+use std::path::Path;
 
 use crate::error::Refusal;
+use crate::keys::Keys;
 
 /// An archive with more folders is refused.
 const MOST_FOLDERS: usize = 65_536;
@@ -12,8 +12,8 @@ const MOST_FOLDERS: usize = 65_536;
 /// The files so far, and the folders that they lie in.
 #[derive(Debug)]
 pub struct Tree {
-    /// By the keys of their paths: there may be millions.
-    files: HashSet<Key>,
+    /// Their paths.
+    files: Keys,
     /// By path; the top one's is empty.
     folders: HashMap<Box<str>, Folder>,
     /// The folder of the file before: most files lie in the same one.
@@ -28,13 +28,18 @@ struct Folder {
 }
 
 impl Tree {
-    /// One without files.
-    pub fn new() -> Self {
+    /// One without files. What it keeps of each one is in `scratch`.
+    pub fn new(scratch: &Path) -> artifacts::Result<Self> {
         let folders = HashMap::from([(Box::from(""), Folder::default())]);
-        Self { files: HashSet::new(), folders, last_folder: String::new() }
+        Ok(Self { files: Keys::new(scratch)?, folders, last_folder: String::new() })
     }
 
-    /// Adds a file and its folders.
+    /// Makes room for one more file.
+    pub fn reserve(&mut self) -> artifacts::Result<()> {
+        self.files.reserve()
+    }
+
+    /// Adds a file, for which [`Tree::reserve`] made room, and its folders.
     pub fn add(&mut self, path: &str) -> Result<(), Refusal> {
         let folder = parent(path);
         if self.last_folder != folder {
@@ -44,7 +49,7 @@ impl Tree {
         if self.folders.contains_key(path) {
             return Err(Refusal::FileAndFolder);
         }
-        if !self.files.insert(key(path)) {
+        if !self.files.insert(path) {
             return Err(Refusal::Twice);
         }
         self.folders.get_mut(folder).expect("the folder was added").files += 1;
@@ -57,7 +62,7 @@ impl Tree {
             if self.folders.contains_key(folder) {
                 continue;
             }
-            if self.files.contains(&key(folder)) {
+            if self.files.contains(folder) {
                 return Err(Refusal::FileAndFolder);
             }
             if self.folders.len() > MOST_FOLDERS {
@@ -83,13 +88,6 @@ impl Tree {
     }
 }
 
-/// Half of a path's SHA-256, which tells any paths apart.
-type Key = [u8; 16];
-
-fn key(path: &str) -> Key {
-    *Digest::of(path.as_bytes()).as_bytes().first_chunk().expect("16 are fewer than 32")
-}
-
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -99,7 +97,7 @@ mod tests {
     use super::*;
 
     fn tree(paths: &[&str]) -> Result<Tree, Refusal> {
-        let mut tree = Tree::new();
+        let mut tree = Tree::new(tempfile::tempdir().unwrap().path()).unwrap();
         paths.iter().try_for_each(|path| tree.add(path))?;
         Ok(tree)
     }
@@ -137,8 +135,12 @@ mod tests {
 
     #[test]
     fn folders_without_end_are_refused() {
-        let mut tree = Tree::new();
-        let refused = (0..).find_map(|index| tree.add(&format!("{index}/1")).err());
+        let folder = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new(folder.path()).unwrap();
+        let refused = (0..).find_map(|index| {
+            tree.reserve().unwrap();
+            tree.add(&format!("{index}/1")).err()
+        });
         assert_eq!(refused, Some(Refusal::TooManyFolders(MOST_FOLDERS)));
     }
 }

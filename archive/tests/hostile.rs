@@ -22,12 +22,13 @@ fn read(bytes: &[u8]) -> Result<(Contents, Files), Error> {
     fs::write(&file, bytes).unwrap();
     let mut files = Files::new();
     let progress = Console::silent().progress_bytes(0);
-    let contents = archive::read(Input::File(file.path().to_owned()), LIMITS, &progress, |file| {
-        let mut contents = Vec::new();
-        file.read(u64::MAX, &mut contents)?;
-        files.insert(file.path().to_owned(), contents);
-        Ok::<_, Error>(())
-    })?;
+    let contents =
+        archive::read(Input::File(file.path().to_owned()), LIMITS, &std::env::temp_dir(), &progress, |file| {
+            let mut contents = Vec::new();
+            file.read(u64::MAX, &mut contents)?;
+            files.insert(file.path().to_owned(), contents);
+            Ok::<_, Error>(())
+        })?;
     Ok((contents, files))
 }
 

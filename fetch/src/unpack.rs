@@ -22,7 +22,7 @@ pub fn unpack(input: Input, place: &Path, limits: Limits, progress: &Progress) -
     let scratch = place.with_extension("unpacking");
     fs::create_dir(&scratch).context("create the folder", &scratch)?;
     let mut writer = Writer { folder: &scratch, last_folder: None, piece: Vec::new() };
-    let contents = archive::read(input, limits, progress, |file| writer.write(file))?;
+    let contents = archive::read(input, limits, &scratch, progress, |file| writer.write(file))?;
     let classes = match &contents.class_root[..] {
         "" => scratch.clone(),
         root => scratch.join(root),

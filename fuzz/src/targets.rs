@@ -35,7 +35,7 @@ fn archive(bytes: &[u8]) -> bool {
     let (mut files, mut unpacked) = (0, 0);
     let mut contents = Vec::new();
     let progress = Console::silent().progress_bytes(0);
-    let read = archive::read(input, LIMITS, &progress, |file| {
+    let read = archive::read(input, LIMITS, &std::env::temp_dir(), &progress, |file| {
         let path = Path::new(file.path());
         assert!(path.components().all(|component| matches!(component, Component::Normal(_))), "{path:?}");
         assert!(!file.path().chars().any(char::is_control), "{path:?}");

@@ -14,11 +14,11 @@ use archive::{Contents, Input, Limits, check_different, check_file_name, stem};
 use artifacts::{Document as _, HashingWriter, Role, Source};
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use scratch::{FileVec, Name, Names};
 use terminal::Console;
 
 use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
 use crate::error::Error;
-use crate::file_vec::{FileVec, Name, Names};
 use crate::folders::{Folders, ImageFile, check_classes, label_of};
 use crate::options::Options;
 use crate::read::RUN;
@@ -167,7 +167,7 @@ fn stream(archive: &Wanted, limits: Limits, feed: &mut Feed<'_>, console: &Conso
     let input = Input::File(archive.path.clone());
     let name = input.name();
     let progress = console.progress_bytes(input.bytes()?).labelled("decoding");
-    let contents = archive::read(input, limits, &progress, |file| feed.take(file))?;
+    let contents = archive::read(input, limits, feed.scratch.folder(), &progress, |file| feed.take(file))?;
     contents.warn_of_hidden(&name, console);
     Ok(contents)
 }
@@ -188,7 +188,8 @@ fn decode_runs(runs: &Mutex<Receiver<Run>>, decoded: &Mutex<Decoded>, scratch: &
         let (first, records) = (run.first, decode_run(run, &mut decoder));
         let mut decoded = decoded.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(all) = &mut *decoded else { continue };
-        let added = records.and_then(|records| (first..).zip(records).try_for_each(|record| all.push(record)));
+        let added = records
+            .and_then(|records| (first..).zip(records).try_for_each(|record| all.push(record)).map_err(Error::from));
         if let Err(error) = added {
             *decoded = Err(error);
         }

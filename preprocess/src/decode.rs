@@ -14,9 +14,9 @@ use artifacts::{Digest, HashingWriter, IoContext as _, Rejected};
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, GrayImage, Limits, Luma, LumaA};
 use memmap2::Mmap;
+use scratch::FileVec;
 
 use crate::error::Error;
-use crate::file_vec::FileVec;
 use crate::folders::Folders;
 use crate::header::{Header, most_common_size};
 use crate::png::ShortWay;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use artifacts::{Removed, RemovedCounts, SplitName};
 use rayon::prelude::*;
+use scratch::FileVec;
 
 use crate::error::Error;
-use crate::file_vec::FileVec;
 use crate::split::Assigned;
 
 /// An image that is to go, or only to be reported.
@@ -100,9 +100,9 @@ fn judge(same: &[usize], images: &[Assigned], findings: &mut Vec<Finding>) {
 mod tests {
     use artifacts::Digest;
     use proptest::prelude::*;
+    use scratch::Name;
 
     use super::*;
-    use crate::file_vec::Name;
     use SplitName::{Test, Train, Valid};
 
     /// Images of the given (split, label, pixels).

@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use artifacts::{Dataset, Digest, IoContext as _, Role, Source};
+use scratch::{FileVec, Name, Names};
 
 use crate::error::Error;
-use crate::file_vec::{FileVec, Name, Names};
 use crate::options::Options;
 
 /// The files to preprocess, in the order of their names.

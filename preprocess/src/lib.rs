@@ -9,7 +9,6 @@ mod archives;
 mod decode;
 mod duplicates;
 mod error;
-mod file_vec;
 mod folders;
 mod header;
 mod options;

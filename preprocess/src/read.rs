@@ -7,11 +7,11 @@ use std::path::Path;
 use artifacts::HashingReader;
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use scratch::FileVec;
 use terminal::Console;
 
 use crate::decode::{Decoder, MOST_BYTES, Record, Scratch};
 use crate::error::Error;
-use crate::file_vec::FileVec;
 use crate::folders::{Folders, Places};
 
 /// Files that a thread decodes at once.

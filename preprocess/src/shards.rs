@@ -6,12 +6,12 @@ use std::path::Path;
 use artifacts::{Dataset, Digest, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, npy};
 use ndarray::{Array1, Array3};
 use rayon::prelude::*;
+use scratch::{FileVec, Names};
 use terminal::Console;
 
 use crate::decode::{Decoded, Scratch};
 use crate::duplicates::Finding;
 use crate::error::Error;
-use crate::file_vec::{FileVec, Names};
 use crate::folders::Folders;
 use crate::options::Options;
 use crate::read::pool;

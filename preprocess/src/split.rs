@@ -8,10 +8,10 @@ use std::path::Path;
 
 use artifacts::{Digest, SplitName, font_of};
 use rayon::prelude::*;
+use scratch::{FileVec, Name, Names};
 
 use crate::decode::DecodedImage;
 use crate::error::Error;
-use crate::file_vec::{FileVec, Name, Names};
 use crate::folders::{Folders, ImageFile};
 use crate::options::Options;
 

@@ -1,4 +1,4 @@
-//! Vectors that lie in files: what is kept of every image, of which there may be more than fit in memory.
+//! Vectors that lie in files: what a stage keeps of every image, of which there may be more than fit in memory.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -6,10 +6,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
-use artifacts::IoContext as _;
+use artifacts::{IoContext as _, Result};
 use memmap2::MmapMut;
-
-use crate::error::Error;
 
 /// Bytes of the first values' room, and of what is written at once.
 const PIECE: usize = 1 << 16;
@@ -30,14 +28,20 @@ pub struct FileVec<T: Copy + 'static> {
 
 impl<T: Copy + 'static> FileVec<T> {
     /// An empty one, whose file is in `folder`.
-    pub fn new(folder: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn new(folder: &Path) -> Result<Self> {
         const { assert!(size_of::<T>() > 0) };
         let file = tempfile::tempfile_in(folder).context("create a file in", folder)?;
         Ok(Self { folder: folder.to_owned(), file, map: None, len: 0, values: PhantomData })
     }
 
     /// `value`, `len` times.
-    pub fn filled(folder: &Path, len: usize, value: T) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn filled(folder: &Path, len: usize, value: T) -> Result<Self> {
         let mut all = Self::new(folder)?;
         all.reserve(len)?;
         (0..len).try_for_each(|_| all.push(value))?;
@@ -45,12 +49,18 @@ impl<T: Copy + 'static> FileVec<T> {
     }
 
     /// Appends `value`.
-    pub fn push(&mut self, value: T) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn push(&mut self, value: T) -> Result<()> {
         self.extend(&[value])
     }
 
     /// Appends `values`.
-    pub fn extend(&mut self, values: &[T]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn extend(&mut self, values: &[T]) -> Result<()> {
         self.reserve(values.len())?;
         if let Some(map) = &mut self.map {
             let end = map.as_mut_ptr().cast::<T>().wrapping_add(self.len);
@@ -68,7 +78,7 @@ impl<T: Copy + 'static> FileVec<T> {
     }
 
     /// Makes room for as many values more.
-    fn reserve(&mut self, values: usize) -> Result<(), Error> {
+    fn reserve(&mut self, values: usize) -> Result<()> {
         let has = self.map.as_ref().map_or(0, |map| map.len());
         let needed = (self.len + values) * size_of::<T>();
         if needed <= has {
@@ -120,6 +130,7 @@ pub struct Name {
 
 impl Name {
     /// `bytes` bytes of it, from the `from`th on.
+    #[must_use]
     pub fn part(self, from: usize, bytes: usize) -> Self {
         Self { at: self.at + from as u64, bytes: bytes as u32 }
     }
@@ -127,23 +138,34 @@ impl Name {
 
 impl Names {
     /// No names yet; their file is in `folder`.
-    pub fn new(folder: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn new(folder: &Path) -> Result<Self> {
         Ok(Self(FileVec::new(folder)?))
     }
 
     /// Adds one that is made of `parts`.
-    pub fn add(&mut self, parts: &[&[u8]]) -> Result<Name, Error> {
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn add(&mut self, parts: &[&[u8]]) -> Result<Name> {
         let at = self.0.len() as u64;
         parts.iter().try_for_each(|part| self.0.extend(part))?;
         Ok(Name { at, bytes: (self.0.len() as u64 - at) as u32 })
     }
 
     /// The name's bytes, whose order is the names'.
+    #[must_use]
     pub fn bytes(&self, name: Name) -> &[u8] {
         &self.0[name.at as usize..][..name.bytes as usize]
     }
 
     /// One that was added as text.
+    ///
+    /// # Panics
+    /// Where it was not.
+    #[must_use]
     pub fn text(&self, name: Name) -> &str {
         str::from_utf8(self.bytes(name)).expect("the name was added as text")
     }
