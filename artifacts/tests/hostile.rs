@@ -340,10 +340,13 @@ fn a_shard_that_is_written_to_while_it_is_mapped_is_found_out() {
     let example = Example::new();
     let data = example.dataset.open(example.folder.path(), SplitName::Train, true).unwrap();
     data.check_unchanged().unwrap();
-    // In its place, as no stage does: a row more.
+    // In its place, as no stage does: a row more, and the last label of none of the classes.
     let path = example.path("train/labels.npy");
-    let longer = [&fs::read(&path).unwrap()[..], &[1]].concat();
+    let mut longer = [&fs::read(&path).unwrap()[..], &[1]].concat();
+    let last = longer.len() - 2;
+    longer[last] = 255;
     fs::write(&path, longer).unwrap();
+    assert_eq!(usize::from(data.label(data.len() - 1)), example.dataset.classes.len() - 1);
     let error = data.check_unchanged().unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` was changed while it was read", path.display()));
     assert!(error.hint().unwrap().contains("make preprocess"));

@@ -9,7 +9,7 @@ use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, refe
 use ndarray::Array2;
 use terminal::Console;
 
-use crate::data::Data;
+use crate::data::{Data, Order};
 use crate::engine::{self, Chosen, Engine, State};
 use crate::error::Error;
 use crate::model::Mlp;
@@ -44,7 +44,8 @@ pub(crate) fn run(
         }
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
         let Chosen { mut engine, .. } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
-        train(&others, epochs, progress, engine.as_mut(), hyperparameters, console)?;
+        let mut order = Order::new(others.iter().copied(), hyperparameters.seed, run.path())?;
+        train(&mut order, epochs, progress, engine.as_mut(), hyperparameters, console)?;
         let predicted = engine.validation_logits(data.train.len())?;
         for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
             logits.row_mut(row).assign(&predicted.row(row));
@@ -52,12 +53,12 @@ pub(crate) fn run(
         provenance = Some(provenance_on(engine.as_ref(), hyperparameters, data.digest));
     }
     let provenance = provenance.ok_or(Error::OneFold { folds })?.with_argument("cross_validate", folds);
-    write(run, folds, epochs, &logits, &data.train_labels, provenance, console)
+    write(run, folds, epochs, &logits, &data, provenance, console)
 }
 
-/// Trains on `rows`, and leaves the engine with the kind of weights that the run kept.
+/// Trains on the images of `order`, and leaves the engine with the kind of weights that the run kept.
 fn train(
-    rows: &[u32],
+    order: &mut Order<impl Iterator<Item = u32> + Clone>,
     epochs: usize,
     progress: &Progress,
     engine: &mut dyn Engine,
@@ -65,7 +66,7 @@ fn train(
     console: &Console,
 ) -> Result<(), Error> {
     for epoch in 1..=epochs {
-        let (loss, _) = train_steps(epoch, rows, engine, hyperparameters, console)?;
+        let (loss, _) = train_steps(epoch, order, engine, hyperparameters, console)?;
         if !loss.is_finite() {
             return Err(Error::Diverged { epoch, loss });
         }
@@ -80,15 +81,15 @@ fn write(
     folds: u32,
     epochs: usize,
     logits: &Array2<f32>,
-    labels: &[u8],
+    data: &Data,
     provenance: Provenance,
     console: &Console,
 ) -> Result<(), Error> {
-    let is_right = |(logits, label): &(ndarray::ArrayView1<'_, f32>, &u8)| {
-        let of_label = logits[usize::from(**label)];
+    let is_right = |&(logits, row): &(ndarray::ArrayView1<'_, f32>, usize)| {
+        let of_label = logits[usize::from(data.train_label(row))];
         logits.iter().all(|&logit| logit <= of_label)
     };
-    let right = logits.rows().into_iter().zip(labels).filter(is_right).count();
+    let right = logits.rows().into_iter().zip(0..).filter(is_right).count();
     let accuracy = right as f64 / logits.nrows() as f64;
     let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };

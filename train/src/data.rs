@@ -1,14 +1,15 @@
 //! The training and validation images, and the order in which an epoch sees them.
 
+use std::ops::Range;
 use std::path::Path;
 
 use artifacts::{Dataset, Digest, ModelDescription, SplitData, SplitName};
-use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
+use scratch::FileVec;
 
 use crate::error::Error;
 use crate::options::HiddenSizes;
-use crate::random::{Purpose, generator};
+use crate::random::{Purpose, generator, philox};
 
 /// What an engine trains and validates on.
 #[derive(Debug)]
@@ -19,11 +20,20 @@ pub struct Data {
     pub digest: Digest,
     /// The training split.
     pub train: SplitData,
-    /// The labels that are trained on, by row: those of the split, but for planted noise.
-    pub train_labels: Vec<u8>,
     /// The validation split.
     pub valid: SplitData,
+    label_noise: LabelNoise,
 }
+
+/// Planted wrong labels: the share of the images that have one.
+#[derive(Debug, Clone, Copy, Default)]
+struct LabelNoise {
+    share: f64,
+    seed: u64,
+}
+
+/// The fourth word of the counter, as in [`augment`](crate::augment).
+const LABEL_NOISE: u32 = u32::from_be_bytes(*b"nois");
 
 /// `(p / 255 - mean) / standard_deviation` of pixel values `p`, which need not be whole, as a product and a sum.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +64,7 @@ impl Data {
             Err(error) => Err(Error::from(error)),
         };
         let (train, valid) = (open(SplitName::Train)?, open(SplitName::Valid)?);
-        let train_labels = (0..train.len()).map(|row| train.label(row)).collect();
-        Ok(Self { dataset, digest, train, train_labels, valid })
+        Ok(Self { dataset, digest, train, valid, label_noise: LabelNoise::default() })
     }
 
     /// Opens the training shards in `folder` to train and to validate on: for whoever trains on some of the images and
@@ -87,19 +96,27 @@ impl Data {
 
     /// Gives a share of the training images a random other label.
     #[must_use]
-    pub fn with_label_noise(mut self, share: f64, seed: u64) -> Self {
+    pub fn with_label_noise(self, share: f64, seed: u64) -> Self {
+        Self { label_noise: LabelNoise { share, seed }, ..self }
+    }
+
+    /// The label that the training image in `row` is trained on: that of the split, but for planted noise.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[must_use]
+    pub fn train_label(&self, row: usize) -> u8 {
+        let (label, LabelNoise { share, seed }) = (self.train.label(row), self.label_noise);
         if share == 0.0 {
-            return self;
+            return label;
         }
-        let mut generator = generator(seed, Purpose::LabelNoise);
-        let others = u8::try_from(self.dataset.classes.len() - 1).expect("a label is a byte");
-        for label in &mut self.train_labels {
-            let (is_noisy, other) = (generator.random_bool(share), generator.random_range(0..others));
-            if is_noisy {
-                *label = if other < *label { other } else { other + 1 };
-            }
+        let [decides, chooses, ..] = philox([row as u32, 0, 0, LABEL_NOISE], seed);
+        if f64::from(decides) >= share * 2_f64.powi(32) {
+            return label;
         }
-        self
+        let others = self.dataset.classes.len() as u64 - 1;
+        let other = ((u64::from(chooses) * others) >> 32) as u8;
+        if other < label { other } else { other + 1 }
     }
 
     /// How the pixels become the network's input.
@@ -129,15 +146,36 @@ impl Data {
     /// # Panics
     /// With more than 2³² images.
     #[must_use]
-    pub fn rows(&self) -> Vec<u32> {
-        (0..u32::try_from(self.train.len()).expect("there are fewer than 2³² images")).collect()
+    pub fn rows(&self) -> Range<u32> {
+        0..u32::try_from(self.train.len()).expect("there are fewer than 2³² images")
     }
 }
 
-/// `rows` in the order of an epoch, counted from 1.
-#[must_use]
-pub fn order(rows: &[u32], seed: u64, epoch: u32) -> Vec<u32> {
-    let mut order = rows.to_vec();
-    order.shuffle(&mut generator(seed, Purpose::Order(epoch)));
-    order
+/// The order in which an epoch sees the images, in a scratch file: there is one number an image.
+#[derive(Debug)]
+pub struct Order<R> {
+    rows: R,
+    seed: u64,
+    order: FileVec<u32>,
+}
+
+impl<R: Iterator<Item = u32> + Clone> Order<R> {
+    /// Of `rows`; the file is in `folder`.
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn new(rows: R, seed: u64, folder: &Path) -> Result<Self, Error> {
+        Ok(Self { rows, seed, order: FileVec::new(folder)? })
+    }
+
+    /// The rows in the order of an epoch, counted from 1.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn of_epoch(&mut self, epoch: u32) -> Result<&[u32], Error> {
+        self.order.clear();
+        self.rows.clone().try_for_each(|row| self.order.push(row))?;
+        self.order.shuffle(&mut generator(self.seed, Purpose::Order(epoch)));
+        Ok(&self.order)
+    }
 }

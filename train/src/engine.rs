@@ -3,7 +3,6 @@
 //! The trait is coarse so that an engine may fuse what it likes. Every engine must agree with the plain `f64` reference
 //! in the tests.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use artifacts::Weights;
@@ -38,11 +37,11 @@ pub trait Engine {
     /// When a device fails.
     fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), Error>;
 
-    /// One step of AdamW on the images at these places of the epoch's order: at least one, at most a batch.
+    /// One step of AdamW on the images in these rows, the next ones of the epoch's order: at least one, at most a batch.
     ///
     /// # Errors
     /// When a device fails.
-    fn train_step(&mut self, places: Range<usize>, step: Step) -> Result<(), Error>;
+    fn train_step(&mut self, rows: &[u32], step: Step) -> Result<(), Error>;
 
     /// Ends the epoch. Returns the mean loss of its images as they were trained, in nats.
     ///

@@ -37,7 +37,7 @@ use artifacts::{
 };
 use terminal::Console;
 
-use crate::data::Data;
+use crate::data::{Data, Order};
 use crate::engine::{Chosen, Engine, State, Step, Validation};
 pub use crate::error::Error;
 use crate::journal::Journal;
@@ -81,9 +81,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
     let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
+    let mut order = Order::new(data.rows(), hyperparameters.seed, run.path())?;
     let mut journal = None;
     while !progress.is_over(hyperparameters) {
-        let trained = train_epoch(progress.epochs() + 1, &data, engine.as_mut(), hyperparameters, console);
+        let trained = train_epoch(progress.epochs() + 1, &data, &mut order, engine.as_mut(), hyperparameters, console);
         verification.finish()?;
         let journal = match &mut journal {
             Some(journal) => journal,
@@ -167,13 +168,14 @@ fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -
 fn train_epoch(
     epoch: usize,
     data: &Data,
+    order: &mut Order<impl Iterator<Item = u32> + Clone>,
     engine: &mut dyn Engine,
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(EpochMetrics, EpochTiming), Error> {
     let start = Instant::now();
     let images = data.train.len();
-    let (train_loss, last_learning_rate) = train_steps(epoch, &data.rows(), engine, hyperparameters, console)?;
+    let (train_loss, last_learning_rate) = train_steps(epoch, order, engine, hyperparameters, console)?;
     let train_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
@@ -195,28 +197,28 @@ fn train_epoch(
     Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
 }
 
-/// Trains an epoch, counted from 1, on the images in `rows`. Returns the mean loss and the last step's learning rate.
+/// Trains an epoch, counted from 1, on the images of `order`. Returns the mean loss and the last step's learning rate.
 fn train_steps(
     epoch: usize,
-    rows: &[u32],
+    order: &mut Order<impl Iterator<Item = u32> + Clone>,
     engine: &mut dyn Engine,
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(f64, f64), Error> {
-    let images = rows.len();
+    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
+    let order = order.of_epoch(number)?;
+    let images = order.len();
     let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
     let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
     let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
 
-    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-    engine.begin_epoch(number, &data::order(rows, hyperparameters.seed, number))?;
+    engine.begin_epoch(number, order)?;
     let mut last_learning_rate = 0.0;
-    for (index, first) in (0..images).step_by(hyperparameters.batch_size).enumerate() {
-        let places = first..images.min(first + hyperparameters.batch_size);
+    for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
         let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
         last_learning_rate = learning_rate.at(index);
-        progress.advance(places.len() as u64);
-        engine.train_step(places, Step { index, learning_rate: last_learning_rate })?;
+        progress.advance(rows.len() as u64);
+        engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
     }
     Ok((engine.end_epoch()?, last_learning_rate))
 }

@@ -14,8 +14,6 @@ pub enum Purpose {
     Weights(u32),
     /// The order of the images in an epoch, counted from 1.
     Order(u32),
-    /// Planted wrong labels.
-    LabelNoise,
 }
 
 /// A generator of its own for each seed and purpose.
@@ -24,7 +22,6 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let (kind, index) = match purpose {
         Purpose::Weights(layer) => (1, layer),
         Purpose::Order(epoch) => (2, epoch),
-        Purpose::LabelNoise => (3, 0),
     };
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(kind << 32 | u64::from(index));

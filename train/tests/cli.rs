@@ -303,10 +303,17 @@ fn planted_label_noise_is_the_share_that_was_asked_for() {
     write_dataset(folder.path(), &images, &images, 0.4, 0.3);
     let data = Data::open(folder.path()).unwrap();
     let noisy = data.with_label_noise(0.2, 3);
-    let changed = noisy.train_labels.iter().zip(&images.labels).filter(|(noisy, label)| noisy != label).count();
+    let labels: Vec<u8> = (0..5000).map(|row| noisy.train_label(row)).collect();
+    let changed = labels.iter().zip(&images.labels).filter(|(noisy, label)| noisy != label).count();
     // Five deviations of a binomial distribution.
     assert!((changed as f64 - 1000.0).abs() < 5.0 * (5000.0 * 0.2 * 0.8_f64).sqrt(), "{changed}");
-    assert!(noisy.train_labels.iter().all(|&label| label < 4));
+    // Whom a label is taken for is as often each of the others.
+    for (class, other) in
+        (0..4).flat_map(|class| (0..4).map(move |other| (class, other))).filter(|(one, other)| one != other)
+    {
+        let taken = labels.iter().zip(&images.labels).filter(|&pair| pair == (&other, &class)).count();
+        assert!((40..130).contains(&taken), "{taken} of class {class} for {other}");
+    }
 }
 
 #[test]

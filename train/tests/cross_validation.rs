@@ -49,7 +49,8 @@ fn wrong_labels_are_not_learnt_by_the_networks_that_predict_their_images() {
     assert_eq!(record.provenance.arguments["cross_validate"], 3);
 
     // The noise is that of the training; the networks see through it, where those that were fitted to it would not.
-    let planted = Data::open(&folder.path().join("shards")).unwrap().with_label_noise(0.1, 0).train_labels;
+    let noisy = Data::open(&folder.path().join("shards")).unwrap().with_label_noise(0.1, 0);
+    let planted: Vec<u8> = (0..600).map(|row| noisy.train_label(row)).collect();
     let predicted: Vec<u8> = logits.rows().into_iter().map(place_of_largest).collect();
     let wrong: Vec<usize> = (0..600).filter(|&row| planted[row] != images.labels[row]).collect();
     let seen_through = wrong.iter().filter(|&&row| predicted[row] == images.labels[row]).count();

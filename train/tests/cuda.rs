@@ -66,7 +66,7 @@ fn trained(engine: &mut dyn Engine, images: usize, batch_size: usize) -> (Vec<f6
         for (index, batch) in rows.chunks(batch_size).enumerate() {
             let index = (epoch * rows.len().div_ceil(batch_size) + index) as u64;
             engine.begin_epoch(EPOCH + epoch as u32, batch).unwrap();
-            engine.train_step(0..batch.len(), Step { index, learning_rate: 3e-3 }).unwrap();
+            engine.train_step(batch, Step { index, learning_rate: 3e-3 }).unwrap();
             losses.push(engine.end_epoch().unwrap());
         }
     }
@@ -141,9 +141,9 @@ fn an_epoch_that_is_launched_at_once_is_that_of_single_steps() {
     let mut losses = 0.0;
     for (index, batch) in rows.chunks(64).enumerate() {
         let step = Step { index: index as u64, learning_rate: 1e-2 };
-        at_once.train_step(index * 64..index * 64 + batch.len(), step).unwrap();
+        at_once.train_step(batch, step).unwrap();
         apart.begin_epoch(EPOCH, batch).unwrap();
-        apart.train_step(0..batch.len(), step).unwrap();
+        apart.train_step(batch, step).unwrap();
         losses += apart.end_epoch().unwrap() * batch.len() as f64;
     }
     assert!((at_once.end_epoch().unwrap() - losses / 250.0).abs() < 1e-12);

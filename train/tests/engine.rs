@@ -104,10 +104,10 @@ fn any_number_of_threads_computes_the_same_bytes() {
 
 /// The bits of everything that a few steps leave.
 fn bits(engine: &mut CpuEngine, batch_size: usize) -> Vec<u32> {
-    engine.begin_epoch(EPOCH, &mixed_rows(300)).unwrap();
-    for (index, start) in (0..300).step_by(batch_size).enumerate() {
-        let places = start..300.min(start + batch_size);
-        engine.train_step(places, Step { index: index as u64, learning_rate: 1e-2 }).unwrap();
+    let rows = mixed_rows(300);
+    engine.begin_epoch(EPOCH, &rows).unwrap();
+    for (index, batch) in rows.chunks(batch_size).enumerate() {
+        engine.train_step(batch, Step { index: index as u64, learning_rate: 1e-2 }).unwrap();
     }
     let State { parameters, exp_avg, exp_avg_sq, averaged } = engine.state().unwrap();
     let buffers = [parameters, exp_avg, exp_avg_sq, averaged.unwrap_or_default()];

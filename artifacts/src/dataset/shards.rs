@@ -13,10 +13,12 @@ use crate::npy;
 ///
 /// A stage never writes into a file that is there, so a map stays as it is when the data set is made anew. A file that
 /// somebody else writes into all the same is found by [`SplitData::check_unchanged`]; until then a reader sees other
-/// numbers, which are pixels whatever they are. A file that is cut ends the process with SIGBUS when the lost part is read.
+/// numbers, which are pixels whatever they are, and labels of some class. A file that is cut ends the process with SIGBUS when the lost part is read.
 #[derive(Debug)]
 pub struct SplitData {
     pixels: usize,
+    /// The last class's.
+    last_label: u8,
     shards: Vec<MappedShard>,
     /// Where each shard's rows begin, and behind the last one the number of all rows.
     starts: Vec<usize>,
@@ -50,7 +52,8 @@ type Stamp = (u64, Option<SystemTime>);
 impl SplitData {
     pub(super) fn open(folder: &Path, dataset: &Dataset, name: SplitName) -> Result<Self> {
         let (height, width, classes) = (dataset.height, dataset.width, dataset.classes.len());
-        let mut data = Self { pixels: height * width, shards: Vec::new(), starts: vec![0] };
+        let last_label = u8::try_from(classes - 1).unwrap_or(u8::MAX);
+        let mut data = Self { pixels: height * width, last_label, shards: Vec::new(), starts: vec![0] };
         for Shard { rows, images, labels, names } in &dataset.split(name).shards {
             let shape = [*rows, height, width];
             let images = MappedArray::open(folder, images, "shard of images", |file| npy::images(file, shape))?;
@@ -121,7 +124,7 @@ impl SplitData {
     #[must_use]
     pub fn label(&self, row: usize) -> u8 {
         let (shard, row) = self.locate(row);
-        self.shards[shard].labels.values()[row]
+        self.shards[shard].labels.values()[row].min(self.last_label)
     }
 
     /// The files that the images were read from, in the order of the rows.

@@ -14,7 +14,6 @@ mod phases;
 pub mod pool;
 pub mod product;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -36,9 +35,9 @@ pub struct CpuEngine {
     network: Network,
     /// Counted from 1.
     epoch: u32,
-    /// The epoch's order.
-    order: Vec<u32>,
-    /// Sum of the epoch's losses.
+    /// Of the epoch, so far.
+    images: usize,
+    /// Sum of their losses.
     loss_sum: f64,
 }
 
@@ -74,9 +73,8 @@ impl CpuEngine {
         assert!(processor.is_available(), "this machine's processor is of the family");
         let threads = threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let order = Vec::with_capacity(data.train.len());
         let network = Network::new(data, model, hyperparameters, processor, pool);
-        Ok(Self { network, epoch: 0, order, loss_sum: 0.0 })
+        Ok(Self { network, epoch: 0, images: 0, loss_sum: 0.0 })
     }
 }
 
@@ -86,21 +84,19 @@ impl Engine for CpuEngine {
         format!("cpu ({}), {threads} thread{}", processor.name(), if threads == 1 { "" } else { "s" })
     }
 
-    fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), Error> {
-        self.epoch = epoch;
-        self.order.clear();
-        self.order.extend_from_slice(order);
-        self.loss_sum = 0.0;
+    fn begin_epoch(&mut self, epoch: u32, _order: &[u32]) -> Result<(), Error> {
+        (self.epoch, self.images, self.loss_sum) = (epoch, 0, 0.0);
         Ok(())
     }
 
-    fn train_step(&mut self, places: Range<usize>, step: Step) -> Result<(), Error> {
-        self.loss_sum += self.network.train_step(&self.order[places], self.epoch, step);
+    fn train_step(&mut self, rows: &[u32], step: Step) -> Result<(), Error> {
+        self.images += rows.len();
+        self.loss_sum += self.network.train_step(rows, self.epoch, step);
         Ok(())
     }
 
     fn end_epoch(&mut self) -> Result<f64, Error> {
-        Ok(self.loss_sum / self.order.len() as f64)
+        Ok(self.loss_sum / self.images as f64)
     }
 
     fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {

@@ -66,7 +66,7 @@ impl Phase for Gather<'_> {
             Images::Training { rows, epoch, seed, augmentation, dropout } => {
                 let rows = &rows[first..first + lanes];
                 for (label, &row) in labels.iter_mut().zip(rows) {
-                    *label = self.data.train_labels[row as usize];
+                    *label = self.data.train_label(row as usize);
                 }
                 if augmentation.is_none() {
                     self.standardise::<F>(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));

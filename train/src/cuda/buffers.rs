@@ -223,12 +223,24 @@ impl Sizes {
 /// What is left for the driver and the libraries, in bytes.
 const RESERVE: usize = 64 << 20;
 
+/// Images that are copied to the device at once.
+const BLOCK: usize = 8192;
+
+impl Buffers {
+    /// Copies the labels to the device, and the images where they are to be.
+    pub fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
+        for first in (0..data.train.len()).step_by(BLOCK) {
+            let rows = first..data.train.len().min(first + BLOCK);
+            stream.upload(&rows.map(|row| data.train_label(row)).collect::<Vec<_>>(), &self.labels, first)?;
+        }
+        self.images.fill(data, stream)
+    }
+}
+
 impl Images {
     /// Copies the images to the device, where they are to be.
-    pub fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
+    fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
         let Self::Resident { train, valid } = self else { return Ok(()) };
-        /// Images that are copied at once.
-        const BLOCK: usize = 8192;
         for (split, buffer) in [(&data.train, train), (&data.valid, valid)] {
             let mut block = Vec::new();
             for first in (0..split.len()).step_by(BLOCK) {

@@ -102,8 +102,7 @@ pub struct CudaEngine {
     precision: Precision,
     /// Counted from 1.
     epoch: u32,
-    order: Vec<u32>,
-    /// Of the epoch, in order.
+    /// Of the epoch so far, as places in its order.
     batches: Vec<Range<usize>>,
     /// Steps that the host has written since the device counted from 0.
     steps: usize,
@@ -147,7 +146,6 @@ impl CudaEngine {
             hyperparameters: hyperparameters.clone(),
             precision,
             epoch: 0,
-            order: Vec::new(),
             batches: Vec::new(),
             steps: 0,
             data,
@@ -189,21 +187,22 @@ impl CudaEngine {
         Ok(layout.extract(&self.stream.download(buffer, layout.length)?))
     }
 
-    fn launch(&mut self, places: Range<usize>, step: Step) -> Result<(), Error> {
+    fn launch(&mut self, rows: &[u32], step: Step) -> Result<(), Error> {
+        let first = self.images();
         if self.steps == self.written.length() {
             self.stream.synchronize()?;
             self.stream.zero(&self.network.buffers.next)?;
             self.steps = 0;
         }
-        if !self.graphs.contains_key(&places.len()) {
+        if !self.graphs.contains_key(&rows.len()) {
             self.stream.synchronize()?;
-            self.record(places.len(), Choice::First)?;
+            self.record(rows.len(), Choice::First)?;
         }
         let Hyperparameters { weight_decay, ema_decay, .. } = self.hyperparameters;
         let Adam { step_size, deviation_scale, keep, gradient_scale, average_share } =
             Adam::new(step, weight_decay, 1.0, ema_decay.unwrap_or_default());
         let written = kernels::Step {
-            first: u32::try_from(places.start).expect("there are fewer than 2³² images"),
+            first: u32::try_from(first).expect("there are fewer than 2³² images"),
             epoch: self.epoch,
             number: Network::number(step.index),
             half: 0,
@@ -214,19 +213,24 @@ impl CudaEngine {
             gradient_scale,
         };
         let place = self.steps;
-        let Self { stream, network, graphs, feed, written: steps, order, data, .. } = &mut *self;
-        let graph = &graphs[&places.len()].graph;
+        let Self { stream, network, graphs, feed, written: steps, data, .. } = &mut *self;
+        let graph = &graphs[&rows.len()].graph;
         let mut replay = |half: usize| {
             steps.write(place, kernels::Step { half: u32::from(half > 0), ..written });
             stream.replay(graph)
         };
         match feed {
             None => replay(0)?,
-            Some(feed) => feed.bring(data, &order[places.clone()], &network.buffers.images, stream, replay)?,
+            Some(feed) => feed.bring(data, rows, &network.buffers.images, stream, replay)?,
         }
         self.steps += 1;
-        self.batches.push(places);
+        self.batches.push(first..first + rows.len());
         Ok(())
+    }
+
+    /// Of the epoch, so far.
+    fn images(&self) -> usize {
+        self.batches.last().map_or(0, |batch| batch.end)
     }
 
     /// The logits of so many validation images from one on: `[count, classes]`.
@@ -271,8 +275,6 @@ impl Engine for CudaEngine {
 
     fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), TrainingError> {
         self.epoch = epoch;
-        self.order.clear();
-        self.order.extend_from_slice(order);
         self.batches.clear();
         self.stream.upload(order, &self.network.buffers.order, 0)?;
         self.stream.zero(&self.network.buffers.next)?;
@@ -280,14 +282,14 @@ impl Engine for CudaEngine {
         Ok(())
     }
 
-    fn train_step(&mut self, places: Range<usize>, step: Step) -> Result<(), TrainingError> {
-        Ok(self.launch(places, step)?)
+    fn train_step(&mut self, rows: &[u32], step: Step) -> Result<(), TrainingError> {
+        Ok(self.launch(rows, step)?)
     }
 
     fn end_epoch(&mut self) -> Result<f64, TrainingError> {
-        let losses: Vec<f32> = self.stream.download(&self.network.buffers.losses, self.order.len())?;
+        let losses: Vec<f32> = self.stream.download(&self.network.buffers.losses, self.images())?;
         let of_batch = |places: &Range<usize>| losses[places.clone()].iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        Ok(self.batches.iter().map(of_batch).sum::<f64>() / self.order.len() as f64)
+        Ok(self.batches.iter().map(of_batch).sum::<f64>() / self.images() as f64)
     }
 
     fn validate(&mut self, weights: Weights) -> Result<Validation, TrainingError> {

@@ -89,8 +89,7 @@ impl Network {
             element @ Element::Bfloat16 => Rc::new(Kernels::compile(stream.context(), element)?),
         };
         let buffers = sizes.allocate(stream)?;
-        buffers.images.fill(data, stream)?;
-        stream.upload(&data.train_labels, &buffers.labels, 0)?;
+        buffers.fill(data, stream)?;
         let standardisation = data.standardisation();
         Ok(Self {
             products: Products::new(stream, precision, &buffers.workspace)?,

@@ -131,7 +131,7 @@ impl Case {
         let parameters: Vec<f64> = engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
         let rows = mixed_rows(self.images);
         engine.begin_epoch(EPOCH, &rows).unwrap();
-        engine.train_step(0..rows.len(), STEP).unwrap();
+        engine.train_step(&rows, STEP).unwrap();
         let batch = self.batch(&images, &data, &rows);
 
         let (found, expected) = (engine.end_epoch().unwrap(), reference::loss(&model, &parameters, &batch));
