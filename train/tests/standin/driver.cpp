@@ -37,12 +37,13 @@ enum Result {
 
 using Work = std::function<void()>;
 
-struct Stream {
+// An event may still name a stream that was destroyed.
+struct Stream : std::enable_shared_from_this<Stream> {
     std::deque<Work> queue;
     std::unique_ptr<std::vector<Work>> recording;
 };
 struct Event {
-    Stream *stream = nullptr;
+    std::shared_ptr<Stream> stream;
     uint64_t recorded = 0, reached = 0;
 };
 struct Memory {
@@ -56,7 +57,7 @@ constexpr size_t PAGE = 4096, ALIGNMENT = 256;
 constexpr unsigned char POISON = 0xff, CANARY = 0xa5;
 
 std::map<char *, Memory> memories;
-std::vector<Stream *> streams;
+std::vector<std::shared_ptr<Stream>> streams;
 size_t taken = 0;
 int failure = SUCCESS;
 long long kernels_run = 0;
@@ -125,10 +126,10 @@ void drain(Stream *stream) {
     while (!stream->queue.empty()) do_next(stream);
 }
 void drain_all() {
-    for (Stream *stream : streams) drain(stream);
+    for (const std::shared_ptr<Stream> &stream : streams) drain(stream.get());
 }
 void reach(Event *event, uint64_t moment) {
-    while (event->reached < moment && !event->stream->queue.empty()) do_next(event->stream);
+    while (event->reached < moment && !event->stream->queue.empty()) do_next(event->stream.get());
 }
 
 }  // namespace
@@ -263,15 +264,15 @@ int cuMemcpyDtoDAsync_v2(char *to, const char *from, size_t bytes, void *stream)
 int cuStreamCreate(void **stream, unsigned) {
     GUARD;
     WORKING;
-    streams.push_back(new Stream());
-    return *stream = streams.back(), SUCCESS;
+    streams.push_back(std::make_shared<Stream>());
+    return *stream = streams.back().get(), SUCCESS;
 }
 int cuStreamDestroy_v2(Stream *stream) {
     GUARD;
     drain(stream);
     for (size_t place = 0; place < streams.size(); ++place)
-        if (streams[place] == stream) streams.erase(streams.begin() + long(place));
-    return SUCCESS;  // Events may still name it: it is not freed.
+        if (streams[place].get() == stream) streams.erase(streams.begin() + long(place));
+    return SUCCESS;
 }
 int cuStreamSynchronize(Stream *stream) {
     GUARD;
@@ -301,7 +302,7 @@ int cuEventRecord(Event *event, Stream *stream) {
     GUARD;
     WORKING;
     NEED(!stream->recording, CAPTURE_UNSUPPORTED);
-    event->stream = stream;
+    event->stream = stream->shared_from_this();
     return standin::enqueue(stream, [event, moment = ++event->recorded] { event->reached = moment; });
 }
 int cuEventSynchronize(Event *event) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -27,14 +28,17 @@ namespace {
 
 enum class State { Ready, AtBarrier, AtShuffle, Done };
 
+constexpr size_t STACK = 64 << 10;
+
 struct Fiber {
     ucontext_t context;
-    State state;
-    uint32_t shuffles;
+    State state = State::Done;
+    uint32_t shuffles = 0;
+
+    ~Fiber() { munmap(context.uc_stack.ss_sp, STACK); }
 };
 
-constexpr size_t STACK = 64 << 10;
-std::vector<Fiber *> fibers;
+std::vector<std::unique_ptr<Fiber>> fibers;
 ucontext_t scheduler;
 unsigned current;
 // What lanes give to one another, in turns: a lane may be a shuffle ahead of another.
@@ -56,20 +60,20 @@ void live() {
 }
 
 void yield(State state) {
-    Fiber *fiber = fibers[current];
+    Fiber *fiber = fibers[current].get();
     fiber->state = state;
     swapcontext(&fiber->context, &scheduler);
 }
 
 void make_fibers(size_t count) {
     while (fibers.size() < count) {
-        Fiber *fiber = new Fiber{{}, State::Done, 0};
+        auto fiber = std::make_unique<Fiber>();
         void *stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
         if (stack == MAP_FAILED || getcontext(&fiber->context) != 0) refuse("there is no memory for another thread");
         fiber->context.uc_stack.ss_sp = stack;
         fiber->context.uc_stack.ss_size = STACK;
         makecontext(&fiber->context, live, 0);
-        fibers.push_back(fiber);
+        fibers.push_back(std::move(fiber));
     }
 }
 
