@@ -1,12 +1,14 @@
 """Walks the chain backwards, from report.json to the archive, and says where it is broken.
 
 Every artifact's JSON names the SHA-256 of its inputs and of the files that it vouches for. Each of these digests is
-computed anew here, by Python's hashlib alone. Nothing is repaired. The exit code is 1 where a link is broken.
+computed anew here, by Python's hashlib alone. Nothing is repaired. The exit code is 1 where a link is broken. What lies
+outside of the chain's folders, or need not be kept (raw/, the archives), is said where it is not here, and breaks nothing.
 
     python3 python/verify.py --data data/sample --run runs/sample [--archive letters.tar.gz ...]
 """
 
 import argparse
+import collections
 import hashlib
 import json
 import pathlib
@@ -29,11 +31,11 @@ class Walk:
     """What was found at each link so far."""
 
     def __init__(self):
-        self.broken = 0
+        self.found = collections.Counter()
 
     def say(self, state, link):
         print(f"{state:<8} {link}")
-        self.broken += state == "BROKEN"
+        self.found[state] += 1
 
     def compare(self, what, path, recorded, by):
         """The file's digest against the one that `by` recorded of it."""
@@ -127,9 +129,12 @@ def digest_of_files(raw, parts):
     return listed.hexdigest()
 
 
-def verify_source(walk, raw, recorded, archives):
+def verify_raw(walk, raw, recorded, dataset):
+    """The folder that `fetch` wrote, which a data set has none of that was made straight from archives."""
     path = raw / "source.json"
-    dataset = raw.parent / "shards" / "dataset.json"
+    if not raw.exists():
+        walk.say("not here", f"{raw}: {dataset} was made without it, or it was removed since")
+        return
     walk.compare("source.json", path, recorded.get("source.json"), dataset)
     source = walk.read(path)
     parts = source.get("parts", [])
@@ -143,18 +148,20 @@ def verify_source(walk, raw, recorded, archives):
         else:
             walk.say("BROKEN", f"the images under {raw} have SHA-256 {found} as a list, but {dataset} recorded "
                                f"{recorded.get('files')}")
-    for part in parts:
-        name = part["archive"]
-        digest = inputs_of(source).get(name)
-        if digest != recorded.get(name):
+    for name in (part["archive"] for part in parts):
+        if (digest := inputs_of(source).get(name)) != recorded.get(name):
             walk.say("BROKEN", f"{path} names {digest} for {name}, but {dataset} recorded {recorded.get(name)}")
+
+
+def verify_archives(walk, data, recorded, dataset, archives):
+    for name in sorted(recorded.keys() - {"source.json", "files"}):
         places = [place for place in archives if place.name == name]
-        places += [raw.parent / "archives" / name, PROJECT / "fetch" / "sample" / name]
+        places += [data / "archives" / name, PROJECT / "fetch" / "sample" / name]
         there = next((place for place in places if place.is_file()), None)
         if there is None:
-            walk.say("not here", f"{name}, of which {path} recorded {digest}: it was not kept, and none was named")
+            walk.say("not here", f"{name}, of which {dataset} recorded {recorded[name]}: it was not kept, and none was named")
         else:
-            walk.compare(name, there, digest, path)
+            walk.compare(name, there, recorded[name], dataset)
 
 
 def main():
@@ -166,12 +173,15 @@ def main():
     walk = Walk()
     verify_report(walk, options.run, options.data / "shards")
     verify_run(walk, options.run, options.data / "shards")
+    dataset = options.data / "shards" / "dataset.json"
     recorded = verify_dataset(walk, options.data / "shards")
-    verify_source(walk, options.data / "raw", recorded, options.archive)
-    if walk.broken:
-        print(f"verify: the chain is broken at {walk.broken} links")
+    verify_raw(walk, options.data / "raw", recorded, dataset)
+    verify_archives(walk, options.data, recorded, dataset, options.archive)
+    if broken := walk.found["BROKEN"]:
+        print(f"verify: the chain is broken at {broken} links")
         return 1
-    print("verify: the chain is whole")
+    absent = walk.found["not here"]
+    print("verify: the chain is whole" + (f"; {absent} of what it names are not here" if absent else ""))
     return 0
 
 

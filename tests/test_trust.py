@@ -7,7 +7,7 @@ import subprocess
 
 import numpy
 import pytest
-from conftest import PROJECT, Chain
+from conftest import BINARIES, PROJECT, Chain
 from test_make import write_archive
 
 VARIABLES = {"EPOCHS": 2, "HIDDEN": 8}
@@ -37,7 +37,7 @@ def test_a_chain_that_nobody_touched_is_whole_to_the_archive(finished):
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1] == "verify: the chain is whole"
     archive = finished.folder / "letters.tar.gz"
-    assert f"ok       {archive} is what {finished.folder}/data/letters/raw/source.json names" in done.stdout
+    assert f"ok       {archive} is what {finished.folder}/data/letters/shards/dataset.json names" in done.stdout
     # By hand, as sha256sum has it.
     report = json.loads((finished.run("letters") / "report/report.json").read_text())
     said = subprocess.run(["sha256sum", finished.run("letters") / "model.onnx"], text=True, capture_output=True, check=True)
@@ -89,6 +89,29 @@ def test_what_a_report_was_asked_with_is_told_apart_from_the_chain_s_files(finis
     done = verify(chain)
     assert done.returncode != 0
     assert sum(line.startswith(f"BROKEN   {logits} has SHA-256") for line in done.stdout.splitlines()) == 2
+
+
+def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    data, archive = tmp_path / "data/letters", tmp_path / "letters.tar.gz"
+    made = (data / "shards/dataset.json").read_bytes()
+    shutil.rmtree(data)
+    subprocess.run([BINARIES / "preprocess", "-q", "--archive", archive, "--output", data / "shards"], check=True)
+    assert (data / "shards/dataset.json").read_bytes() == made
+    done = verify(chain)
+    assert done.returncode == 0, done.stdout
+    assert f"not here {data}/raw: " in done.stdout
+    assert f"ok       {archive} is what {data}/shards/dataset.json names" in done.stdout
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; 1 of what it names are not here"
+
+    archive.write_bytes(archive.read_bytes() + b"\n")
+    done = verify(chain)
+    assert done.returncode != 0 and f"BROKEN   {archive} has SHA-256" in done.stdout
+
+    archive.unlink()
+    done = verify(chain)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; 2 of what it names are not here"
 
 
 def test_a_missing_file_is_a_broken_link(finished, tmp_path):
