@@ -48,6 +48,16 @@ def run_chain(folder, variables, environment, umask, reorder):
     return data, run
 
 
+def turkish(folder):
+    """The variables of a locale with another comma and other letters, which is compiled in `folder`."""
+    name = "tr_TR.UTF-8"
+    try:
+        subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", folder / name], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        print(f"reproduce: the locale {name} cannot be made here (Debian's package `locales`): its name alone is set")
+    return {"LC_ALL": name, "LANG": name, "LOCPATH": str(folder)}
+
+
 def reverse_order(class_folder):
     """The files of a folder, put into it anew in another order."""
     other = class_folder.with_name(f".{class_folder.name}.other")
@@ -164,7 +174,7 @@ def main():
             options.write_lock.write_text(json.dumps(account(*first), indent=2) + "\n")
             print(f"lock: `{options.write_lock}`")
             return 0
-        other = {**inherited, "LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}
+        other = {**inherited, **turkish(folder), "TZ": "Asia/Kathmandu"}
         threads = f"THREADS={(os.cpu_count() or 1) + 1}"
         second = run_chain(folder / "second", [*options.variables, threads], other, 0o077, reorder=True)
         one, two = digests(*first), digests(*second)

@@ -8,10 +8,13 @@ from conftest import BINARIES, PROJECT
 from test_make import write_archive
 
 STAGES = ["fetch", "preprocess", "train", "export", "evaluate"]
+# The stage without those before it.
+STRAIGHT = "preprocess --archive"
 # What each stage writes, of which nothing but finished files is visible.
 OUTPUTS = {
     "fetch": ["data/raw"],
     "preprocess": ["data/shards"],
+    STRAIGHT: ["data/shards"],
     "train": ["run/checkpoint.safetensors", "run/metrics.jsonl", "run/reference-logits.npy", "run/training.json"],
     "export": ["run/model.onnx", "run/export.json"],
     "evaluate": ["run/report"],
@@ -25,9 +28,10 @@ class Stages:
         self.folder = folder
 
     def command(self, stage):
-        return [BINARIES / stage, *{
+        return [BINARIES / stage.split()[0], *{
             "fetch": ["--archive", "letters.tar.gz", "--output", "data/raw", "--force"],
             "preprocess": ["--input", "data/raw", "--output", "data/shards"],
+            STRAIGHT: ["--archive", "letters.tar.gz", "--output", "data/shards"],
             "train": ["--dataset", "data/shards", "--run", "run", "--hidden", "8", "--epochs", "6", "--resume"],
             "export": ["--run", "run"],
             "evaluate": ["--run", "run", "--dataset", "data/shards"],
@@ -74,6 +78,11 @@ class Stages:
         if stage == "train":
             for path in [*self.folder.glob("run/training-state*"), *self.folder.glob("run/timings*")]:
                 path.unlink()
+
+
+def before(stage):
+    """The stages that it needs."""
+    return [] if stage == STRAIGHT else STAGES[:STAGES.index(stage)]
 
 
 def small_chain(folder, images=60, side=8):

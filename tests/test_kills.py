@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from stages import STAGES, small_chain
+from stages import STAGES, STRAIGHT, before, small_chain
 
 KILLS = 50
 TERMINATIONS = 20
@@ -23,6 +23,7 @@ def undisturbed(tmp_path_factory):
         chain.run_well(stage)
         seconds[stage] = time.perf_counter() - start
     assert chain.leftovers() == []
+    seconds[STRAIGHT] = seconds["preprocess"]
     return chain, seconds
 
 
@@ -46,24 +47,24 @@ class Interrupter:
         return process.returncode, said
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, STRAIGHT])
 def test_killed_at_any_moment_and_run_again_a_stage_gives_the_same_bytes(undisturbed, tmp_path, stage):
     whole, seconds = undisturbed
     chain = small_chain(tmp_path)
-    chain.run_well(*STAGES[:STAGES.index(stage)])
+    chain.run_well(*before(stage))
     expected = whole.outputs(stage)
     interrupter = Interrupter(f"kills of {stage}", seconds)
     killed = number = 0
     while killed < KILLS:
         number += 1
-        before = chain.outputs(stage)
+        earlier = chain.outputs(stage)
         code, said = interrupter.interrupt(chain, stage, signal.SIGKILL)
         assert code in (0, -signal.SIGKILL), said
         killed += code != 0
         left = chain.outputs(stage)
-        if stage in ("fetch", "preprocess"):
+        if stage in ("fetch", "preprocess", STRAIGHT):
             # A folder is replaced whole: the old one, the new one or, for the moment between two renames, none.
-            assert left in (before, expected, {}), number
+            assert left in (earlier, expected, {}), number
         else:
             # The journal of a training grows until `training.json` vouches for it.
             grows = {"run/metrics.jsonl"} if "run/training.json" not in left else set()
@@ -76,11 +77,11 @@ def test_killed_at_any_moment_and_run_again_a_stage_gives_the_same_bytes(undistu
             chain.remove(stage)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, STRAIGHT])
 def test_sigterm_ends_with_143_and_leaves_nothing_unfinished(undisturbed, tmp_path, stage):
     whole, seconds = undisturbed
     chain = small_chain(tmp_path)
-    chain.run_well(*STAGES[:STAGES.index(stage)])
+    chain.run_well(*before(stage))
     interrupter = Interrupter(f"terminations of {stage}", seconds)
     terminated = number = 0
     while terminated < TERMINATIONS:

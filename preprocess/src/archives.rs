@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use archive::{Contents, Input, Limits, check_different, check_file_name, stem};
 use artifacts::{Document as _, HashingWriter, Role, Source};
@@ -61,11 +61,14 @@ pub fn read_all(
 ) -> Result<(Folders, FileVec<Record>), Error> {
     let threads = pool.current_num_threads();
     let (sender, runs) = sync_channel(threads);
-    let (runs, decoded) = (Mutex::new(runs), Mutex::new(Ok(FileVec::new(scratch.folder())?)));
+    let (runs, decoded) = (Arc::new(Mutex::new(runs)), Mutex::new(Ok(FileVec::new(scratch.folder())?)));
     let (parts, paths) = pool.in_place_scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|_| decode_runs(&runs, &decoded, scratch));
+            let (runs, decoded) = (Arc::clone(&runs), &decoded);
+            scope.spawn(move |_| decode_runs(&runs, decoded, scratch));
         }
+        // Theirs alone: should all of them panic, nobody listens, and the feed does not wait.
+        drop(runs);
         // The threads are done when the sender, which the feed holds, is gone.
         let paths = Paths { text: Names::new(scratch.folder())?, all: FileVec::new(scratch.folder())? };
         let mut feed = Feed { sender, run: Run::default(), paths, scratch };
