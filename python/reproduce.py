@@ -55,6 +55,7 @@ def turkish(folder):
         subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", folder / name], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         print(f"reproduce: the locale {name} cannot be made here (Debian's package `locales`): its name alone is set")
+        return {"LC_ALL": name, "LANG": name}
     return {"LC_ALL": name, "LANG": name, "LOCPATH": str(folder)}
 
 

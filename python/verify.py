@@ -181,7 +181,7 @@ def main():
         print(f"verify: the chain is broken at {broken} links")
         return 1
     absent = walk.found["not here"]
-    print("verify: the chain is whole" + (f"; {absent} of what it names are not here" if absent else ""))
+    print("verify: the chain is whole" + (f"; not here: {absent}" if absent else ""))
     return 0
 
 

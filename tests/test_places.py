@@ -152,8 +152,8 @@ def test_a_full_disk_is_said_before_the_work_and_room_mends_it(whole, tmp_path, 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_disk_that_fills_up_amid_the_work_costs_nothing_that_was_good(tmp_path, stage):
-    # Pixels enough that files of them are the largest ones.
-    chain = small_chain(tmp_path, side=40)
+    # Pixels enough that files of them are the largest ones; and for `fetch`, that an image is larger than its scratch file.
+    chain = small_chain(tmp_path, side=300 if stage == "fetch" else 40)
     chain.run_well(*STAGES)
     whole = outputs(chain)
     # The system's own limit of a file's size stands for the disk: each file may have so many bytes.

@@ -102,7 +102,7 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     assert done.returncode == 0, done.stdout
     assert f"not here {data}/raw: " in done.stdout
     assert f"ok       {archive} is what {data}/shards/dataset.json names" in done.stdout
-    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; 1 of what it names are not here"
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 1"
 
     archive.write_bytes(archive.read_bytes() + b"\n")
     done = verify(chain)
@@ -111,7 +111,7 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     archive.unlink()
     done = verify(chain)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; 2 of what it names are not here"
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 2"
 
 
 def test_a_missing_file_is_a_broken_link(finished, tmp_path):

@@ -5,7 +5,7 @@ use terminal::Failure;
 /// Why an archive gives no files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
+    /// The archive cannot be read, or a scratch file not be written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
     /// An archive's location does not end in a file name, so it cannot be kept or recorded.

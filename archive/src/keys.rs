@@ -1,5 +1,6 @@
 //! A set of names, of which there may be millions.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, Result};
@@ -15,26 +16,33 @@ const FREE: Key = [0; 16];
 const FIRST: usize = 1 << 12;
 
 /// The keys of names, in a nameless file: a hash table with linear probing (Knuth, The Art of Computer Programming 3, 6.4,
-/// algorithm L), at most half full.
+/// algorithm L), at most half full. Where a key belongs is decided by a secret of this process: who makes an archive cannot
+/// choose names that all belong to one place.
 #[derive(Debug)]
 pub struct Keys {
     folder: PathBuf,
     /// A power of two of them.
     table: FileVec<Key>,
     len: usize,
+    secret: RandomState,
 }
 
 impl Keys {
     /// None yet; their file is in `folder`.
     pub fn new(folder: &Path) -> Result<Self> {
-        Ok(Self { folder: folder.to_owned(), table: FileVec::filled(folder, FIRST, FREE)?, len: 0 })
+        Ok(Self {
+            folder: folder.to_owned(),
+            table: FileVec::filled(folder, FIRST, FREE)?,
+            len: 0,
+            secret: RandomState::new(),
+        })
     }
 
     /// Makes room for one more.
     pub fn reserve(&mut self) -> Result<()> {
         if 2 * (self.len + 1) > self.table.len() {
-            let smaller = FileVec::filled(&self.folder, 2 * self.table.len(), FREE)?;
-            let smaller = std::mem::replace(&mut self.table, smaller);
+            let larger = FileVec::filled(&self.folder, 2 * self.table.len(), FREE)?;
+            let smaller = std::mem::replace(&mut self.table, larger);
             for &key in smaller.iter().filter(|&&key| key != FREE) {
                 let place = self.place_of(key);
                 self.table[place] = key;
@@ -60,9 +68,8 @@ impl Keys {
 
     /// Where `key` is, or belongs.
     fn place_of(&self, key: Key) -> usize {
-        let [a, b, c, d, e, f, g, h, ..] = key;
-        let (first, last) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize, self.table.len() - 1);
-        let mut places = (0..).map(|step| first.wrapping_add(step) & last);
+        let (first, last) = (self.secret.hash_one(key) as usize, self.table.len() - 1);
+        let mut places = (0..=last).map(|step| first.wrapping_add(step) & last);
         places.find(|&place| [key, FREE].contains(&self.table[place])).expect("half of the table is free")
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     fn what_is_timed_is_done_by_every_family_for_every_task() {
         let mut pool = Pool::new(3).unwrap();
         let from: Vec<Line> = (0..5 * COPIED).map(|line| Line([line as f32; LANES])).collect();
-        let settled = (0..ROUNDS).fold(0.0_f32, |value, _| value.mul_add(0.999_999, 1e-7));
+        let expected = (0..ROUNDS).fold(0.0_f32, |value, _| value.mul_add(0.999_999, 1e-7));
         for processor in Processor::available() {
             let mut to = vec![Line([0.0; LANES]); from.len()];
             processor.run(&mut pool, &Copy { from: &from, to: Shared::new(&mut to) });
@@ -103,8 +103,8 @@ mod tests {
 
             let mut sums = vec![Line([f32::NAN; LANES]); 4];
             processor.run(&mut pool, &MultiplyAdd::<1> { tasks: 4, sums: Shared::new(&mut sums) });
-            // The first task begins at 0, and all approach 0.1.
-            assert_eq!(sums[0].0, [settled; LANES], "{}", processor.name());
+            // The first task begins at 0, and all go towards 0.1.
+            assert_eq!(sums[0].0, [expected; LANES], "{}", processor.name());
             assert!(
                 sums.iter().all(|sum| sum.0.iter().all(|value| (0.0..4.0).contains(value))),
                 "{}",

@@ -17,7 +17,7 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// `progress` counts the bytes of the archive that are read.
 ///
 /// # Errors
-/// When the archive cannot be read, is refused, or has no class folders. Then `place` is not there.
+/// When the archive cannot be read, is refused, or has no class folders, or the disk is full. Then `place` is not there.
 pub fn unpack(input: Input, place: &Path, limits: Limits, progress: &Progress) -> Result<Contents, Error> {
     let scratch = place.with_extension("unpacking");
     fs::create_dir(&scratch).context("create the folder", &scratch)?;

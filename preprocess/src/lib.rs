@@ -2,8 +2,8 @@
 //!
 //! The same files, arguments and version give the same bytes, whatever the order of the files on disk and the number of
 //! threads. What is kept of every image, names and digests as well as pixels, lies in scratch files beside the shards: the
-//! memory that preprocessing needs does not grow with the number of images, but for a digest of each name in an archive. The
-//! names of rejected files, which dataset.json lists, are in memory.
+//! memory that preprocessing needs does not grow with the number of images. The names of rejected files, which dataset.json
+//! lists, are in memory.
 
 mod archives;
 mod decode;

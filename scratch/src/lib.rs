@@ -32,7 +32,8 @@ impl<T: Copy + 'static> FileVec<T> {
     /// # Errors
     /// When no file can be made there.
     pub fn new(folder: &Path) -> Result<Self> {
-        const { assert!(size_of::<T>() > 0) };
+        // Values lie behind one another from the start of a page on.
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096) };
         let file = tempfile::tempfile_in(folder).context("create a file in", folder)?;
         Ok(Self { folder: folder.to_owned(), file, map: None, len: 0, values: PhantomData })
     }

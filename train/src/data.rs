@@ -160,12 +160,13 @@ pub struct Order<R> {
 }
 
 impl<R: Iterator<Item = u32> + Clone> Order<R> {
-    /// Of `rows`; the file is in `folder`.
+    /// Of `rows`; the file is in `folder`, and has its size from the start.
     ///
     /// # Errors
-    /// When no file can be made there.
+    /// When no file can be made there, or the disk is full.
     pub fn new(rows: R, seed: u64, folder: &Path) -> Result<Self, Error> {
-        Ok(Self { rows, seed, order: FileVec::new(folder)? })
+        let order = FileVec::filled(folder, rows.clone().count(), 0)?;
+        Ok(Self { rows, seed, order })
     }
 
     /// The rows in the order of an epoch, counted from 1.

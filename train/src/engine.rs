@@ -31,7 +31,7 @@ pub trait Engine {
         Vec::new()
     }
 
-    /// Begins an epoch, counted from 1, that sees the training rows in this order.
+    /// Begins an epoch, counted from 1, that sees the training rows in this order: its steps take it piece by piece.
     ///
     /// # Errors
     /// When a device fails.

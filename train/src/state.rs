@@ -39,7 +39,7 @@ struct Description {
 }
 
 const KIND: &str = "training state";
-const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 2 };
+const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 3 };
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const AVERAGED: &str = "averaged.";

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use artifacts::Weights;
 
-use support::case::{CASES, Case, EPOCH, mixed_rows};
-use support::{Images, data, reference};
+use support::case::{CASES, Case, EPOCH, STEP, mixed_rows};
+use support::{Images, data, planted_and_exchanged, reference};
 use train::cpu::CpuEngine;
 use train::cpu::kernel::Processor;
 use train::engine::{Engine as _, State, Step};
@@ -55,6 +55,19 @@ fn a_step_s_gradients_and_loss_agree_with_the_reference() {
             Box::new(CpuEngine::new(Arc::clone(data), model.clone(), hyperparameters, Some(2)).unwrap())
         });
     }
+}
+
+#[test]
+fn planted_labels_are_those_that_are_trained_on() {
+    let case = Case { flags: "--hidden 9", images: 60, batch_size: 60 };
+    let [planted, exchanged] = planted_and_exchanged().map(|data| {
+        let (_, mut engine) = case.engine(&data, 2);
+        let rows = mixed_rows(60);
+        engine.begin_epoch(EPOCH, &rows).unwrap();
+        engine.train_step(&rows, STEP).unwrap();
+        (engine.end_epoch().unwrap(), engine.state().unwrap())
+    });
+    assert!(planted == exchanged);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::npy;
 ///
 /// A stage never writes into a file that is there, so a map stays as it is when the data set is made anew. A file that
 /// somebody else writes into all the same is found by [`SplitData::check_unchanged`]; until then a reader sees other
-/// numbers, which are pixels whatever they are, and labels of some class. A file that is cut ends the process with SIGBUS when the lost part is read.
+/// numbers, which are pixels whatever they are, and labels of some class. A file that is cut ends the process with SIGBUS
+/// when the lost part is read.
 #[derive(Debug)]
 pub struct SplitData {
     pixels: usize,

@@ -108,6 +108,14 @@ pub fn data(train: &Images, valid: &Images, mean: f64, standard_deviation: f64) 
     Arc::new(Data::open(folder.path()).unwrap())
 }
 
+/// Data of two classes for every image of which the other label is planted, and data that has the other labels.
+pub fn planted_and_exchanged() -> [Arc<Data>; 2] {
+    let mut images = Images::patterns(60, 5, 6, 2, 8);
+    let planted = Arc::into_inner(data(&images, &images, 0.45, 0.25)).unwrap().with_label_noise(1.0, 5);
+    images.labels.iter_mut().for_each(|label| *label = 1 - *label);
+    [Arc::new(planted), data(&images, &images, 0.45, 0.25)]
+}
+
 /// Hyperparameters as their flags give them.
 pub fn hyperparameters(flags: &[&str]) -> Hyperparameters {
     #[derive(Parser)]
