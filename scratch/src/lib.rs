@@ -13,8 +13,8 @@ use memmap2::MmapMut;
 const PIECE: usize = 1 << 16;
 
 /// A vector of plain values in a nameless file, mapped into memory: the system writes its pages out where memory is short,
-/// and reads them again. The file is gone with the vector, or with the process. Values that borrow would not survive that the file
-/// is mapped anew as it grows.
+/// and reads them again. The file is gone with the vector, or with the process. Values own what they are: one that borrows
+/// from such a vector would not survive that it is mapped anew as it grows.
 #[derive(Debug)]
 pub struct FileVec<T: Copy + 'static> {
     /// Where the file lies, as messages call it.

@@ -170,13 +170,9 @@ impl<R: Iterator<Item = u32> + Clone> Order<R> {
     }
 
     /// The rows in the order of an epoch, counted from 1.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn of_epoch(&mut self, epoch: u32) -> Result<&[u32], Error> {
-        self.order.clear();
-        self.rows.clone().try_for_each(|row| self.order.push(row))?;
+    pub fn of_epoch(&mut self, epoch: u32) -> &[u32] {
+        self.order.iter_mut().zip(self.rows.clone()).for_each(|(place, row)| *place = row);
         self.order.shuffle(&mut generator(self.seed, Purpose::Order(epoch)));
-        Ok(&self.order)
+        &self.order
     }
 }

@@ -206,7 +206,7 @@ fn train_steps(
     console: &Console,
 ) -> Result<(f64, f64), Error> {
     let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-    let order = order.of_epoch(number)?;
+    let order = order.of_epoch(number);
     let images = order.len();
     let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
     let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
