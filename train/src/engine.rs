@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use artifacts::Weights;
 use ndarray::Array2;
+use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuEngine;
 use crate::cuda::{CudaEngine, Machine};
 use crate::data::Data;
 use crate::error::Error;
 use crate::model::Mlp;
-use crate::options::{EngineName, EngineOptions, Hyperparameters, Precision};
+use crate::options::{EngineName, EngineOptions, Hyperparameters};
 
 /// Computes the steps of a training on its data.
 pub trait Engine {
@@ -100,6 +101,23 @@ pub struct State {
     pub exp_avg_sq: Vec<f32>,
     /// The exponential moving average of the parameters, where one is kept.
     pub averaged: Option<Vec<f32>>,
+    /// Of an engine that scales the loss.
+    pub loss_scale: Option<LossScale>,
+}
+
+/// What the loss is multiplied with, so that its gradients do not vanish in half precision.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossScale {
+    /// The factor, a power of two.
+    pub scale: f32,
+    /// Steps since it last changed.
+    pub steps: u32,
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self { scale: 65536.0, steps: 0 }
+    }
 }
 
 impl State {
@@ -108,7 +126,7 @@ impl State {
     pub fn first(parameters: Vec<f32>, keeps_average: bool) -> Self {
         let zeros = vec![0.0; parameters.len()];
         let averaged = keeps_average.then(|| parameters.clone());
-        Self { parameters, exp_avg: zeros.clone(), exp_avg_sq: zeros, averaged }
+        Self { parameters, exp_avg: zeros.clone(), exp_avg_sq: zeros, averaged, loss_scale: None }
     }
 
     /// The weights of that kind.
@@ -166,17 +184,17 @@ pub fn create(
             Err(why_not) => (None, Some(format!("engine cpu, as {why_not}"))),
         },
     };
+    let (name, precisions) = match device {
+        Some(_) => ("CUDA", &CudaEngine::PRECISIONS[..]),
+        None => ("CPU", &CpuEngine::PRECISIONS[..]),
+    };
+    let precision = options.precision.unwrap_or(precisions[0]);
+    if !precisions.contains(&precision) {
+        return Err(Error::Precision { engine: name, precision, reason });
+    }
     let engine: Box<dyn Engine> = match device {
-        Some(device) => {
-            let precision = options.precision.unwrap_or_default();
-            Box::new(CudaEngine::new(&device, data, model.clone(), hyperparameters, precision)?)
-        }
-        None => match options.precision {
-            None | Some(Precision::F32) => {
-                Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads)?)
-            }
-            Some(precision) => return Err(Error::Precision { precision, reason }),
-        },
+        Some(device) => Box::new(CudaEngine::new(&device, data, model.clone(), hyperparameters, precision)?),
+        None => Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads, precision)?),
     };
     Ok(Chosen { engine, reason })
 }

@@ -76,15 +76,17 @@ pub enum Error {
     /// The CUDA engine cannot start, or not go on.
     #[error(transparent)]
     Cuda(#[from] cuda::Error),
-    /// The CPU engine has no such products.
+    /// The engine has no such products.
     #[error(
-        "the CPU engine computes in f32, not in {precision}{}",
+        "the {engine} engine computes no products in {precision}{}",
         reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default()
     )]
     Precision {
+        /// Its name.
+        engine: &'static str,
         /// What was asked for.
         precision: Precision,
-        /// Why it is the CPU engine, where nobody asked for it.
+        /// Why it is that engine, where nobody asked for it.
         reason: Option<String>,
     },
     /// The system starts no threads.
@@ -102,7 +104,10 @@ impl Failure for Error {
         match self {
             Self::Artifact(error) => error.hint(),
             Self::Cuda(error) => error.hint(),
-            Self::Precision { .. } => Some("leave out --precision, or train with --engine cuda".to_owned()),
+            Self::Precision { precision, .. } => {
+                let other = if *precision == Precision::F16 { "cpu" } else { "cuda" };
+                Some(format!("leave out --precision, or train with --engine {other}"))
+            }
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
             Self::TooLarge { .. } => Some("lower --hidden".to_owned()),
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),

@@ -72,7 +72,8 @@ pub struct EngineOptions {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub device: u32,
 
-    /// Of matrix products in training; validation is always in f32 [default: tf32 on CUDA, f32 on the CPU]
+    /// Of matrix products in training: f32, tf32 or bf16 on CUDA, f32 or f16 on the CPU; validation is always in f32
+    /// [default: tf32 on CUDA, f32 on the CPU]
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
 
@@ -225,7 +226,7 @@ pub enum EngineName {
     Cuda,
 }
 
-/// What the operands of a matrix product are rounded to; sums are `f32`.
+/// What the operands of a matrix product are rounded to. Sums are `f32`, weights and Adam's moments as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     /// 23 bits of fraction: not rounded
@@ -233,8 +234,10 @@ pub enum Precision {
     /// 10 bits of fraction
     #[default]
     Tf32,
-    /// 7 bits of fraction; activations take half of the memory, weights and Adam's moments stay f32
+    /// 7 bits of fraction; activations take half of the memory
     Bf16,
+    /// 10 bits of fraction and 5 of exponent, in which up to 64 terms are summed up too; with dynamic loss scaling
+    F16,
 }
 
 impl fmt::Display for Precision {
@@ -243,6 +246,7 @@ impl fmt::Display for Precision {
             Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
         })
     }
 }

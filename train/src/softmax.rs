@@ -30,6 +30,11 @@ impl Loss {
         Self { name, right, wrong: wrong as f32, share: (1.0 / images as f64) as f32 }
     }
 
+    /// The same with gradients so many times as large.
+    pub fn scaled(self, scale: f32) -> Self {
+        Self { share: self.share * scale, ..self }
+    }
+
     /// The loss of an image; its gradient by the logits, times the image's share in the batch, goes to `gradient`.
     ///
     /// With probabilities `p = softmax(z)`, label `y` and its one-hot form `h`, smoothed to the targets `t`:

@@ -6,7 +6,7 @@ use artifacts::tensors::{self, Form, Tensors};
 use artifacts::{Digest, EpochMetrics};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::State;
+use crate::engine::{LossScale, State};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
@@ -36,6 +36,8 @@ struct Description {
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
     kept_epoch: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss_scale: Option<LossScale>,
 }
 
 const KIND: &str = "training state";
@@ -115,6 +117,7 @@ impl Progress {
             dataset,
             metrics: self.metrics.clone(),
             kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
+            loss_scale: state.loss_scale,
         };
         tensors::write(path, &FORM, &description, &tensors)?;
         Ok(())
@@ -149,8 +152,13 @@ impl Progress {
             }
         };
         let averaged = hyperparameters.ema_decay.map(|_| buffer(AVERAGED)).transpose()?;
-        let state =
-            State { parameters: buffer("")?, exp_avg: buffer(EXP_AVG)?, exp_avg_sq: buffer(EXP_AVG_SQ)?, averaged };
+        let state = State {
+            parameters: buffer("")?,
+            exp_avg: buffer(EXP_AVG)?,
+            exp_avg_sq: buffer(EXP_AVG_SQ)?,
+            averaged,
+            loss_scale: there.loss_scale,
+        };
         let kept =
             there.kept_epoch.map(|epoch| Ok::<_, Error>(Kept { epoch, parameters: buffer(KEPT)? })).transpose()?;
         Ok((Self { metrics: there.metrics, kept }, state))

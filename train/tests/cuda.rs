@@ -88,7 +88,7 @@ fn every_step_s_loss_and_the_last_parameters_are_the_cpu_engine_s() {
             );
         }
         let buffers = |state: &State| {
-            let State { parameters, exp_avg, exp_avg_sq, averaged } = state.clone();
+            let State { parameters, exp_avg, exp_avg_sq, averaged, loss_scale: _ } = state.clone();
             [parameters, exp_avg, exp_avg_sq, averaged.unwrap_or_default()]
         };
         for (name, (found, expected)) in ["parameters", "exp_avg", "exp_avg_sq", "averaged"]

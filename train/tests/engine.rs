@@ -12,8 +12,10 @@ use support::case::{CASES, Case, EPOCH, STEP, mixed_rows};
 use support::{Images, data, planted_and_exchanged, reference};
 use train::cpu::CpuEngine;
 use train::cpu::kernel::Processor;
-use train::engine::{Engine as _, State, Step};
+use train::data::Data;
+use train::engine::{Engine as _, LossScale, State, Step};
 use train::model::Mlp;
+use train::{Hyperparameters, Precision};
 
 #[test]
 fn the_reference_s_gradient_is_the_slope_of_its_loss() {
@@ -52,8 +54,54 @@ fn the_reference_s_gradient_is_the_slope_of_its_loss() {
 fn a_step_s_gradients_and_loss_agree_with_the_reference() {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
         case.step_agrees(classes, 1e-5, |data, model, hyperparameters| {
-            Box::new(CpuEngine::new(Arc::clone(data), model.clone(), hyperparameters, Some(2)).unwrap())
+            Box::new(CpuEngine::new(Arc::clone(data), model.clone(), hyperparameters, Some(2), Precision::F32).unwrap())
         });
+    }
+}
+
+/// A loss scale with which no gradient of these tests overflows.
+const SCALE: LossScale = LossScale { scale: 256.0, steps: 0 };
+
+/// An engine with products in half precision and this loss scale, as in a training that has found it.
+fn in_halves(processor: Processor, data: &Arc<Data>, hyperparameters: &Hyperparameters, scale: LossScale) -> CpuEngine {
+    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+    let mut engine =
+        CpuEngine::on(processor, Arc::clone(data), model, hyperparameters, Some(2), Precision::F16).unwrap();
+    let state = State { loss_scale: Some(scale), ..engine.state().unwrap() };
+    engine.set_state(state).unwrap();
+    engine
+}
+
+#[test]
+fn products_in_f16_agree_with_the_reference_to_their_precision() {
+    // Operands and sums are rounded to a 2,048th.
+    for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
+        case.step_nearly_agrees(classes, 4e-3, 3e-2, |data, _, hyperparameters| {
+            Box::new(in_halves(Processor::available()[0], data, hyperparameters, SCALE))
+        });
+    }
+}
+
+#[test]
+fn gradients_that_overflow_move_nothing_and_halve_the_loss_scale() {
+    let images = Images::patterns(60, 6, 7, 4, 2);
+    let data = data(&images, &images, 0.45, 0.25);
+    let huge = LossScale { scale: 2_f32.powi(24), steps: 0 };
+    for flags in ["--hidden 9", "--hidden 9 --clip-norm 1"] {
+        let case = Case { flags, images: 60, batch_size: 60 };
+        let mut engine = in_halves(Processor::available()[0], &data, &case.hyperparameters(), huge);
+        let first = engine.state().unwrap();
+        let mut scales = Vec::new();
+        while engine.state().unwrap().exp_avg == first.exp_avg {
+            scales.push(engine.state().unwrap().loss_scale.unwrap().scale);
+            let rows = mixed_rows(60);
+            engine.begin_epoch(EPOCH, &rows).unwrap();
+            engine.train_step(&rows, STEP).unwrap();
+            assert!(engine.end_epoch().unwrap().is_finite());
+        }
+        assert!(scales.len() > 3 && scales.windows(2).all(|scales| scales[1] == scales[0] / 2.0), "{scales:?}");
+        let state = engine.state().unwrap();
+        assert!(state.parameters.iter().chain(&state.exp_avg_sq).all(|value| value.is_finite()));
     }
 }
 
@@ -107,12 +155,17 @@ fn any_number_of_threads_computes_the_same_bytes() {
         images: 300,
         batch_size: 128,
     };
-    let states = [1, 2, 3, 8].map(|threads| {
-        let (_, mut engine) = case.engine(&data, threads);
-        let bits = bits(&mut engine, case.batch_size);
-        (bits, engine.end_epoch().unwrap().to_bits(), engine.validate(Weights::Trained).unwrap().loss.to_bits())
-    });
-    assert!(states.iter().all(|state| *state == states[0]));
+    for precision in CpuEngine::PRECISIONS {
+        let states = [1, 2, 3, 8].map(|threads| {
+            let (data, model, hyperparameters) = (Arc::clone(&data), case.model(&data), case.hyperparameters());
+            let mut engine = CpuEngine::new(data, model, &hyperparameters, Some(threads), precision).unwrap();
+            let state = engine.state().unwrap();
+            engine.set_state(State { loss_scale: state.loss_scale.map(|_| SCALE), ..state }).unwrap();
+            let bits = bits(&mut engine, case.batch_size);
+            (bits, engine.end_epoch().unwrap().to_bits(), engine.validate(Weights::Trained).unwrap().loss.to_bits())
+        });
+        assert!(states.iter().all(|state| *state == states[0]), "in {precision}");
+    }
 }
 
 /// The bits of everything that a few steps leave.
@@ -122,7 +175,7 @@ fn bits(engine: &mut CpuEngine, batch_size: usize) -> Vec<u32> {
     for (index, batch) in rows.chunks(batch_size).enumerate() {
         engine.train_step(batch, Step { index: index as u64, learning_rate: 1e-2 }).unwrap();
     }
-    let State { parameters, exp_avg, exp_avg_sq, averaged } = engine.state().unwrap();
+    let State { parameters, exp_avg, exp_avg_sq, averaged, loss_scale: _ } = engine.state().unwrap();
     let buffers = [parameters, exp_avg, exp_avg_sq, averaged.unwrap_or_default()];
     buffers.iter().flatten().map(|value| value.to_bits()).collect()
 }
@@ -136,15 +189,17 @@ fn every_family_of_processors_computes_the_same_bytes() {
         "--hidden 40 --augment strong --clip-norm 0.5 --label-smoothing 0.1",
     ] {
         let case = Case { flags, images: 300, batch_size: 300 };
-        let of_family = |processor| {
-            let hyperparameters = case.hyperparameters();
-            let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-            bits(
-                &mut CpuEngine::on(processor, Arc::clone(&data), model, &hyperparameters, Some(2)).unwrap(),
-                case.batch_size,
-            )
+        let hyperparameters = case.hyperparameters();
+        let model = case.model(&data);
+        let in_singles = |processor| {
+            let (data, model) = (Arc::clone(&data), model.clone());
+            CpuEngine::on(processor, data, model, &hyperparameters, Some(2), Precision::F32).unwrap()
         };
+        let in_halves = |processor| in_halves(processor, &data, &hyperparameters, SCALE);
+        let of_family =
+            |processor| [in_singles(processor), in_halves(processor)].map(|mut engine| bits(&mut engine, 300));
         let portable = of_family(Processor::Portable);
+        assert!(portable[0] != portable[1], "half precision is another");
         for processor in Processor::available() {
             assert!(of_family(processor) == portable, "{} differs under {flags}", processor.name());
         }

@@ -68,7 +68,7 @@ fn ten_steps_agree(name: &str) {
     flags.extend(case.ema_decay.map(|decay| format!("--ema-decay={decay}")));
     let hyperparameters = hyperparameters(&flags.iter().map(String::as_str).collect::<Vec<_>>());
     let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-    let on_cpu = CpuEngine::new(Arc::clone(&data), model.clone(), &hyperparameters, Some(2)).unwrap();
+    let on_cpu = CpuEngine::new(Arc::clone(&data), model.clone(), &hyperparameters, Some(2), Precision::F32).unwrap();
     let on_cuda = standin::engine(&data, &model, &hyperparameters, Precision::F32);
     let engines: [Box<dyn Engine>; 2] = [Box::new(on_cpu), Box::new(on_cuda)];
     for engine in engines {

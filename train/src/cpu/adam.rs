@@ -1,7 +1,7 @@
 //! AdamW, wherever a gradient has just been computed.
 
 use super::kernel::{Family, Phase, prefetch};
-use super::panels::{Line, Shared};
+use super::panels::{HalfLine, Line, Shared};
 use crate::adam::{Adam, BETA_1, BETA_2, EPSILON};
 
 /// The parameters with all that goes along with them.
@@ -11,6 +11,8 @@ pub struct Parameters<'a> {
     pub exp_avg: Shared<'a, Line>,
     pub exp_avg_sq: Shared<'a, Line>,
     pub averaged: Option<Shared<'a, Line>>,
+    /// Copies of the values for products in half precision.
+    pub halves: Option<Shared<'a, HalfLine>>,
 }
 
 impl Parameters<'_> {
@@ -25,12 +27,17 @@ impl Parameters<'_> {
 }
 
 impl Adam {
-    /// Moves so many lines of the parameters, their moments, and their average where there is one.
+    /// Moves so many lines of the parameters, their moments, and their average and copies where there are such.
     ///
     /// # Safety
-    /// Nobody else uses these lines of the parameters.
+    /// Nobody else uses these lines of the parameters, and the processor is of the family.
     #[inline(always)]
-    pub unsafe fn update<const N: usize>(self, parameters: &Parameters<'_>, start: usize, gradients: &[Line; N]) {
+    pub unsafe fn update<F: Family, const N: usize>(
+        self,
+        parameters: &Parameters<'_>,
+        start: usize,
+        gradients: &[Line; N],
+    ) {
         // SAFETY: the caller's.
         let (values, exp_avg, exp_avg_sq) = unsafe {
             (
@@ -41,6 +48,10 @@ impl Adam {
         };
         for index in 0..N {
             self.step(&mut values[index], &mut exp_avg[index], &mut exp_avg_sq[index], &gradients[index]);
+        }
+        if let Some(halves) = &parameters.halves {
+            // SAFETY: the caller's.
+            unsafe { *halves.part(start) = values.each_ref().map(|line| F::narrowed(line)) };
         }
         if let Some(averaged) = &parameters.averaged {
             // SAFETY: the caller's.
@@ -123,8 +134,8 @@ impl Phase for Update<'_> {
     fn run<F: Family>(&self, task: usize) {
         let start = task * LINES;
         for (index, line) in self.gradients[start..].iter().take(LINES).enumerate() {
-            // SAFETY: each line is in one task.
-            unsafe { self.adam.update(&self.parameters, start + index, std::array::from_ref(line)) };
+            // SAFETY: each line is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { self.adam.update::<F, 1>(&self.parameters, start + index, std::array::from_ref(line)) };
         }
     }
 }

@@ -8,6 +8,7 @@
 mod adam;
 mod dropout;
 pub mod kernel;
+mod loss_scale;
 mod network;
 pub mod panels;
 mod phases;
@@ -21,18 +22,19 @@ use artifacts::Weights;
 use ndarray::Array2;
 
 use crate::data::Data;
-use crate::engine::{Engine, State, Step, Validation};
+use crate::engine::{DECIDES, Engine, State, Step, Validation};
 use crate::error::Error;
 use crate::model::Mlp;
-use crate::options::Hyperparameters;
+use crate::options::{Hyperparameters, Precision};
 use kernel::Processor;
 use network::Network;
 use pool::Pool;
 
-/// Trains on the processor, in `f32`.
+/// Trains on the processor, with matrix products in `f32` or in half precision.
 #[derive(Debug)]
 pub struct CpuEngine {
     network: Network,
+    precision: Precision,
     /// Counted from 1.
     epoch: u32,
     /// Of the epoch, so far.
@@ -42,18 +44,25 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
+    /// Of the products that it computes, the default first.
+    pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F16];
+
     /// An engine with the first weights of the seed, for the fastest family that this processor belongs to.
     ///
     /// # Errors
     /// When the threads cannot be started.
+    ///
+    /// # Panics
+    /// Where the precision is none of [its own](Self::PRECISIONS).
     pub fn new(
         data: Arc<Data>,
         model: Mlp,
         hyperparameters: &Hyperparameters,
         threads: Option<u16>,
+        precision: Precision,
     ) -> Result<Self, Error> {
         let fastest = Processor::available()[0];
-        Self::on(fastest, data, model, hyperparameters, threads)
+        Self::on(fastest, data, model, hyperparameters, threads, precision)
     }
 
     /// An engine with code for this family, which must be among the [available](Processor::available) ones.
@@ -62,26 +71,41 @@ impl CpuEngine {
     /// When the threads cannot be started.
     ///
     /// # Panics
-    /// Where the family is not available.
+    /// Where the family is not available, or the precision none of [its own](Self::PRECISIONS).
     pub fn on(
         processor: Processor,
         data: Arc<Data>,
         model: Mlp,
         hyperparameters: &Hyperparameters,
         threads: Option<u16>,
+        precision: Precision,
     ) -> Result<Self, Error> {
         assert!(processor.is_available(), "this machine's processor is of the family");
+        assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
         let threads = threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let network = Network::new(data, model, hyperparameters, processor, pool);
-        Ok(Self { network, epoch: 0, images: 0, loss_sum: 0.0 })
+        let network = Network::new(data, model, hyperparameters, processor, pool, precision);
+        Ok(Self { network, precision, epoch: 0, images: 0, loss_sum: 0.0 })
     }
 }
 
 impl Engine for CpuEngine {
     fn description(&self) -> String {
         let (processor, threads) = self.network.machine();
-        format!("cpu ({}), {threads} thread{}", processor.name(), if threads == 1 { "" } else { "s" })
+        let products = match self.precision {
+            Precision::F32 => "",
+            _ if processor.has_halves() => ", f16 products",
+            _ => ", f16 products in software: this processor has no instructions for them, and f32 is faster",
+        };
+        format!("cpu ({}), {threads} thread{}{products}", processor.name(), if threads == 1 { "" } else { "s" })
+    }
+
+    fn decides(&self) -> Vec<(&'static str, String)> {
+        let [.., precision] = DECIDES;
+        match self.precision {
+            Precision::F32 => Vec::new(),
+            other => vec![(precision, other.to_string())],
+        }
     }
 
     fn begin_epoch(&mut self, epoch: u32, _order: &[u32]) -> Result<(), Error> {

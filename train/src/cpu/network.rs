@@ -3,20 +3,24 @@
 use std::sync::Arc;
 
 use artifacts::Weights as WeightsKind;
+use half::f16;
 
 use super::adam::{Parameters, SquareSums, Update};
 use super::kernel::Processor;
-use super::panels::{Buffer, LANES, Layout, Line, Shared};
-use super::phases::{Backward, Delta, Forward, Gather, Images, Judge, Learn, Learning, Place};
+use super::loss_scale::Overflow;
+use super::panels::{AnyLine as _, Buffer, HalfLine, LANES, Layout, Line, Shared};
+use super::phases::{
+    Backward, Copies as DeltaCopies, Delta, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place,
+};
 use super::pool::Pool;
-use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK};
+use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK, Operands};
 use crate::adam::Adam;
 use crate::augment::Augmentation;
 use crate::data::Data;
 use crate::dropout::Dropout;
-use crate::engine::{State, Step, Validation};
+use crate::engine::{LossScale, State, Step, Validation};
 use crate::model::Mlp;
-use crate::options::Hyperparameters;
+use crate::options::{Hyperparameters, Precision};
 use crate::softmax::{self, Loss};
 
 /// A network in training. All buffers are allocated once.
@@ -45,21 +49,42 @@ pub struct Network {
     activations: Vec<Buffer>,
     /// The loss's gradient by the output of every layer before its activation, in panels of images.
     deltas: Vec<Buffer>,
-    /// The same in panels of outputs.
-    transposed_deltas: Vec<Buffer>,
+    copies: Copies,
     /// Of each image of the batch.
     losses: Vec<f32>,
     labels: Vec<u8>,
 }
 
+/// What the products of a training step read beside these buffers, or instead of them.
+#[derive(Debug)]
+enum Copies {
+    /// The deltas in panels of outputs.
+    Single { transposed_deltas: Vec<Buffer> },
+    /// Everything.
+    Half(Box<Halves>),
+}
+
+/// Operands in half precision, each written where the original is.
+#[derive(Debug)]
+struct Halves {
+    parameters: Vec<HalfLine>,
+    /// The input of every layer.
+    inputs: Vec<Buffer<HalfLine>>,
+    deltas: Vec<Buffer<HalfLine>>,
+    transposed_deltas: Vec<Buffer<HalfLine>>,
+    loss_scale: LossScale,
+    overflow: Overflow,
+}
+
 impl Network {
-    /// A network with the first weights of the seed.
+    /// A network with the first weights of the seed, and this precision in the products of its training steps.
     pub fn new(
         data: Arc<Data>,
         model: Mlp,
         hyperparameters: &Hyperparameters,
         processor: Processor,
         pool: Pool,
+        precision: Precision,
     ) -> Self {
         let mut end = 0;
         let places = model.layers().iter().map(|layer| {
@@ -77,6 +102,19 @@ impl Network {
             Grid::new([place.layout.panels(), place.layout.blocks()], MOST_A_GRADIENT_TASK, pool.threads())
         };
         let gradient_grids: Vec<Grid> = places.iter().map(grid).collect();
+        let inputs = || model.layers().iter().map(|layer| layer.inputs);
+        let copies = if precision == Precision::F16 {
+            Copies::Half(Box::new(Halves {
+                parameters: vec![HalfLine::ZERO; end],
+                inputs: inputs().map(|width| Buffer::new(batch, width)).collect(),
+                deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
+                transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
+                loss_scale: LossScale::default(),
+                overflow: Overflow::default(),
+            }))
+        } else {
+            Copies::Single { transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect() }
+        };
         let mut network = Self {
             pool,
             processor,
@@ -90,7 +128,7 @@ impl Network {
             gradients,
             activations: [model.inputs()].into_iter().chain(widths()).map(|width| Buffer::new(batch, width)).collect(),
             deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
-            transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
+            copies,
             losses: vec![0.0; batch.next_multiple_of(LANES)],
             labels: vec![0; batch.next_multiple_of(LANES)],
             gradient_tasks: tasks_by_share(&gradient_grids),
@@ -126,6 +164,10 @@ impl Network {
             exp_avg: self.extract(&self.exp_avg),
             exp_avg_sq: self.extract(&self.exp_avg_sq),
             averaged: self.averaged.as_ref().map(|averaged| self.extract(averaged)),
+            loss_scale: match &self.copies {
+                Copies::Single { .. } => None,
+                Copies::Half(halves) => Some(halves.loss_scale),
+            },
         }
     }
 
@@ -135,6 +177,12 @@ impl Network {
         self.exp_avg = self.fill(&state.exp_avg);
         self.exp_avg_sq = self.fill(&state.exp_avg_sq);
         self.averaged = state.averaged.as_ref().map(|averaged| self.fill(averaged));
+        if let Copies::Half(halves) = &mut self.copies {
+            halves.loss_scale = state.loss_scale.unwrap_or_default();
+            for (halves, line) in halves.parameters.iter_mut().zip(&self.parameters) {
+                *halves = HalfLine(line.0.map(f16::from_f32));
+            }
+        }
     }
 
     fn fill(&self, parameters: &[f32]) -> Vec<Line> {
@@ -164,14 +212,25 @@ impl Network {
         self.gather(|augmentation| Images::Training { rows, epoch, seed, augmentation, dropout });
         let last = self.places.len() - 1;
         for layer in 0..last {
-            self.forward(layer, rows.len(), WeightsKind::Trained, Some(step.index));
+            self.forward(layer, rows.len(), Some(step.index), WeightsKind::Trained);
         }
         self.judge(rows.len());
         for layer in (1..=last).rev() {
             self.backward(layer, rows.len());
         }
-        self.learn(rows.len(), step);
+        let overflowed = self.overflowed() || self.learn(rows.len(), step);
+        if let Copies::Half(halves) = &mut self.copies {
+            halves.loss_scale = halves.loss_scale.after(overflowed);
+        }
         self.losses[..rows.len()].iter().map(|&loss| f64::from(loss)).sum()
+    }
+
+    /// Whether a gradient has left half precision since this was last asked.
+    fn overflowed(&mut self) -> bool {
+        match &mut self.copies {
+            Copies::Single { .. } => false,
+            Copies::Half(halves) => halves.overflow.take(),
+        }
     }
 
     /// Judges the validation split.
@@ -196,7 +255,7 @@ impl Network {
         let count = logits.len() / self.model.outputs();
         self.gather(|_| Images::Validation { first, count });
         for layer in 0..self.places.len() {
-            self.forward(layer, count, weights, None);
+            self.forward(layer, count, None, weights);
         }
         let output = &self.activations[self.places.len()];
         output.layout.extract(&output.lines, logits);
@@ -207,44 +266,77 @@ impl Network {
             data: &self.data,
             images: images(&self.augmentation),
             input: self.activations[0].shared(),
+            halves: match &mut self.copies {
+                Copies::Single { .. } => None,
+                Copies::Half(halves) => Some(halves.inputs[0].shared()),
+            },
             labels: Shared::new(&mut self.labels),
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
-    /// A layer's output; with dropout where it is hidden and this is a training step.
-    fn forward(&mut self, layer: usize, count: usize, weights: WeightsKind, step: Option<u64>) {
+    /// A layer's output: in a training step in its precision, with dropout where it is hidden.
+    fn forward(&mut self, layer: usize, count: usize, training: Option<u64>, weights: WeightsKind) {
         let is_hidden = layer + 1 < self.places.len();
         let Hyperparameters { seed, dropout, .. } = self.hyperparameters;
-        let step = step.filter(|_| is_hidden && dropout > 0.0);
         let parameters = match weights {
             WeightsKind::Trained => &self.parameters,
             WeightsKind::Averaged => self.averaged.as_ref().expect("an average is kept"),
         };
+        let place = self.places[layer];
         let (before, after) = self.activations.split_at_mut(layer + 1);
+        let (operands, halves) = match &mut self.copies {
+            Copies::Half(halves) if training.is_some() => {
+                let (before, after) = halves.inputs.split_at_mut(layer + 1);
+                let operands = Operands::Half([before[layer].matrix(), place.weight(&halves.parameters)]);
+                (operands, after.first_mut().map(Buffer::shared))
+            }
+            _ => (Operands::Single([before[layer].matrix(), place.weight(parameters)]), None),
+        };
         let output = after[0].shared();
         let (panels, blocks) = (count.div_ceil(LANES), output.layout.blocks());
         let phase = Forward {
-            input: before[layer].matrix(),
-            weights: self.places[layer].weights(parameters),
+            operands,
+            biases: place.biases(parameters),
             output,
+            halves,
             grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             is_hidden,
-            dropout: step.map(|step| Dropout::new(dropout, seed, step, layer + 1)),
+            dropout: training
+                .filter(|_| is_hidden && dropout > 0.0)
+                .map(|step| Dropout::new(dropout, seed, step, layer + 1)),
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
     fn judge(&mut self, count: usize) {
         let last = self.places.len() - 1;
+        let place = self.places[last];
         let Hyperparameters { loss, label_smoothing, .. } = self.hyperparameters;
+        let loss = Loss::new(loss, label_smoothing, self.model.outputs(), count);
         let (before, after) = self.activations.split_at_mut(last + 1);
+        let (operands, copies, scale) = match &mut self.copies {
+            Copies::Single { transposed_deltas } => (
+                Operands::Single([before[last].matrix(), place.weight(&self.parameters)]),
+                DeltaCopies::Single(transposed_deltas[last].shared()),
+                1.0,
+            ),
+            Copies::Half(halves) => {
+                let Halves { parameters, inputs, deltas, transposed_deltas, loss_scale, overflow } = &mut **halves;
+                let copies = DeltaCopies::Half {
+                    by_image: deltas[last].shared(),
+                    by_output: transposed_deltas[last].shared(),
+                    overflow,
+                };
+                (Operands::Half([inputs[last].matrix(), place.weight(parameters)]), copies, loss_scale.scale)
+            }
+        };
         let phase = Judge {
-            input: before[last].matrix(),
-            weights: self.places[last].weights(&self.parameters),
+            operands,
+            biases: place.biases(&self.parameters),
             logits: after[0].shared(),
-            delta: Delta { by_image: self.deltas[last].shared(), by_output: self.transposed_deltas[last].shared() },
-            loss: Loss::new(loss, label_smoothing, self.model.outputs(), count),
+            delta: Delta { by_image: self.deltas[last].shared(), copies },
+            loss: loss.scaled(scale),
             labels: &self.labels,
             losses: Shared::new(&mut self.losses),
             count,
@@ -254,48 +346,82 @@ impl Network {
 
     /// From the gradient by a layer's output to that by the output of the one before it.
     fn backward(&mut self, layer: usize, count: usize) {
+        let place = self.places[layer];
         let (before, after) = self.deltas.split_at_mut(layer);
-        let (by_image, by_output) = (before[layer - 1].shared(), self.transposed_deltas[layer - 1].shared());
+        let by_image = before[layer - 1].shared();
+        let (operands, copies) = match &mut self.copies {
+            Copies::Single { transposed_deltas } => (
+                Operands::Single([after[0].matrix(), place.weight(&self.parameters)]),
+                DeltaCopies::Single(transposed_deltas[layer - 1].shared()),
+            ),
+            Copies::Half(halves) => {
+                let Halves { parameters, deltas, transposed_deltas, overflow, .. } = &mut **halves;
+                let (before, after) = deltas.split_at_mut(layer);
+                let copies = DeltaCopies::Half {
+                    by_image: before[layer - 1].shared(),
+                    by_output: transposed_deltas[layer - 1].shared(),
+                    overflow,
+                };
+                (Operands::Half([after[0].matrix(), place.weight(parameters)]), copies)
+            }
+        };
         let (panels, blocks) = (count.div_ceil(LANES), by_image.layout.blocks());
         let phase = Backward {
-            delta: after[0].matrix(),
-            weight: self.places[layer].weights(&self.parameters).weight,
+            operands,
             output: &self.activations[layer].lines,
-            previous: Delta { by_image, by_output },
+            previous: Delta { by_image, copies },
             grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
-    fn learn(&mut self, count: usize, step: Step) {
+    /// Moves the parameters. Returns whether a gradient overflowed: it moved nothing.
+    fn learn(&mut self, count: usize, step: Step) -> bool {
+        let (layers, copies, overflow, scale) = match &mut self.copies {
+            Copies::Single { transposed_deltas } => {
+                (Layers::Single { deltas: transposed_deltas, inputs: &self.activations }, None, None, 1.0)
+            }
+            Copies::Half(halves) => {
+                let Halves { parameters, inputs, transposed_deltas, loss_scale, overflow, .. } = &mut **halves;
+                let layers = Layers::Half { deltas: transposed_deltas, inputs };
+                (layers, Some(Shared::new(parameters)), Some(&*overflow), f64::from(loss_scale.scale))
+            }
+        };
         let learn = |learning| Learn {
             places: &self.places,
             grids: &self.gradient_grids,
             tasks: &self.gradient_tasks,
-            deltas: &self.transposed_deltas,
-            inputs: &self.activations,
+            layers,
             count,
             learning,
+            overflow,
         };
         let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
-        let adam = |gradient_scale| Adam::new(step, weight_decay, gradient_scale, ema_decay.unwrap_or_default());
+        let adam = |share: f64| Adam::new(step, weight_decay, share / scale, ema_decay.unwrap_or_default());
         let parameters = Parameters {
             values: Shared::new(&mut self.parameters),
             exp_avg: Shared::new(&mut self.exp_avg),
             exp_avg_sq: Shared::new(&mut self.exp_avg_sq),
             averaged: self.averaged.as_mut().map(|averaged| Shared::new(averaged)),
+            halves: copies,
         };
         let Some(longest) = clip_norm else {
-            return self.processor.run(&mut self.pool, &learn(Learning::Update { adam: adam(1.0), parameters }));
+            self.processor.run(&mut self.pool, &learn(Learning::Update { adam: adam(1.0), parameters }));
+            return self.overflowed();
         };
         self.processor.run(&mut self.pool, &learn(Learning::Keep(Shared::new(&mut self.gradients))));
+        if overflow.is_some_and(Overflow::is_found) {
+            return self.overflowed();
+        }
         let sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
         self.processor.run(&mut self.pool, &sums);
+        let norm = self.square_sums.iter().sum::<f64>().sqrt() / scale;
         // As PyTorch's `clip_grad_norm_`, which adds so much lest it divide by 0.
-        let gradient_scale = (longest / (self.square_sums.iter().sum::<f64>().sqrt() + 1e-6)).min(1.0);
-        let update = Update { adam: adam(gradient_scale), parameters, gradients: &self.gradients };
+        let share = (longest / (norm + 1e-6)).min(1.0);
+        let update = Update { adam: adam(share), parameters, gradients: &self.gradients };
         self.processor.run(&mut self.pool, &update);
+        false
     }
 }
 

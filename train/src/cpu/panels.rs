@@ -9,6 +9,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use half::f16;
+
 /// Rows in a panel.
 pub const LANES: usize = 16;
 
@@ -24,6 +26,25 @@ impl Line {
 
 /// As many lines as a line has lanes: what a product computes at a time.
 pub type Block = [Line; LANES];
+
+/// A line in half precision (binary16).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(32))]
+pub struct HalfLine(pub [f16; LANES]);
+
+/// A line of either precision.
+pub trait AnyLine: Copy {
+    /// Zeros.
+    const ZERO: Self;
+}
+
+impl AnyLine for Line {
+    const ZERO: Self = Self::ZERO;
+}
+
+impl AnyLine for HalfLine {
+    const ZERO: Self = Self([f16::ZERO; LANES]);
+}
 
 /// Lines left free behind each panel: without them, panels of a depth that is a power of two would lie in the same sets of
 /// the caches, and reading across panels would evict what it reads. 71 is odd and prime to the number of sets, and longer
@@ -86,56 +107,56 @@ impl Layout {
 
 /// A matrix in panels.
 #[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a> {
+pub struct Matrix<'a, L = Line> {
     /// Its lines.
-    pub lines: &'a [Line],
+    pub lines: &'a [L],
     /// Where they lie.
     pub layout: Layout,
 }
 
 /// A matrix of its own.
 #[derive(Debug)]
-pub struct Buffer {
+pub struct Buffer<L = Line> {
     /// Its lines.
-    pub lines: Vec<Line>,
+    pub lines: Vec<L>,
     /// Where they lie.
     pub layout: Layout,
 }
 
-impl Buffer {
+impl<L: AnyLine> Buffer<L> {
     /// Zeros.
     pub fn new(lanes: usize, depth: usize) -> Self {
         let layout = Layout { lanes, depth };
-        Self { lines: vec![Line::ZERO; layout.lines()], layout }
+        Self { lines: vec![L::ZERO; layout.lines()], layout }
     }
 
     /// To read.
-    pub fn matrix(&self) -> Matrix<'_> {
+    pub fn matrix(&self) -> Matrix<'_, L> {
         Matrix { lines: &self.lines, layout: self.layout }
     }
 
     /// For tasks to write.
-    pub fn shared(&mut self) -> SharedMatrix<'_> {
+    pub fn shared(&mut self) -> SharedMatrix<'_, L> {
         SharedMatrix { lines: Shared::new(&mut self.lines), layout: self.layout }
     }
 }
 
 /// A matrix of which tasks write different blocks at the same time.
 #[derive(Debug)]
-pub struct SharedMatrix<'a> {
+pub struct SharedMatrix<'a, L = Line> {
     /// Its lines.
-    pub lines: Shared<'a, Line>,
+    pub lines: Shared<'a, L>,
     /// Where they lie.
     pub layout: Layout,
 }
 
-impl<'a> SharedMatrix<'a> {
+impl<'a, L> SharedMatrix<'a, L> {
     /// A block of a panel.
     ///
     /// # Safety
     /// While it is used, nobody else may read or write it.
     #[inline(always)]
-    pub unsafe fn block(&self, panel: usize, block: usize) -> &'a mut Block {
+    pub unsafe fn block(&self, panel: usize, block: usize) -> &'a mut [L; LANES] {
         // SAFETY: the caller's.
         unsafe { self.lines.part(self.layout.block(panel, block).start) }
     }

@@ -8,8 +8,9 @@ use std::cell::Cell;
 
 use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
-use super::panels::{Block, Buffer, LANES, Layout, Line, Matrix, Shared, SharedMatrix};
-use super::product::{Grid, Product};
+use super::loss_scale::{HALF_LIMIT, Overflow};
+use super::panels::{Block, Buffer, HalfLine, LANES, Layout, Line, Matrix, Shared, SharedMatrix};
+use super::product::{Grid, Operands};
 use crate::adam::Adam;
 use crate::augment::{Augmentation, Scratch};
 use crate::data::Data;
@@ -21,6 +22,8 @@ pub struct Gather<'a> {
     pub data: &'a Data,
     pub images: Images<'a>,
     pub input: SharedMatrix<'a>,
+    /// The same for products in half precision.
+    pub halves: Option<SharedMatrix<'a, HalfLine>>,
     /// Of each image, zeros behind the last one.
     pub labels: Shared<'a, u8>,
 }
@@ -77,6 +80,12 @@ impl Phase for Gather<'_> {
                     for block in 0..self.input.layout.blocks() {
                         // SAFETY: each panel is in one task.
                         dropout.apply(unsafe { self.input.block(panel, block) }, panel, block);
+                    }
+                }
+                if let Some(halves) = &self.halves {
+                    for block in 0..self.input.layout.blocks() {
+                        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+                        unsafe { *halves.block(panel, block) = narrowed::<F>(self.input.block(panel, block)) };
                     }
                 }
             }
@@ -156,27 +165,33 @@ pub struct Place {
 }
 
 impl Place {
-    /// To read.
-    pub fn weights(self, parameters: &[Line]) -> Weights<'_> {
-        Weights {
-            weight: Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout },
-            bias: &parameters[self.bias..self.end],
-        }
+    /// The weight among the parameters.
+    pub fn weight<L>(self, parameters: &[L]) -> Matrix<'_, L> {
+        Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout }
+    }
+
+    /// The biases, a line for each panel of outputs.
+    pub fn biases(self, parameters: &[Line]) -> &[Line] {
+        &parameters[self.bias..self.end]
     }
 }
 
-/// A layer's weights, as the other direction's operand, and its biases, a line for each panel of outputs.
-#[derive(Debug, Clone, Copy)]
-pub struct Weights<'a> {
-    pub weight: Matrix<'a>,
-    pub bias: &'a [Line],
+/// The direction and the terms of the sum in a layer's output, from its input and weight.
+#[inline(always)]
+fn of_output(operands: Operands<'_>) -> (Along, usize) {
+    (Along::Depth, operands.layout().blocks() * LANES)
 }
 
-/// A layer's output before its activation.
+/// A block's values rounded to half precision.
+///
+/// # Safety
+/// The processor is of the family.
 #[inline(always)]
-fn linear<'a>(input: Matrix<'a>, weights: Weights<'a>) -> Product<'a> {
-    let terms = input.layout.blocks() * LANES;
-    Product { a: input, b: weights.weight, along: Along::Depth, terms }
+unsafe fn narrowed<F: Family>(block: &Block) -> [HalfLine; LANES] {
+    block.each_ref().map(|line| {
+        // SAFETY: the caller's.
+        unsafe { F::narrowed(line) }
+    })
 }
 
 /// Adds the biases of a block's outputs.
@@ -189,9 +204,12 @@ fn add_bias(outputs: &mut Block, bias: &Line) {
 
 /// The output of a hidden layer, or logits.
 pub struct Forward<'a> {
-    pub input: Matrix<'a>,
-    pub weights: Weights<'a>,
+    /// Input and weight.
+    pub operands: Operands<'a>,
+    pub biases: &'a [Line],
     pub output: SharedMatrix<'a>,
+    /// The same for products in half precision.
+    pub halves: Option<SharedMatrix<'a, HalfLine>>,
     pub grid: Grid,
     pub is_hidden: bool,
     pub dropout: Option<Dropout>,
@@ -210,7 +228,7 @@ impl Phase for Forward<'_> {
             unsafe { self.output.block(panel, block) }
         };
         let finish = |outputs: &mut Block, panel, block| {
-            add_bias(outputs, &self.weights.bias[block]);
+            add_bias(outputs, &self.biases[block]);
             if self.is_hidden {
                 for value in outputs.iter_mut().flat_map(|line| &mut line.0) {
                     *value = if *value > 0.0 { *value } else { 0.0 };
@@ -219,15 +237,20 @@ impl Phase for Forward<'_> {
             if let Some(dropout) = self.dropout {
                 dropout.apply(outputs, panel, block);
             }
+            if let Some(halves) = &self.halves {
+                // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+                unsafe { *halves.block(panel, block) = narrowed::<F>(outputs) };
+            }
         };
-        linear(self.input, self.weights).multiply::<F>(panels, blocks, place, |_, _| {}, finish);
+        self.operands.multiply::<F>(of_output(self.operands), (panels, blocks), place, |_, _| {}, finish);
     }
 }
 
 /// The last layer with the loss of each image, and the loss's gradient by the logits in panels of images and of classes.
 pub struct Judge<'a> {
-    pub input: Matrix<'a>,
-    pub weights: Weights<'a>,
+    /// Input and weight.
+    pub operands: Operands<'a>,
+    pub biases: &'a [Line],
     pub logits: SharedMatrix<'a>,
     pub delta: Delta<'a>,
     pub loss: Loss,
@@ -249,9 +272,9 @@ impl Phase for Judge<'_> {
             // SAFETY: each panel is in one task.
             unsafe { self.logits.block(panel, block) }
         };
-        let finish = |logits: &mut Block, _, block| add_bias(logits, &self.weights.bias[block]);
-        let product = linear(self.input, self.weights);
-        product.multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish);
+        let finish = |logits: &mut Block, _, block| add_bias(logits, &self.biases[block]);
+        let blocks = (panel..panel + 1, 0..layout.blocks());
+        self.operands.multiply::<F>(of_output(self.operands), blocks, place, |_, _| {}, finish);
 
         let lanes = LANES.min(self.count - panel * LANES);
         let classes = layout.depth;
@@ -277,7 +300,7 @@ impl Phase for Judge<'_> {
         unsafe {
             *self.losses.part(panel * LANES) = losses;
             for block in 0..layout.blocks() {
-                self.delta.transpose::<F>(self.delta.by_image.block(panel, block), panel, block);
+                self.delta.store::<F>(self.delta.by_image.block(panel, block), panel, block);
             }
         }
     }
@@ -287,28 +310,61 @@ impl Phase for Judge<'_> {
 pub struct Delta<'a> {
     /// In panels of images.
     pub by_image: SharedMatrix<'a>,
-    /// In panels of outputs.
-    pub by_output: SharedMatrix<'a>,
+    /// For the products.
+    pub copies: Copies<'a>,
+}
+
+/// What products read of a [`Delta`].
+pub enum Copies<'a> {
+    /// The gradient in panels of images itself, and in panels of outputs.
+    Single(SharedMatrix<'a>),
+    /// In panels of images and of outputs, in half precision.
+    Half { by_image: SharedMatrix<'a, HalfLine>, by_output: SharedMatrix<'a, HalfLine>, overflow: &'a Overflow },
 }
 
 impl Delta<'_> {
-    /// Puts what lies there in panels of images where it lies in panels of outputs.
+    /// Puts a block, which lies in its place in panels of images, to where products read it.
     ///
     /// # Safety
-    /// Nobody else uses that place, and the processor is of the family.
+    /// Nobody else uses these places, and the processor is of the family.
     #[inline(always)]
-    unsafe fn transpose<F: Family>(&self, gradients: &Block, panel: usize, block: usize) {
+    unsafe fn store<F: Family>(&self, gradients: &Block, panel: usize, block: usize) {
         // SAFETY: the caller's.
-        unsafe { *self.by_output.block(block, panel) = F::transposed(gradients) };
+        unsafe {
+            let transposed = F::transposed(gradients);
+            match &self.copies {
+                Copies::Single(by_output) => *by_output.block(block, panel) = transposed,
+                Copies::Half { by_image, by_output, overflow } => {
+                    overflow.find(gradients, HALF_LIMIT);
+                    *by_image.block(panel, block) = narrowed::<F>(gradients);
+                    *by_output.block(block, panel) = narrowed::<F>(&transposed);
+                }
+            }
+        }
     }
+
+    /// Asks for the lines that storing a block overwrites, which were last used long ago.
+    #[inline(always)]
+    fn prefetch(&self, panel: usize, block: usize) {
+        match &self.copies {
+            Copies::Single(by_output) => prefetch_block(by_output, block, panel),
+            Copies::Half { by_image, by_output, .. } => {
+                prefetch_block(by_image, panel, block);
+                prefetch_block(by_output, block, panel);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn prefetch_block<L>(matrix: &SharedMatrix<'_, L>, panel: usize, block: usize) {
+    matrix.layout.block(panel, block).for_each(|line| prefetch(matrix.lines.place(line)));
 }
 
 /// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
 pub struct Backward<'a> {
-    /// Of the next layer, in panels of images.
-    pub delta: Matrix<'a>,
-    /// Of the next layer.
-    pub weight: Matrix<'a>,
+    /// Of the next layer, the gradient in panels of images and the weight.
+    pub operands: Operands<'a>,
     /// Of the hidden layer, after activation and dropout.
     pub output: &'a [Line],
     pub previous: Delta<'a>,
@@ -325,8 +381,7 @@ impl Phase for Backward<'_> {
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
         let [blocks, panels] = self.grid.task(task);
-        let terms = self.delta.layout.blocks() * LANES;
-        let product = Product { a: self.delta, b: self.weight, along: Along::Lanes, terms };
+        let terms = self.operands.layout().blocks() * LANES;
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.previous.by_image.block(panel, block) }
@@ -340,16 +395,15 @@ impl Phase for Backward<'_> {
                 }
             }
             // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
-            unsafe { self.previous.transpose::<F>(gradients, panel, block) };
+            unsafe { self.previous.store::<F>(gradients, panel, block) };
         };
-        // What `finish` reads and overwrites was last used long ago.
+        // What `finish` reads was last used long ago, too.
         let prepare = |panel, block| {
             let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
             outputs.iter().for_each(|line| prefetch(line));
-            let transposed = &self.previous.by_output;
-            transposed.layout.block(block, panel).for_each(|line| prefetch(transposed.lines.place(line)));
+            self.previous.prefetch(panel, block);
         };
-        product.multiply::<F>(panels, blocks, place, prepare, finish);
+        self.operands.multiply::<F>((Along::Lanes, terms), (panels, blocks), place, prepare, finish);
     }
 }
 
@@ -360,13 +414,30 @@ pub struct Learn<'a> {
     pub grids: &'a [Grid],
     /// The tasks: which one of which layer's grid.
     pub tasks: &'a [(usize, usize)],
-    /// Of each layer, in panels of outputs.
-    pub deltas: &'a [Buffer],
-    /// Of each layer, in panels of images.
-    pub inputs: &'a [Buffer],
+    pub layers: Layers<'a>,
     /// Images in the batch.
     pub count: usize,
     pub learning: Learning<'a>,
+    /// Of products in half precision.
+    pub overflow: Option<&'a Overflow>,
+}
+
+/// What gradients by weights are computed from.
+pub enum Layers<'a> {
+    /// The loss's gradient by the output of each layer, in panels of outputs, and the input of each, in panels of images.
+    Single { deltas: &'a [Buffer], inputs: &'a [Buffer] },
+    /// The same in half precision.
+    Half { deltas: &'a [Buffer<HalfLine>], inputs: &'a [Buffer<HalfLine>] },
+}
+
+impl<'a> Layers<'a> {
+    #[inline(always)]
+    fn operands(&self, layer: usize) -> Operands<'a> {
+        match self {
+            Self::Single { deltas, inputs } => Operands::Single([deltas[layer].matrix(), inputs[layer].matrix()]),
+            Self::Half { deltas, inputs } => Operands::Half([deltas[layer].matrix(), inputs[layer].matrix()]),
+        }
+    }
 }
 
 /// What becomes of gradients.
@@ -377,18 +448,22 @@ pub enum Learning<'a> {
     Keep(Shared<'a, Line>),
 }
 
-impl Learning<'_> {
-    /// Uses the gradients of so many lines.
+impl Learn<'_> {
+    /// Uses the gradients of so many lines. Those of which one has overflowed move nothing.
     ///
     /// # Safety
-    /// Nobody else uses these lines.
+    /// Nobody else uses these lines, and the processor is of the family.
     #[inline(always)]
-    unsafe fn learn<const N: usize>(&self, start: usize, gradients: &[Line; N]) {
+    unsafe fn learn<F: Family, const N: usize>(&self, start: usize, gradients: &[Line; N]) {
+        let overflowed = self.overflow.is_some_and(|overflow| overflow.find(gradients, f32::INFINITY));
         // SAFETY: the caller's.
         unsafe {
-            match self {
-                Self::Update { adam, parameters } => adam.update(parameters, start, gradients),
-                Self::Keep(kept) => *kept.part(start) = *gradients,
+            match &self.learning {
+                Learning::Update { adam, parameters } if !overflowed => {
+                    adam.update::<F, N>(parameters, start, gradients);
+                }
+                Learning::Update { .. } => {}
+                Learning::Keep(kept) => *kept.part(start) = *gradients,
             }
         }
     }
@@ -403,28 +478,24 @@ impl Phase for Learn<'_> {
     fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
         let [panels, blocks] = self.grids[layer].task(task);
-        let (place_of_layer, delta) = (self.places[layer], self.deltas[layer].matrix());
+        let (place_of_layer, operands) = (self.places[layer], self.layers.operands(layer));
         let terms = self.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {
-                let mut sums = Line::ZERO;
-                for line in &delta.lines[panel * delta.layout.stride()..][..terms] {
-                    sums.0.iter_mut().zip(line.0).for_each(|(sum, value)| *sum += value);
-                }
                 // SAFETY: each panel's biases are in the task of its first block.
-                unsafe { self.learning.learn(place_of_layer.bias + panel, &[sums]) };
+                unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[operands.sums(panel, terms)]) };
             }
         }
-        let product = Product { a: delta, b: self.inputs[layer].matrix(), along: Along::Lanes, terms };
         let mut gradients = GRADIENTS.take();
         // A block that is complete at once leaves its room to the next one, in the first cache.
-        let is_one_pass = product.passes() == 1;
-        gradients.resize(if is_one_pass { 1 } else { panels.len() * blocks.len() }, [Line::ZERO; LANES]);
+        let panels_at_a_time = operands.panels_together(terms);
+        let rooms = panels_at_a_time.unwrap_or(panels.len() * blocks.len());
+        gradients.resize(rooms, [Line::ZERO; LANES]);
         let room = Shared::new(&mut gradients);
         let place = |panel: usize, block: usize| {
-            let index = (panel - panels.start) * blocks.len() + block - blocks.start;
-            let index = if is_one_pass { 0 } else { index };
-            // SAFETY: the room is this thread's own, and one block is used at a time.
+            let panel = panel - panels.start;
+            let index = panels_at_a_time.map_or(panel * blocks.len() + block - blocks.start, |most| panel % most);
+            // SAFETY: the room is this thread's own, and blocks that are used at the same time have different panels.
             let [gradients] = unsafe { room.part(index) };
             gradients
         };
@@ -435,10 +506,10 @@ impl Phase for Learn<'_> {
             }
         };
         let finish = |gradients: &mut Block, panel, block| {
-            // SAFETY: each block is in one task.
-            unsafe { self.learning.learn(start(panel, block), gradients) };
+            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { self.learn::<F, LANES>(start(panel, block), gradients) };
         };
-        product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish);
+        operands.multiply::<F>((Along::Lanes, terms), (panels.clone(), blocks.clone()), place, prepare, finish);
         GRADIENTS.set(gradients);
     }
 }

@@ -12,8 +12,10 @@
 
 use std::ops::Range;
 
-use super::kernel::{Along, Family, Phase, Rows};
-use super::panels::{Block, LANES, Matrix, SharedMatrix};
+use half::f16;
+
+use super::kernel::{Along, Family, HALF_RUN, Phase, Rows};
+use super::panels::{AnyLine, Block, HalfLine, LANES, Layout, Line, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
@@ -21,30 +23,95 @@ pub const MOST_A_TASK: [usize; 2] = [4, 64];
 /// Of the gradient by the weights, in panels and blocks.
 pub const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
-/// The most terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a part of
-/// a block, fit the first cache together.
-const TERMS: usize = 256;
+/// A line of a product's operands, whose products are computed and added up in `f32` blocks.
+pub trait Operand: AnyLine + Sync {
+    /// Panels whose blocks are computed together where there are as many.
+    const PANELS: usize;
+    /// The most terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a part
+    /// of a block, fit the first cache together.
+    const TERMS: usize;
+    /// Terms that cannot be divided.
+    const RUN: usize;
+
+    /// Adds to the blocks of these panels, or overwrites them.
+    ///
+    /// # Safety
+    /// The processor is of the family; every panel has a multiple of [`LANES`] lines, and `rows` as many terms.
+    unsafe fn multiply<'a, 'b, F: Family>(
+        panels: Range<usize>,
+        lines: impl Fn(usize) -> &'a [Self],
+        rows: Rows<'_, Self>,
+        place: impl FnMut(usize) -> &'b mut Block,
+        adds: bool,
+    ) where
+        Self: 'a;
+}
+
+impl Operand for Line {
+    const PANELS: usize = 1;
+    const TERMS: usize = 256;
+    const RUN: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn multiply<'a, 'b, F: Family>(
+        panels: Range<usize>,
+        lines: impl Fn(usize) -> &'a [Self],
+        rows: Rows<'_, Self>,
+        mut place: impl FnMut(usize) -> &'b mut Block,
+        adds: bool,
+    ) {
+        for panel in panels {
+            // SAFETY: the caller's.
+            unsafe { F::multiply(lines(panel), rows, place(panel), adds) };
+        }
+    }
+}
+
+impl Operand for HalfLine {
+    const PANELS: usize = 2;
+    const TERMS: usize = 512;
+    const RUN: usize = HALF_RUN;
+
+    #[inline(always)]
+    unsafe fn multiply<'a, 'b, F: Family>(
+        panels: Range<usize>,
+        lines: impl Fn(usize) -> &'a [Self],
+        rows: Rows<'_, Self>,
+        mut place: impl FnMut(usize) -> &'b mut Block,
+        adds: bool,
+    ) {
+        let (first, mut spare) = (panels.start, [Line::ZERO; LANES]);
+        let (second, blocks) = if panels.len() == 2 {
+            (first + 1, [place(first), place(first + 1)])
+        } else {
+            (first, [place(first), &mut spare])
+        };
+        // SAFETY: the caller's.
+        unsafe { F::multiply_halves([lines(first), lines(second)], rows, blocks, adds) };
+    }
+}
 
 /// The operands of a product.
 #[derive(Debug, Clone, Copy)]
-pub struct Product<'a> {
+pub struct Product<'a, L = Line> {
     /// Whose lanes are the product's.
-    pub a: Matrix<'a>,
+    pub a: Matrix<'a, L>,
     /// Whose other direction than that of the sum is the product's depth.
-    pub b: Matrix<'a>,
+    pub b: Matrix<'a, L>,
     /// The direction of the sum in `b`.
     pub along: Along,
     /// Terms of the sum: a multiple of [`LANES`], those past the end being zero in `a` and finite in `b`, or the reverse.
     pub terms: usize,
 }
 
-impl<'a> Product<'a> {
+impl<'a, L: Operand> Product<'a, L> {
     /// How often a block is added to before it is complete.
     pub fn passes(&self) -> usize {
-        self.terms.div_ceil(TERMS)
+        self.terms.div_ceil(L::TERMS)
     }
 
-    /// Computes blocks of the product: `place` gives the place of each, and `finish` gets it once it is complete.
+    /// Computes blocks of the product: `place` gives the place of each, which for [`Operand::PANELS`] panels one after the
+    /// other must differ, and `finish` gets it once it is complete.
     #[inline(always)]
     pub fn multiply<'b, F: Family>(
         &self,
@@ -54,20 +121,21 @@ impl<'a> Product<'a> {
         mut prepare: impl FnMut(usize, usize),
         mut finish: impl FnMut(&mut Block, usize, usize),
     ) {
-        let terms = self.terms.div_ceil(self.passes()).next_multiple_of(LANES);
+        let terms = self.terms.div_ceil(self.passes()).next_multiple_of(L::RUN);
         for start in (0..self.terms).step_by(terms) {
             let end = self.terms.min(start + terms);
-            for panel in panels.clone() {
-                let lines = &self.a.lines[panel * self.a.layout.stride()..][start..end];
+            let lines = |panel| &self.a.lines[panel * self.a.layout.stride()..][start..end];
+            for first in panels.clone().step_by(L::PANELS) {
+                let together = first..panels.end.min(first + L::PANELS);
                 for block in blocks.clone() {
                     if end == self.terms {
-                        prepare(panel, block);
+                        together.clone().for_each(|panel| prepare(panel, block));
                     }
-                    let sums = place(panel, block);
+                    let rows = self.rows(block, start);
                     // SAFETY: a phase runs with the family of the processor that it is on, and `terms` are whole blocks.
-                    unsafe { F::multiply(lines, self.rows(block, start), sums, start > 0) };
+                    unsafe { L::multiply::<F>(together.clone(), lines, rows, |panel| place(panel, block), start > 0) };
                     if end == self.terms {
-                        finish(sums, panel, block);
+                        together.clone().for_each(|panel| finish(place(panel, block), panel, block));
                     }
                 }
             }
@@ -76,13 +144,73 @@ impl<'a> Product<'a> {
 
     /// The elements of `b` for a block, from a term on.
     #[inline(always)]
-    fn rows(&self, block: usize, term: usize) -> Rows<'a> {
+    fn rows(&self, block: usize, term: usize) -> Rows<'a, L> {
         let stride = self.b.layout.stride();
         let (first, stride) = match self.along {
             Along::Depth => (block * stride + term, LANES),
             Along::Lanes => (term / LANES * stride + block * LANES, stride),
         };
         Rows { lines: &self.b.lines[first..], stride, along: self.along }
+    }
+}
+
+/// A [`Product`]'s `a` and `b`, in the precision in which they are kept.
+#[derive(Debug, Clone, Copy)]
+pub enum Operands<'a> {
+    /// In `f32`.
+    Single([Matrix<'a>; 2]),
+    /// In half precision.
+    Half([Matrix<'a, HalfLine>; 2]),
+}
+
+impl<'a> Operands<'a> {
+    /// Computes blocks of their product as [`Product::multiply`].
+    #[inline(always)]
+    pub fn multiply<'b, F: Family>(
+        self,
+        (along, terms): (Along, usize),
+        (panels, blocks): (Range<usize>, Range<usize>),
+        place: impl FnMut(usize, usize) -> &'b mut Block,
+        prepare: impl FnMut(usize, usize),
+        finish: impl FnMut(&mut Block, usize, usize),
+    ) {
+        match self {
+            Self::Single([a, b]) => {
+                Product { a, b, along, terms }.multiply::<F>(panels, blocks, place, prepare, finish);
+            }
+            Self::Half([a, b]) => Product { a, b, along, terms }.multiply::<F>(panels, blocks, place, prepare, finish),
+        }
+    }
+
+    /// The panels whose blocks are computed together and, where all are completed in one pass, need room at a time.
+    pub fn panels_together(self, terms: usize) -> Option<usize> {
+        let (most, together) = match self {
+            Self::Single(_) => (Line::TERMS, Line::PANELS),
+            Self::Half(_) => (HalfLine::TERMS, HalfLine::PANELS),
+        };
+        (terms <= most).then_some(together)
+    }
+
+    /// The sums of so many lines of a panel of `a`.
+    #[inline(always)]
+    pub fn sums(self, panel: usize, terms: usize) -> Line {
+        let mut sums = Line::ZERO;
+        let mut add = |line: [f32; LANES]| sums.0.iter_mut().zip(line).for_each(|(sum, value)| *sum += value);
+        match self {
+            Self::Single([a, _]) => a.lines[panel * a.layout.stride()..][..terms].iter().for_each(|line| add(line.0)),
+            Self::Half([a, _]) => {
+                a.lines[panel * a.layout.stride()..][..terms].iter().for_each(|line| add(line.0.map(f16::to_f32)));
+            }
+        }
+        sums
+    }
+
+    /// The shape of `a`.
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Single([a, _]) => a.layout,
+            Self::Half([a, _]) => a.layout,
+        }
     }
 }
 
@@ -127,16 +255,16 @@ impl Grid {
 
 /// A product alone: its blocks go where they belong, and nothing happens to them.
 #[derive(Debug)]
-pub struct Multiply<'a> {
+pub struct Multiply<'a, L = Line> {
     /// The operands.
-    pub product: Product<'a>,
+    pub product: Product<'a, L>,
     /// The tasks, in blocks and panels.
     pub grid: Grid,
     /// The product's place.
     pub out: SharedMatrix<'a>,
 }
 
-impl Phase for Multiply<'_> {
+impl<L: Operand> Phase for Multiply<'_, L> {
     fn tasks(&self) -> usize {
         self.grid.tasks()
     }
@@ -159,32 +287,41 @@ mod tests {
     use super::super::pool::Pool;
     use super::*;
 
-    /// The product row by row: lanes of `a`, rows of `b`.
-    fn multiply(processor: Processor, sizes: [usize; 3], along: Along, threads: usize) -> (Vec<f32>, Vec<f32>) {
-        let [lanes, terms, rows] = sizes;
+    /// Numbers, rows of `a` and of `b`.
+    fn factors([lanes, terms, rows]: [usize; 3]) -> [Vec<f32>; 2] {
         let value = |index: usize| ((index * 7919) % 1013) as f32 / 1013.0 - 0.5;
-        let a: Vec<f32> = (0..lanes * terms).map(value).collect();
-        let b: Vec<f32> = (0..rows * terms).map(|index| value(index + 5)).collect();
-        let (a_layout, b_layout) = (
-            Layout { lanes, depth: terms },
-            match along {
-                Along::Depth => Layout { lanes: rows, depth: terms },
-                Along::Lanes => Layout { lanes: terms, depth: rows },
-            },
-        );
-        let of_b = |row: usize, term: usize| match along {
-            Along::Depth => b[row * terms + term],
-            Along::Lanes => b[term * rows + row],
+        [(0..lanes * terms).map(value).collect(), (0..rows * terms).map(|index| value(index + 5)).collect()]
+    }
+
+    /// The product row by row, lanes of `a`, rows of `b`: as it is found, and with each element from the rows of its factors.
+    fn multiply<L: Operand>(
+        (processor, threads): (Processor, usize),
+        sizes: [usize; 3],
+        along: Along,
+        line: fn(&Line) -> L,
+        expected: fn(&[f32], &[f32]) -> f32,
+    ) -> [Vec<f32>; 2] {
+        let [lanes, terms, rows] = sizes;
+        let [a, b] = factors(sizes);
+        let a_layout = Layout { lanes, depth: terms };
+        let (b_layout, b_laid) = match along {
+            Along::Depth => (Layout { lanes: rows, depth: terms }, b.clone()),
+            Along::Lanes => {
+                let transposed = (0..terms * rows).map(|index| b[index % rows * terms + index / rows]);
+                (Layout { lanes: terms, depth: rows }, transposed.collect())
+            }
         };
-        let mut lines = [vec![Line::ZERO; a_layout.lines()], vec![Line::ZERO; b_layout.lines()]];
-        a_layout.fill(&a, &mut lines[0]);
-        b_layout.fill(&b, &mut lines[1]);
+        let [a_lines, b_lines] = [(a_layout, &a), (b_layout, &b_laid)].map(|(layout, values)| {
+            let mut lines = vec![Line::ZERO; layout.lines()];
+            layout.fill(values, &mut lines);
+            lines.iter().map(line).collect::<Vec<L>>()
+        });
         let layout = Layout { lanes, depth: rows };
         let mut out = Buffer { lines: vec![Line([f32::NAN; LANES]); layout.lines()], layout };
         let phase = Multiply {
             product: Product {
-                a: Matrix { lines: &lines[0], layout: a_layout },
-                b: Matrix { lines: &lines[1], layout: b_layout },
+                a: Matrix { lines: &a_lines, layout: a_layout },
+                b: Matrix { lines: &b_lines, layout: b_layout },
                 along,
                 terms: terms.next_multiple_of(LANES),
             },
@@ -196,23 +333,46 @@ mod tests {
         layout.extract(&out.lines, &mut found);
         let expected = (0..lanes * rows).map(|index| {
             let (lane, row) = (index / rows, index % rows);
-            (0..terms).fold(0.0_f32, |sum, term| of_b(row, term).mul_add(a[lane * terms + term], sum))
+            expected(&a[lane * terms..][..terms], &b[row * terms..][..terms])
         });
-        (found, expected.collect())
+        [found, expected.collect()]
     }
 
-    #[test]
-    fn every_processor_s_product_is_the_chain_of_multiply_adds_to_the_bit() {
+    fn on_every_processor(check: impl Fn((Processor, usize), [usize; 3], Along) -> [Vec<f32>; 2]) {
         for processor in Processor::available() {
-            for sizes in [[1, 1, 1], [16, 16, 16], [17, 3, 33], [40, 300, 50], [5, 784, 10]] {
+            for sizes in [[1, 1, 1], [16, 16, 16], [17, 3, 33], [40, 300, 50], [5, 784, 10], [33, 600, 17]] {
                 for along in [Along::Depth, Along::Lanes] {
                     for threads in [1, 3] {
-                        let (found, expected) = multiply(processor, sizes, along, threads);
+                        let [found, expected] = check((processor, threads), sizes, along);
                         assert_eq!(found, expected, "{sizes:?} {along:?} on {}", processor.name());
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_processor_s_product_is_the_chain_of_multiply_adds_to_the_bit() {
+        let chain = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0_f32, |sum, (&a, &b)| b.mul_add(a, sum));
+        on_every_processor(|on, sizes, along| multiply(on, sizes, along, |&line| line, chain));
+    }
+
+    #[test]
+    fn every_processor_s_product_of_halves_is_the_sum_of_chains_in_halves_to_the_bit() {
+        /// With so few bits that products and sums of them are exact in `f64`.
+        fn half(value: f32) -> f16 {
+            f16::from_f32((value * 64.0).round() / 64.0)
+        }
+        fn chain(a: &[f32], b: &[f32]) -> f16 {
+            let factors = a.iter().zip(b).map(|(&a, &b)| f64::from(half(a)) * f64::from(half(b)));
+            factors.fold(f16::ZERO, |sum, product| f16::from_f64(product + f64::from(sum)))
+        }
+        fn sum_of_chains(a: &[f32], b: &[f32]) -> f32 {
+            a.chunks(HALF_RUN).zip(b.chunks(HALF_RUN)).fold(0.0, |sum, (a, b)| sum + f32::from(chain(a, b)))
+        }
+        on_every_processor(|on, sizes, along| {
+            multiply(on, sizes, along, |line| HalfLine(line.0.map(half)), sum_of_chains)
+        });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Each structure is the one of the same name there, field by field. Pointers are places on the device; 0 is none.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 use std::rc::Rc;
 
 use cudarc::driver::sys::CUdeviceptr;
@@ -269,7 +269,7 @@ fn compile((major, minor): (i32, i32), element: Element) -> Result<Vec<u8>, Erro
     if let Err(nvrtc::NvrtcError(status)) = unsafe { nvrtc::compile_program(program.0, &options) } {
         // SAFETY: as above.
         let log = unsafe { nvrtc::get_program_log(program.0) }.unwrap_or_default();
-        let log: Vec<u8> = log.into_iter().map(i8::cast_unsigned).chain([0]).collect();
+        let log: Vec<u8> = log.into_iter().flat_map(c_char::to_ne_bytes).chain([0]).collect();
         let log =
             CStr::from_bytes_until_nul(&log).map_or_else(|_none| String::new(), |log| log.to_string_lossy().into());
         let log = log.lines().map(|line| format!("\n  {line}")).collect();

@@ -116,10 +116,16 @@ struct Recorded {
 }
 
 impl CudaEngine {
+    /// Of the products that it computes, the default first.
+    pub const PRECISIONS: [Precision; 3] = [Precision::Tf32, Precision::F32, Precision::Bf16];
+
     /// An engine with the first weights of the seed, on a device of the machine.
     ///
     /// # Errors
     /// When the device does not start or has too little memory.
+    ///
+    /// # Panics
+    /// Where the precision is none of [its own](Self::PRECISIONS).
     pub fn new(
         device: &Device,
         data: Arc<Data>,
@@ -127,6 +133,7 @@ impl CudaEngine {
         hyperparameters: &Hyperparameters,
         precision: Precision,
     ) -> Result<Self, Error> {
+        assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
         let context = Context::of(device.clone())?;
         let stream = Rc::new(Stream::new(&context)?);
         let batch = hyperparameters.batch_size.min(data.train.len());
@@ -323,6 +330,7 @@ impl Engine for CudaEngine {
             exp_avg: self.get(&buffers.exp_avg)?,
             exp_avg_sq: self.get(&buffers.exp_avg_sq)?,
             averaged: buffers.averaged.as_ref().map(|averaged| self.get(averaged)).transpose()?,
+            loss_scale: None,
         })
     }
 

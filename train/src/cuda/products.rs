@@ -145,9 +145,10 @@ impl Products {
     /// # Errors
     /// When the library does not start.
     pub fn new(stream: &Rc<Stream>, precision: Precision, workspace: &Rc<Buffer>) -> Result<Self, Error> {
-        let compute = match precision {
-            Precision::F32 | Precision::Bf16 => Compute::CUBLAS_COMPUTE_32F,
-            Precision::Tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+        let compute = if precision == Precision::Tf32 {
+            Compute::CUBLAS_COMPUTE_32F_FAST_TF32
+        } else {
+            Compute::CUBLAS_COMPUTE_32F
         };
         let handle = lt::create_handle().to("start")?;
         Ok(Self { handle, workspace: Rc::clone(workspace), compute, stream: Rc::clone(stream) })

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use artifacts::Dataset;
-use train::Hyperparameters;
 use train::augment::Scratch;
 use train::cpu::CpuEngine;
 use train::data::Data;
 use train::engine::{Engine, Step};
 use train::model::Mlp;
+use train::{Hyperparameters, Precision};
 
 use super::reference::{self, Batch};
 use super::{Images, hyperparameters};
@@ -46,7 +46,8 @@ impl Case {
     pub fn engine(&self, data: &Arc<Data>, threads: u16) -> (Mlp, CpuEngine) {
         let hyperparameters = self.hyperparameters();
         let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-        let engine = CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads)).unwrap();
+        let engine =
+            CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads), Precision::F32).unwrap();
         (model, engine)
     }
 

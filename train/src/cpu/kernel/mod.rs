@@ -2,32 +2,29 @@
 //! around it is compiled.
 //!
 //! All families compute the same bytes: every element of a product is one chain of fused multiply-adds in the order of its
-//! terms, and nothing else depends on the order of anything.
+//! terms (of half-precision operands, a sum of such chains), and nothing else depends on the order of anything.
 
-/// Repeats a body for every term of a chunk. The compiler takes a loop of this size for too long to unroll, and a branch a
-/// term costs a tenth of the speed.
-#[cfg(target_arch = "x86_64")]
-macro_rules! sixteen_times {
-    ($term:ident => $body:block) => {
-        sixteen_times!(@ $term $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
-    };
-    (@ $term:ident $body:block, $($number:literal)*) => {
-        $({
-            let $term: usize = $number;
-            $body
-        })*
-    };
-}
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_fp16;
+mod half;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tile;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
-use super::panels::{Block, LANES, Line};
+use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
+
+/// The most terms that are summed up in half precision: with more of them, what the sum has lost by rounding nears what a
+/// batch's choice of images changes; with fewer, moving sums to `f32` takes a noticeable part of the time.
+pub const HALF_RUN: usize = 64;
 
 /// Which of an operand's directions the sum runs along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +37,9 @@ pub enum Along {
 
 /// The operand whose elements are multiplied with whole lines, seen from the first element of a block of [`LANES`] rows.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<'a> {
+pub struct Rows<'a, L = Line> {
     /// From the block's first line on.
-    pub lines: &'a [Line],
+    pub lines: &'a [L],
     /// Lines from [`LANES`] terms of the sum to the next.
     pub stride: usize,
     /// Where the terms lie.
@@ -57,6 +54,27 @@ pub trait Family {
     /// # Safety
     /// The processor is of the family; `lines` are a multiple of [`LANES`]; `rows` has as many terms.
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool);
+
+    /// The same of half-precision operands, for two panels: every [`HALF_RUN`] terms are summed up in half precision, each
+    /// multiply-add rounded once, and their sum is added to the block.
+    ///
+    /// # Safety
+    /// As [`multiply`](Self::multiply); both panels have as many lines.
+    #[inline(always)]
+    unsafe fn multiply_halves(lines: [&[HalfLine]; 2], rows: Rows<'_, HalfLine>, blocks: [&mut Block; 2], adds: bool) {
+        for (lines, block) in lines.into_iter().zip(blocks) {
+            half::multiply(lines, rows, block, adds);
+        }
+    }
+
+    /// The line's values rounded to half precision, ties to even.
+    ///
+    /// # Safety
+    /// The processor is of the family.
+    #[inline(always)]
+    unsafe fn narrowed(line: &Line) -> HalfLine {
+        half::narrowed(line)
+    }
 
     /// The block with lines and lanes exchanged.
     ///
@@ -80,12 +98,18 @@ pub trait Phase: Sync {
 /// The families that this program has code for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processor {
+    /// x86-64 with AVX-512F and AVX512-FP16
+    #[cfg(target_arch = "x86_64")]
+    Avx512Fp16,
     /// x86-64 with AVX-512F
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// x86-64 with AVX2 and FMA
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// Any of 64-bit ARM
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// Any; the compiler makes of it what the processor that it compiles for has. Where that is not known to fuse
     /// multiply-adds (x86-64), they are calls, and slow: there it is the reference for the others.
     Portable,
@@ -95,9 +119,13 @@ impl Processor {
     /// All, fastest first.
     const ALL: &[Self] = &[
         #[cfg(target_arch = "x86_64")]
+        Self::Avx512Fp16,
+        #[cfg(target_arch = "x86_64")]
         Self::Avx512,
         #[cfg(target_arch = "x86_64")]
         Self::Avx2,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
         Self::Portable,
     ];
 
@@ -112,10 +140,23 @@ impl Processor {
         let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512Fp16 => Self::Avx512.is_available() && is_x86_feature_detected!("avx512fp16"),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => has_avx2 && is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => has_avx2,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
             Self::Portable => true,
+        }
+    }
+
+    /// Whether it has instructions for half precision, which any other computes in software.
+    pub fn has_halves(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Fp16 => true,
+            _ => false,
         }
     }
 
@@ -123,9 +164,13 @@ impl Processor {
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512Fp16 => "AVX-512 FP16",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "AVX-512",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "NEON",
             Self::Portable => "portable",
         }
     }
@@ -139,10 +184,15 @@ impl Processor {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor is of the family, as was just asserted.
+            Self::Avx512Fp16 => pool.run(phase.tasks(), &|task| unsafe { avx512_fp16::run(phase, task) }),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Self::Avx512 => pool.run(phase.tasks(), &|task| unsafe { avx512::run(phase, task) }),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2 => pool.run(phase.tasks(), &|task| unsafe { avx2::run(phase, task) }),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => pool.run(phase.tasks(), &|task| phase.run::<neon::Neon>(task)),
             Self::Portable => pool.run(phase.tasks(), &|task| phase.run::<portable::Portable>(task)),
         }
     }
@@ -150,19 +200,24 @@ impl Processor {
 
 /// Asks for a line that will be used soon, where the compiler offers that.
 #[inline(always)]
-pub fn prefetch(line: *const Line) {
+pub fn prefetch<L>(line: *const L) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing; SSE, which has it, is part of x86-64.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing, wherever it points to.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = line;
 }
 
 /// Whether `rows` has the terms that `count` lines ask for.
 #[inline(always)]
-fn has_terms(rows: Rows<'_>, count: usize) -> bool {
+fn has_terms<L>(rows: Rows<'_, L>, count: usize) -> bool {
     count.is_multiple_of(LANES) && (count == 0 || (count / LANES - 1) * rows.stride + LANES <= rows.lines.len())
 }
 

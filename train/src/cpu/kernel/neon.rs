@@ -1,0 +1,90 @@
+//! 64-bit ARM: 32 registers of 4 lanes, which every processor has and every function is compiled for.
+
+use std::arch::aarch64::{
+    float32x4_t, uint8x16_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vld1q_u8, vreinterpretq_f32_f64, vreinterpretq_f64_f32,
+    vst1q_f32, vst1q_u8, vtrn1q_f32, vtrn1q_f64, vtrn2q_f32, vtrn2q_f64, vzip1q_u8, vzip2q_u8,
+};
+
+use super::tile;
+use super::{Family, Rows};
+use crate::cpu::panels::{Block, LANES, Line};
+
+/// Of this family.
+#[derive(Debug, Clone, Copy)]
+pub struct Neon;
+
+impl Family for Neon {
+    #[inline(always)]
+    unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
+        // SAFETY: the caller's.
+        unsafe { multiply(lines, rows, block, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn transposed(block: &Block) -> Block {
+        let mut other = [Line::ZERO; LANES];
+        for (line, lane) in (0..LANES).step_by(4).flat_map(|line| (0..LANES).step_by(4).map(move |lane| (line, lane))) {
+            // SAFETY: four values of a line.
+            let rows = std::array::from_fn(|row| unsafe { vld1q_f32(block[line + row].0[lane..].as_ptr()) });
+            for (row, values) in four_by_four(rows).into_iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { vst1q_f32(other[lane + row].0[line..].as_mut_ptr(), values) };
+            }
+        }
+        other
+    }
+
+    #[inline(always)]
+    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        // SAFETY: an array of 16 bytes is read.
+        let mut rows = rows.map(|row| unsafe { vld1q_u8(row.as_ptr()) });
+        // Each round interleaves row i with row i + 8; after four of them every byte has come to its place.
+        for _ in 0..4 {
+            rows = std::array::from_fn(|row| interleaved(rows[row / 2], rows[row / 2 + 8], row % 2 == 1));
+        }
+        rows.map(|row| {
+            let mut bytes = [0; LANES];
+            // SAFETY: an array of 16 bytes is written.
+            unsafe { vst1q_u8(bytes.as_mut_ptr(), row) };
+            bytes
+        })
+    }
+}
+
+/// [`Family::multiply`], once for all phases.
+///
+/// # Safety
+/// As there.
+unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
+    // SAFETY: the caller's.
+    unsafe { tile::multiply::<float32x4_t, 4>(lines, rows, block, adds) }
+}
+
+tile::register!(float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, |sum, factor, line| vfmaq_f32(sum, factor, line));
+
+/// Rows and columns exchanged: first in pairs, then pairs of pairs.
+#[inline(always)]
+fn four_by_four(rows: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    // SAFETY: every processor of the family has these.
+    unsafe {
+        let [even, odd] =
+            [0, 2].map(|row| (vtrn1q_f32(rows[row], rows[row + 1]), vtrn2q_f32(rows[row], rows[row + 1])));
+        let (even, odd) = (
+            [even.0, even.1].map(|pairs| vreinterpretq_f64_f32(pairs)),
+            [odd.0, odd.1].map(|pairs| vreinterpretq_f64_f32(pairs)),
+        );
+        [
+            vtrn1q_f64(even[0], odd[0]),
+            vtrn1q_f64(even[1], odd[1]),
+            vtrn2q_f64(even[0], odd[0]),
+            vtrn2q_f64(even[1], odd[1]),
+        ]
+        .map(|row| vreinterpretq_f32_f64(row))
+    }
+}
+
+#[inline(always)]
+fn interleaved(one: uint8x16_t, other: uint8x16_t, high: bool) -> uint8x16_t {
+    // SAFETY: every processor of the family has these.
+    unsafe { if high { vzip2q_u8(one, other) } else { vzip1q_u8(one, other) } }
+}
