@@ -29,7 +29,7 @@ WARMUP ?=#                 train: share of steps in which the learning rate rise
 PATIENCE ?=#               train: epochs without progress before stopping
 CROSS_VALIDATE ?=#         train: folds to predict the training images by, so that evaluate finds wrong labels among them
 ENGINE ?=#                 train: auto, cpu, cuda; cuda sets up the GPU's libraries (2 GB), auto does where there is a driver
-PRECISION ?=#              train: f32, tf32, bf16 (of products on the GPU)
+PRECISION ?=#              train: of matrix products: f32, tf32, bf16 on the GPU; f32, f16 on the processor
 TEMPERATURE ?=#            export: divide the logits by this, as evaluate fitted it on validation
 PRIOR ?=#                  evaluate: expected class frequencies: uniform, test, english, FILE.json; blanks between several
 ESTIMATE_PRIOR ?=#         evaluate: estimate the class frequencies of these unlabelled images, FILE.npy
@@ -200,8 +200,8 @@ test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
 
-emulate: ## run the CPU engine's tests on an emulated processor with AVX-512 (Debian 12, ten minutes)
-	$(PYTHON) train/tests/emulate_avx512.py .cache/emulator
+emulate: ## run the CPU engine's tests on emulated processors, with NEON and with AVX512-FP16 (Debian, half an hour)
+	$(PYTHON) train/tests/emulate.py .cache/emulator
 
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
 	cargo build --release --locked --package bench

@@ -26,6 +26,11 @@ pub trait Engine {
         Vec::new()
     }
 
+    /// What the person should know before a long training.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// What of the engine decides a training's bytes, by names of [`DECIDES`]: nothing of one whose bytes
     /// are the reference.
     fn decides(&self) -> Vec<(&'static str, String)> {

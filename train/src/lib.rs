@@ -69,6 +69,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let Chosen { mut engine, reason } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
+    engine.warning().iter().for_each(|warning| console.warn(warning));
     show::configuration(options, &data, engine.as_ref(), console);
     show::summary(&model, console);
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use artifacts::{Checkpoint, Digest, RunDirectory, TrainingRecord, Weights, read_metrics, reference_logits};
 use support::{Images, write_dataset};
 use tempfile::TempDir;
+use train::cpu::kernel::Processor;
 use train::data::Data;
 use train::recipe::Recipe;
 
@@ -141,12 +142,31 @@ fn a_training_killed_in_any_epoch_resumes_to_the_bytes_of_the_uninterrupted_one(
 #[test]
 fn a_training_resumes_from_every_epoch() {
     let workplace = Workplace::new();
-    let whole = contents(&workplace.run_well("whole", &["--patience", "4"]));
-    for epochs in 1..=6 {
-        let name = format!("until-{epochs}");
-        workplace.run_well(&name, &["--patience", "4", "--epochs", &epochs.to_string()]);
-        assert_eq!(contents(&workplace.run_well(&name, &["--patience", "4", "--resume"])), whole, "from {epochs}");
+    for precision in ["f32", "f16"] {
+        let flags = ["--patience", "4", "--precision", precision];
+        let whole = contents(&workplace.run_well(&format!("whole-{precision}"), &flags));
+        for epochs in 1..=6 {
+            let name = format!("until-{epochs}-{precision}");
+            workplace.run_well(&name, &[&flags[..], &["--epochs", &epochs.to_string()]].concat());
+            let resumed = workplace.run_well(&name, &[&flags[..], &["--resume"]].concat());
+            assert_eq!(contents(&resumed), whole, "from {epochs} in {precision}");
+        }
     }
+}
+
+#[test]
+fn a_training_in_half_precision_says_so_and_how_it_is_computed() {
+    let workplace = Workplace::new();
+    let output = workplace.run("run", &["--precision", "f16"]);
+    assert!(output.status.success());
+    let (said, has_halves) = (stderr(&output), Processor::available()[0].has_halves());
+    assert_eq!(said.contains("this processor has no AVX512-FP16"), !has_halves, "{said}");
+    assert_eq!(said.contains("f16 products in software"), !has_halves, "{said}");
+    let record = record(&workplace.directory("run"));
+    assert_eq!(record.provenance.arguments["precision"], "f16");
+    let output = workplace.run("tf32", &["--precision", "tf32"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the CPU engine computes no products in tf32"), "{}", stderr(&output));
 }
 
 #[test]

@@ -222,9 +222,16 @@ fn auto_takes_the_gpu_where_there_is_one_and_says_why_not_where_there_is_none() 
     assert!(said.contains("train: engine cpu, as device 0 (Stand-in 0) has compute capability 7.5, but 8.0"), "{said}");
     let said = fails(&mut workplace.command(&workplace.without(&["libcuda"]), "no", &["--precision", "bf16"]), 2);
     assert!(
-        said.contains("the CPU engine computes in f32, not in bf16; engine cpu, as there is no CUDA driver"),
+        said.contains("the CPU engine computes no products in bf16; engine cpu, as there is no CUDA driver"),
         "{said}"
     );
+}
+
+#[test]
+fn a_precision_that_the_engine_has_not_is_refused() {
+    let said = fails(&mut Workplace::new().cuda("run", &["--precision", "f16"]), 2);
+    assert!(said.contains("the CUDA engine computes no products in f16"), "{said}");
+    assert!(said.contains("hint: leave out --precision, or train with --engine cpu"), "{said}");
 }
 
 #[test]

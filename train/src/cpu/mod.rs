@@ -95,9 +95,18 @@ impl Engine for CpuEngine {
         let products = match self.precision {
             Precision::F32 => "",
             _ if processor.has_halves() => ", f16 products",
-            _ => ", f16 products in software: this processor has no instructions for them, and f32 is faster",
+            _ => ", f16 products in software",
         };
         format!("cpu ({}), {threads} thread{}{products}", processor.name(), if threads == 1 { "" } else { "s" })
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (processor, _) = self.network.machine();
+        (self.precision == Precision::F16 && !processor.has_halves()).then(|| {
+            "this processor has no AVX512-FP16: products in f16 are computed in software, to the same bytes, and take many \
+             times as long as in f32"
+                .to_owned()
+        })
     }
 
     fn decides(&self) -> Vec<(&'static str, String)> {

@@ -1,7 +1,5 @@
 //! Half precision (binary16) in software: the reference for the families that have instructions for it.
 
-use std::array::from_fn;
-
 use half::slice::HalfFloatSliceExt as _;
 
 use super::{Along, HALF_RUN, Rows, has_terms};
@@ -47,7 +45,9 @@ pub fn multiply(lines: &[HalfLine], rows: Rows<'_, HalfLine>, block: &mut Block,
                         Along::Depth => elements[term].0[row],
                         Along::Lanes => elements[row].0[term],
                     };
-                    sum = Line(from_fn(|lane| multiply_add(element, line.0[lane], sum.0[lane])));
+                    for (sum, &value) in sum.0.iter_mut().zip(&line.0) {
+                        *sum = multiply_add(element, value, *sum);
+                    }
                 }
             }
             total.0.iter_mut().zip(sum.0).for_each(|(total, sum)| *total += sum);
@@ -68,10 +68,10 @@ fn multiply_add(factor: f32, value: f32, sum: f32) -> f32 {
     let part = near - product;
     let error = (product - (near - part)) + (sum - part);
     let bits = near.to_bits();
-    let is_inexact = error > 0.0 || error < 0.0;
+    let is_inexact = (error > 0.0) | (error < 0.0);
     let is_away_from_zero = (error > 0.0) == (near > 0.0);
     let odd = if is_away_from_zero { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
-    rounded(f32::from_bits(if is_inexact && bits & 1 == 0 { odd } else { bits }))
+    rounded(f32::from_bits(if is_inexact & (bits & 1 == 0) { odd } else { bits }))
 }
 
 /// The number of half precision that is nearest, ties to even.
