@@ -8,6 +8,7 @@ highest. Ratios are of medians. Before each turn it looks whether other work is 
 Linux.
 """
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -98,15 +99,20 @@ class Table:
         print(line, flush=True)
 
 
-def train(shards, hidden, batch, epochs, threads):
+def train(shards, hidden, batch, epochs, threads, precision="f32"):
     """Images a second of the middle epoch, and the mean loss of the last."""
     with tempfile.TemporaryDirectory() as folder:
         output(BIN / "train", "-q", "--dataset", shards, "--run", folder, "--hidden", hidden, "--batch-size", batch,
-               "--epochs", epochs, "--threads", threads)
+               "--epochs", epochs, "--threads", threads, "--engine", "cpu", "--precision", precision)
         lines = (pathlib.Path(folder) / "timings.jsonl").read_text().splitlines()
         losses = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line)["images_per_second"] for line in lines]
     return statistics.median(rates[1:]), json.loads(losses[-1])["train_loss"]
+
+
+def beside_f32(precision):
+    """What a row of a precision is called, of which PyTorch's side and the limit are in f32 all the same."""
+    return "" if precision == "f32" else f", ours in {precision}"
 
 
 def peer_train(shards, hidden, batch, epochs, threads):
@@ -145,8 +151,9 @@ def main():
     table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
               f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, each in a "
               "process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
-    table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, "
-              f"{json.loads(output(BIN / 'bench', 'limits', '--seconds', 0.01))['processor']} kernels")
+    machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
+    precisions = ["f32", "f16"] if machine["has_halves"] else ["f32"]
+    table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, {machine['processor']} kernels")
     table.add(f"- Limits: multiply-adds in registers {limits[1]['multiply_add_gflops']:.0f} GFLOP/s on one thread, "
               f"{limits[CORES]['multiply_add_gflops']:.0f} on {CORES}; copying through memory "
               f"{limits[CORES]['copy_gb_per_second']:.0f} GB/s (read and written) on {CORES}")
@@ -157,10 +164,13 @@ def main():
     for threads in sorted({1, CORES}):
         limit = lambda: ours("limits", threads, duration=0.1)["multiply_add_gflops"]
         for batch in ([128] if arguments.quick else [128, 512, 2048]):
-            sizes = ("--batch", batch, "--sizes", "784,1024,1024,10")
-            table.row(f"{threads} thread{'s' * (threads > 1)}, batch {batch}",
-                      lambda: ours("products", threads, *sizes, duration=duration)["gflops"],
-                      lambda: float(peer("products.py", batch, "784,1024,1024,10", threads, duration)), limit=limit)
+            for precision in precisions:
+                sizes = ("--batch", batch, "--sizes", "784,1024,1024,10", *["--halves"][:precision == "f16"])
+                table.row(f"{threads} thread{'s' * (threads > 1)}, batch {batch}{beside_f32(precision)}",
+                          lambda: ours("products", threads, *sizes, duration=duration)["gflops"],
+                          lambda: float(peer("products.py", batch, "784,1024,1024,10", threads, duration)), limit=limit)
+    if precisions == ["f32"]:
+        table.add("\nNothing is measured in half precision: this processor has no instructions for it (AVX512-FP16).")
     table.add("\nOur operands lie as the engine keeps them; MKL packs PyTorch's within the time. What it costs our "
               "engine to write them so is part of the trainings below.")
 
@@ -177,9 +187,11 @@ def main():
             found, last[of] = side(shards, hidden, batch, epochs, CORES)
             return found
 
-        table.row(name, lambda: rate(train, "ours"), lambda: rate(peer_train, "PyTorch"),
-                  limit=lambda: 1e9 * ours("limits", CORES, duration=0.1)["multiply_add_gflops"] / operations)
-        losses.append(f"{last['ours']:.4f} and {last['PyTorch']:.4f}")
+        for precision in precisions:
+            table.row(name + beside_f32(precision), lambda: rate(functools.partial(train, precision=precision), "ours"),
+                      lambda: rate(peer_train, "PyTorch"),
+                      limit=lambda: 1e9 * ours("limits", CORES, duration=0.1)["multiply_add_gflops"] / operations)
+            losses.append(f"{last['ours']:.4f} and {last['PyTorch']:.4f}{beside_f32(precision)}")
     table.add(f"\nMean training losses after those epochs, ours and PyTorch's: {'; '.join(losses)}.")
 
     if CORES > 1 and not arguments.quick:

@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use half::f16;
 use serde_json::{Value, json};
 use terminal::{Console, Verbosity};
 use train::cpu::kernel::Processor;
+use train::cpu::panels::{HalfLine, Line};
 use train::cpu::pool::Pool;
 
 /// Measure the machine's limits, or the matrix products of the CPU engine; prints JSON
@@ -40,6 +42,9 @@ enum What {
         /// Widths: input, hidden layers, output
         #[arg(long, value_delimiter = ',')]
         sizes: Vec<usize>,
+        /// Of operands in half precision
+        #[arg(long)]
+        halves: bool,
     },
 }
 
@@ -79,7 +84,11 @@ fn measure(what: &What, threads: usize, seconds: f64) -> Result<Value, train::Er
     let mut bench = Bench { processor, pool, duration: Duration::from_secs_f64(seconds) };
     let found = match what {
         What::Limits => limits::measure(&mut bench),
-        What::Products { batch, sizes } => products::measure(&mut bench, *batch, sizes),
+        What::Products { batch, sizes, halves: false } => products::measure::<Line>(&mut bench, *batch, sizes, Line),
+        What::Products { batch, sizes, halves: true } => {
+            products::measure(&mut bench, *batch, sizes, |values| HalfLine(values.map(f16::from_f32)))
+        }
     };
-    Ok(json!({ "processor": processor.name(), "threads": threads, "found": found }))
+    let machine = json!({ "processor": processor.name(), "has_halves": processor.has_halves() });
+    Ok(json!({ "machine": machine, "threads": threads, "found": found }))
 }

@@ -4,16 +4,21 @@
 use serde_json::{Value, json};
 use train::cpu::kernel::Along;
 use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared, SharedMatrix};
-use train::cpu::product::{Grid, MOST_A_TASK, Multiply, Product};
+use train::cpu::product::{Grid, MOST_A_TASK, Multiply, Operand, Product};
 
 use crate::Bench;
 
-fn lines(layout: Layout) -> Vec<Line> {
-    (0..layout.lines()).map(|line| Line(std::array::from_fn(|lane| ((line + lane) % 7) as f32 - 3.0))).collect()
+fn lines<L>(layout: Layout, of: impl Fn([f32; LANES]) -> L) -> Vec<L> {
+    (0..layout.lines()).map(|line| of(std::array::from_fn(|lane| ((line + lane) % 7) as f32 - 3.0))).collect()
 }
 
-/// GFLOP/s of each product of each layer, and of all together.
-pub fn measure(bench: &mut Bench, batch: usize, sizes: &[usize]) -> Value {
+/// GFLOP/s of each product of each layer, and of all together, with operands of such lines.
+pub fn measure<L: Operand>(
+    bench: &mut Bench,
+    batch: usize,
+    sizes: &[usize],
+    line: impl Fn([f32; LANES]) -> L,
+) -> Value {
     let threads = bench.pool.threads();
     let mut found = Vec::new();
     let (mut all_operations, mut all_seconds) = (0.0, 0.0);
@@ -30,7 +35,7 @@ pub fn measure(bench: &mut Bench, batch: usize, sizes: &[usize]) -> Value {
         ];
         // Nobody needs the gradient by the images.
         for &(name, a, b, along, out) in &products[..if layer == 0 { 2 } else { 3 }] {
-            let (a_lines, b_lines, mut out_lines) = (lines(a), lines(b), lines(out));
+            let (a_lines, b_lines, mut out_lines) = (lines(a, &line), lines(b, &line), lines(out, Line));
             let phase = Multiply {
                 product: Product {
                     a: Matrix { lines: &a_lines, layout: a },

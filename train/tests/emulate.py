@@ -28,7 +28,7 @@ X86_SUITE, X86_PACKAGES = "trixie", ["bochs", "bochs-term", "bochsbios", "vgabio
 # The tests that compare the kernels of all processors: those inside the engine, and whole trainings.
 TESTS = {"train": ["cpu::"], "engine": []}
 ARM = "aarch64-unknown-linux-gnu"
-KERNEL_ARGUMENTS = "console=ttyS0 rdinit=/init mitigations=off earlyprintk=serial,ttyS0"
+KERNEL_ARGUMENTS = "console=ttyS0 rdinit=/init mitigations=off clearcpuid=pku,xsaves,xsavec,waitpkg,fsrm,umip,invpcid,pcid,shstk,ibt,movdiri,movdir64b,rdpid ibt=off"
 PASSED, LONGEST_SECONDS = "all tests passed", 3600
 
 
@@ -164,7 +164,7 @@ def on_avx512(folder):
 display_library: rfb, options="timeout=0"
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-cpu: model=sapphire_rapids, ips=200000000
+cpu: model=tigerlake, add_features=avx512fp16, ips=200000000
 memory: guest=512, host=512
 ata0-master: type=cdrom, path=tests.iso, status=inserted
 boot: cdrom
