@@ -1,6 +1,7 @@
 //! Dynamic loss scaling: what keeps gradients within half precision.
 //!
-//! Micikevicius et al., "Mixed precision training", 2018, section 3.2; the numbers are those of PyTorch's `GradScaler`.
+//! Micikevicius et al., "Mixed precision training", 2018, section 3.2; the numbers are those of PyTorch's `GradScaler`. A step
+//! that is left out for an overflow counts all the same, in the schedule and in Adam's bias correction.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
