@@ -200,7 +200,7 @@ test: $(build_stamp) $(onnxruntime) $(test_packages)/.installed $(kernel_tools)/
 	cargo test --workspace --locked
 	PYTHONPATH=$(test_packages) $(PYTHON) -m pytest tests
 
-emulate: ## run the CPU engine's tests on emulated processors, with NEON and with AVX512-FP16 (Debian, half an hour)
+emulate: ## run the CPU engine's tests on emulated processors, with NEON and with AVX512-FP16 (Debian, ten minutes)
 	$(PYTHON) train/tests/emulate.py .cache/emulator
 
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md

@@ -2,10 +2,11 @@
 """Runs the CPU engine's tests on emulated processors: 64-bit ARM (QEMU), and x86-64 with AVX-512 (Bochs, which boots Linux
 with nothing but them).
 
-usage: emulate.py FOLDER [neon|avx512...]         (on Debian, by any user; `make emulate` calls it)
+usage: emulate.py FOLDER [neon|avx512]...         (on Debian, by any user; `make emulate` calls it)
 
-Debian's packages, a compiler for ARM among them, are downloaded and unpacked in FOLDER (500 MB, 3 GB unpacked); nothing is installed. Exits with 1 unless every test passed and the processors were what they should be. Takes
-about fifteen minutes on an idle machine.
+Packages of Debian's, a compiler for ARM among them, are downloaded and unpacked in FOLDER (500 MB, 3 GB unpacked); nothing is
+installed. Exits with 1 unless every test passed and the processors were what they should be. Takes ten minutes on an idle
+machine.
 """
 import gzip
 import json
@@ -81,11 +82,12 @@ def on_arm(folder):
     root = unpacked(folder, ARM_SUITE, ARM_PACKAGES)
     registry = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo")) / "registry"
     run("cargo", "fetch", "--locked", "--quiet", cwd=REPOSITORY)
-    tests = "; ".join(
-        f"cargo test --offline --locked --release --target {ARM} --package train {'--lib' if name == 'train' else '--test ' + name}"
-        f" -- {' '.join(filters)} || exit" for name, filters in TESTS.items())
+    test = f"cargo test --offline --locked --release --target {ARM} --package train"
+    chosen = {name: "--lib" if name == "train" else f"--test {name}" for name in TESTS}
+    tests = "; ".join(f"{test} {chosen[name]} -- {' '.join(filters)} || exit" for name, filters in TESTS.items())
     command = f"""cd /repository
-export PATH=/usr/bin HOME=/tmp CARGO_HOME=/cargo CARGO_TARGET_DIR=/target CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=gcc
+export PATH=/usr/bin HOME=/tmp CARGO_HOME=/cargo CARGO_TARGET_DIR=/target
+export HOST_CC=gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER='qemu-aarch64 -L /usr/aarch64-linux-gnu'
 {tests}"""
