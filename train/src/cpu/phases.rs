@@ -10,7 +10,7 @@ use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
 use super::loss_scale::{HALF_LIMIT, Overflow};
 use super::panels::{Block, Buffer, HalfLine, LANES, Layout, Line, Matrix, Shared, SharedMatrix};
-use super::product::{Grid, Operands};
+use super::product::{Grid, Operand, Operands, Product};
 use crate::adam::Adam;
 use crate::augment::{Augmentation, Scratch};
 use crate::data::Data;
@@ -176,10 +176,10 @@ impl Place {
     }
 }
 
-/// The direction and the terms of the sum in a layer's output, from its input and weight.
+/// A layer's output before its activation, from its input and weight.
 #[inline(always)]
-fn of_output(operands: Operands<'_>) -> (Along, usize) {
-    (Along::Depth, operands.layout().blocks() * LANES)
+fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
+    Product { a, b, along: Along::Depth, terms: a.layout.blocks() * LANES }
 }
 
 /// A block's values rounded to half precision.
@@ -222,6 +222,16 @@ impl Phase for Forward<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
+        match self.operands {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, task),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+        }
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
@@ -242,7 +252,7 @@ impl Phase for Forward<'_> {
                 unsafe { *halves.block(panel, block) = narrowed::<F>(outputs) };
             }
         };
-        self.operands.multiply::<F>(of_output(self.operands), (panels, blocks), place, |_, _| {}, finish);
+        linear(operands).multiply::<F>(panels, blocks, place, |_, _| {}, finish);
     }
 }
 
@@ -267,14 +277,23 @@ impl Phase for Judge<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, panel: usize) {
+        match self.operands {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, panel),
+        }
+    }
+}
+
+impl Judge<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], panel: usize) {
         let layout = self.logits.layout;
         let place = |panel, block| {
             // SAFETY: each panel is in one task.
             unsafe { self.logits.block(panel, block) }
         };
         let finish = |logits: &mut Block, _, block| add_bias(logits, &self.biases[block]);
-        let blocks = (panel..panel + 1, 0..layout.blocks());
-        self.operands.multiply::<F>(of_output(self.operands), blocks, place, |_, _| {}, finish);
+        linear(operands).multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish);
 
         let lanes = LANES.min(self.count - panel * LANES);
         let classes = layout.depth;
@@ -380,8 +399,19 @@ impl Phase for Backward<'_> {
 
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
+        match self.operands {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, task),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+        }
+    }
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
         let [blocks, panels] = self.grid.task(task);
-        let terms = self.operands.layout().blocks() * LANES;
+        let [a, b] = operands;
+        let product = Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES };
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.previous.by_image.block(panel, block) }
@@ -403,7 +433,7 @@ impl Phase for Backward<'_> {
             outputs.iter().for_each(|line| prefetch(line));
             self.previous.prefetch(panel, block);
         };
-        self.operands.multiply::<F>((Along::Lanes, terms), (panels, blocks), place, prepare, finish);
+        product.multiply::<F>(panels, blocks, place, prepare, finish);
     }
 }
 
@@ -477,18 +507,33 @@ impl Phase for Learn<'_> {
     #[inline(always)]
     fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
+        match self.layers.operands(layer) {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, layer, task),
+        }
+    }
+}
+
+impl Learn<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, [a, b]: [Matrix<'_, L>; 2], layer: usize, task: usize) {
         let [panels, blocks] = self.grids[layer].task(task);
-        let (place_of_layer, operands) = (self.places[layer], self.layers.operands(layer));
+        let place_of_layer = self.places[layer];
         let terms = self.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {
+                let mut sums = Line::ZERO;
+                for line in &a.lines[panel * a.layout.stride()..][..terms] {
+                    sums.0.iter_mut().zip(line.widened()).for_each(|(sum, value)| *sum += value);
+                }
                 // SAFETY: each panel's biases are in the task of its first block.
-                unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[operands.sums(panel, terms)]) };
+                unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[sums]) };
             }
         }
+        let product = Product { a, b, along: Along::Lanes, terms };
         let mut gradients = GRADIENTS.take();
         // A block that is complete at once leaves its room to the next one, in the first cache.
-        let panels_at_a_time = operands.panels_together(terms);
+        let panels_at_a_time = (product.passes() == 1).then_some(L::PANELS);
         let rooms = panels_at_a_time.unwrap_or(panels.len() * blocks.len());
         gradients.resize(rooms, [Line::ZERO; LANES]);
         let room = Shared::new(&mut gradients);
@@ -509,7 +554,7 @@ impl Phase for Learn<'_> {
             // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
             unsafe { self.learn::<F, LANES>(start(panel, block), gradients) };
         };
-        operands.multiply::<F>((Along::Lanes, terms), (panels.clone(), blocks.clone()), place, prepare, finish);
+        product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish);
         GRADIENTS.set(gradients);
     }
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use half::f16;
 
 use super::kernel::{Along, Family, HALF_RUN, Phase, Rows};
-use super::panels::{AnyLine, Block, HalfLine, LANES, Layout, Line, Matrix, SharedMatrix};
+use super::panels::{AnyLine, Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
@@ -32,6 +32,9 @@ pub trait Operand: AnyLine + Sync {
     const TERMS: usize;
     /// Terms that cannot be divided.
     const RUN: usize;
+
+    /// The line in `f32`.
+    fn widened(self) -> [f32; LANES];
 
     /// Adds to the blocks of these panels, or overwrites them.
     ///
@@ -53,6 +56,11 @@ impl Operand for Line {
     const RUN: usize = LANES;
 
     #[inline(always)]
+    fn widened(self) -> [f32; LANES] {
+        self.0
+    }
+
+    #[inline(always)]
     unsafe fn multiply<'a, 'b, F: Family>(
         panels: Range<usize>,
         lines: impl Fn(usize) -> &'a [Self],
@@ -71,6 +79,11 @@ impl Operand for HalfLine {
     const PANELS: usize = 2;
     const TERMS: usize = 512;
     const RUN: usize = HALF_RUN;
+
+    #[inline(always)]
+    fn widened(self) -> [f32; LANES] {
+        self.0.map(f16::to_f32)
+    }
 
     #[inline(always)]
     unsafe fn multiply<'a, 'b, F: Family>(
@@ -154,64 +167,14 @@ impl<'a, L: Operand> Product<'a, L> {
     }
 }
 
-/// A [`Product`]'s `a` and `b`, in the precision in which they are kept.
+/// A [`Product`]'s `a` and `b`, in the precision in which they are kept. A phase has code of its own for each: a closure that
+/// both shared would not be inlined, and be compiled for any processor.
 #[derive(Debug, Clone, Copy)]
 pub enum Operands<'a> {
     /// In `f32`.
     Single([Matrix<'a>; 2]),
     /// In half precision.
     Half([Matrix<'a, HalfLine>; 2]),
-}
-
-impl<'a> Operands<'a> {
-    /// Computes blocks of their product as [`Product::multiply`].
-    #[inline(always)]
-    pub fn multiply<'b, F: Family>(
-        self,
-        (along, terms): (Along, usize),
-        (panels, blocks): (Range<usize>, Range<usize>),
-        place: impl FnMut(usize, usize) -> &'b mut Block,
-        prepare: impl FnMut(usize, usize),
-        finish: impl FnMut(&mut Block, usize, usize),
-    ) {
-        match self {
-            Self::Single([a, b]) => {
-                Product { a, b, along, terms }.multiply::<F>(panels, blocks, place, prepare, finish);
-            }
-            Self::Half([a, b]) => Product { a, b, along, terms }.multiply::<F>(panels, blocks, place, prepare, finish),
-        }
-    }
-
-    /// The panels whose blocks are computed together and, where all are completed in one pass, need room at a time.
-    pub fn panels_together(self, terms: usize) -> Option<usize> {
-        let (most, together) = match self {
-            Self::Single(_) => (Line::TERMS, Line::PANELS),
-            Self::Half(_) => (HalfLine::TERMS, HalfLine::PANELS),
-        };
-        (terms <= most).then_some(together)
-    }
-
-    /// The sums of so many lines of a panel of `a`.
-    #[inline(always)]
-    pub fn sums(self, panel: usize, terms: usize) -> Line {
-        let mut sums = Line::ZERO;
-        let mut add = |line: [f32; LANES]| sums.0.iter_mut().zip(line).for_each(|(sum, value)| *sum += value);
-        match self {
-            Self::Single([a, _]) => a.lines[panel * a.layout.stride()..][..terms].iter().for_each(|line| add(line.0)),
-            Self::Half([a, _]) => {
-                a.lines[panel * a.layout.stride()..][..terms].iter().for_each(|line| add(line.0.map(f16::to_f32)));
-            }
-        }
-        sums
-    }
-
-    /// The shape of `a`.
-    pub fn layout(self) -> Layout {
-        match self {
-            Self::Single([a, _]) => a.layout,
-            Self::Half([a, _]) => a.layout,
-        }
-    }
 }
 
 /// How a product's blocks, in two directions, are divided into tasks. The result does not depend on it.
