@@ -165,7 +165,8 @@ def main():
         limit = lambda: ours("limits", threads, duration=0.1)["multiply_add_gflops"]
         for batch in ([128] if arguments.quick else [128, 512, 2048]):
             for precision in precisions:
-                sizes = ("--batch", batch, "--sizes", "784,1024,1024,10", *["--halves"][:precision == "f16"])
+                halves = ["--halves"] if precision == "f16" else []
+                sizes = ("--batch", batch, "--sizes", "784,1024,1024,10", *halves)
                 table.row(f"{threads} thread{'s' * (threads > 1)}, batch {batch}{beside_f32(precision)}",
                           lambda: ours("products", threads, *sizes, duration=duration)["gflops"],
                           lambda: float(peer("products.py", batch, "784,1024,1024,10", threads, duration)), limit=limit)

@@ -227,12 +227,11 @@ pub enum EngineName {
 }
 
 /// What the operands of a matrix product are rounded to. Sums are `f32`, weights and Adam's moments as well.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     /// 23 bits of fraction: not rounded
     F32,
     /// 10 bits of fraction
-    #[default]
     Tf32,
     /// 7 bits of fraction; activations take half of the memory
     Bf16,
