@@ -1,23 +1,22 @@
 //! The short way through a PNG file of the commonest form: 8-bit grey, not interlaced, one chunk of data.
 //!
 //! It takes nothing on trust: the checksums of all chunks and of the data, the lengths, the filters and the end must be
-//! right, and no chunk may be there that does not belong to this form. Any other file is left to the `image` crate, which
-//! decodes it or says what is wrong with it. What the short way takes, `image` takes with the same pixels (PNG
-//! specification, third edition, sections 5, 7.3, 9 and 10).
+//! right, and no chunk may be there that does not belong to this form; bytes behind the compressed data are passed over, as
+//! `image` passes over them. Any other file is left to that crate, which decodes it or says what is wrong with it. What the
+//! short way takes, `image` takes with the same pixels (PNG specification, third edition, sections 5, 7.3, 9 and 10).
 
 use std::fmt;
 
-use zlib_rs::crc32::crc32;
-use zlib_rs::{Inflate, InflateFlush, Status};
+use libdeflater::{Decompressor, crc32};
 
 use crate::header::{Header, SIGNATURE};
 
-/// Room behind the rows: up to the last bytes of its room, a length of at most 258, zlib decodes quickly.
+/// Room behind the rows: libdeflate fills all but the last few hundred bytes of its room quickly.
 const ROOM: usize = 512;
 
 /// Decodes one file after another without allocating.
 pub struct ShortWay {
-    inflate: Inflate,
+    inflate: Decompressor,
     /// The rows of an image, each behind the number of its filter.
     rows: Vec<u8>,
 }
@@ -31,14 +30,13 @@ impl fmt::Debug for ShortWay {
 impl ShortWay {
     /// A decoder.
     pub fn new() -> Self {
-        Self { inflate: Inflate::new(true, 15), rows: Vec::new() }
+        Self { inflate: Decompressor::new(), rows: Vec::new() }
     }
 
     /// Appends the pixels of a file with this header to `pixels`. `None` says that it is not of the commonest form, or not
     /// whole; then `pixels` is as it was.
     pub fn decode(&mut self, bytes: &[u8], header: Header, pixels: &mut Vec<u8>) -> Option<()> {
         let (first, rest) = chunk(bytes.strip_prefix(SIGNATURE)?)?;
-        let from_data = rest.get(8..)?;
         let (data, rest) = chunk(rest)?;
         let (last, rest) = chunk(rest)?;
         // Width and height, then bit depth, colour type, compression, filter method and interlacing.
@@ -50,14 +48,9 @@ impl ShortWay {
         }
         let bytes_of_rows = height * (width + 1);
         self.rows.resize(bytes_of_rows + ROOM, 0);
-        self.inflate.reset(true);
-        // It may look at what follows the data, but has to end with them.
-        let status = self.inflate.decompress(from_data, &mut self.rows, InflateFlush::Finish).ok()?;
-        let is_complete = matches!(status, Status::StreamEnd)
-            && self.inflate.total_in() == data.data.len() as u64
-            && self.inflate.total_out() == bytes_of_rows as u64;
+        let inflated = self.inflate.zlib_decompress(data.data, &mut self.rows).ok()?;
         let rows = self.rows[..bytes_of_rows].chunks_exact(width + 1);
-        if !is_complete || rows.clone().any(|row| row[0] > 4) {
+        if inflated != bytes_of_rows || rows.clone().any(|row| row[0] > 4) {
             return None;
         }
         let start = pixels.len();
@@ -85,7 +78,7 @@ fn chunk(bytes: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
     let (checked, rest) = rest.split_at_checked(length.checked_add(4)?)?;
     let (checksum, rest) = rest.split_first_chunk()?;
     let (name, data) = checked.split_at(4);
-    (crc32(0, checked) == u32::from_be_bytes(*checksum)).then_some((Chunk { name, data }, rest))
+    (crc32(checked) == u32::from_be_bytes(*checksum)).then_some((Chunk { name, data }, rest))
 }
 
 /// Turns the filtered bytes of a row of one-byte pixels into what they were; `above` is the row before.
@@ -172,11 +165,12 @@ mod tests {
             prop_assert_eq!(short_way(&png(width, &pixels, filter)), Some(pixels));
         }
 
-        /// Also with a checksum that was made to fit the change.
+        /// Also with bytes behind the data, and with a checksum that was made to fit the change.
         #[test]
         fn what_the_short_way_takes_of_damaged_files_image_takes_with_the_same_pixels(
             filter in filters(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+            behind in prop::collection::vec(any::<u8>(), 0..3),
             mend in any::<bool>(),
             cut in prop::option::of(any::<prop::sample::Index>()),
         ) {
@@ -186,8 +180,12 @@ mod tests {
                 bytes[at] = value;
             }
             if mend {
-                let (data, end) = (37, bytes.len() - 16);
-                let checksum = crc32(0, &bytes[data..end]);
+                let (length, name, end) = (33, 37, bytes.len() - 16);
+                bytes.splice(end..end, behind.iter().copied());
+                let end = end + behind.len();
+                let data = (end - name - 4) as u32;
+                bytes[length..name].copy_from_slice(&data.to_be_bytes());
+                let checksum = crc32(&bytes[name..end]);
                 bytes[end..end + 4].copy_from_slice(&checksum.to_be_bytes());
             }
             if let Some(cut) = cut {
