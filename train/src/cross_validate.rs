@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, reference_logits};
+use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, Weights, font_of, reference_logits};
 use ndarray::Array2;
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{self, Chosen, Engine, State};
+use crate::engine::Engine;
+use crate::ensemble::Ensemble;
 use crate::error::Error;
-use crate::model::Mlp;
-use crate::options::{Hyperparameters, Options};
+use crate::options::Options;
+use crate::provenance_on;
 use crate::state::Progress;
-use crate::{provenance_on, train_steps};
 
 /// Trains `folds` networks and writes their predictions to the run's folder.
 ///
@@ -31,7 +31,6 @@ pub(crate) fn run(
     let hyperparameters = &options.hyperparameters;
     let data = Data::open_training_twice(&options.dataset)?;
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
-    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
     let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
     let epochs = progress.kept_metrics().epoch;
 
@@ -43,10 +42,10 @@ pub(crate) fn run(
             return Err(Error::OneFold { folds });
         }
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
-        let Chosen { mut engine, .. } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
-        let mut order = Order::new(others.iter().copied(), hyperparameters.seed, run.path())?;
-        train(&mut order, epochs, progress, engine.as_mut(), hyperparameters, console)?;
-        let predicted = engine.validation_logits(data.train.len())?;
+        let (ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
+        let mut orders = ensemble.orders(others.iter().copied(), run.path())?;
+        let mut engine = train(&mut orders, epochs, progress, ensemble, console)?;
+        let predicted = engine.validation_logits(Weights::Trained, 0..data.train.len())?;
         for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
             logits.row_mut(row).assign(&predicted.row(row));
         }
@@ -56,24 +55,23 @@ pub(crate) fn run(
     write(run, folds, epochs, &logits, &data, provenance, console)
 }
 
-/// Trains on the images of `order`, and leaves the engine with the kind of weights that the run kept.
+/// Trains on the images of `orders`. Returns the network that came of it, with the kind of weights that the run kept.
 fn train(
-    order: &mut Order<impl Iterator<Item = u32> + Clone>,
+    orders: &mut [Order<impl Iterator<Item = u32> + Clone>],
     epochs: usize,
     progress: &Progress,
-    engine: &mut dyn Engine,
-    hyperparameters: &Hyperparameters,
+    mut ensemble: Ensemble,
     console: &Console,
-) -> Result<(), Error> {
+) -> Result<Box<dyn Engine>, Error> {
     for epoch in 1..=epochs {
-        let (loss, _) = train_steps(epoch, order, engine, hyperparameters, console)?;
+        let (loss, _) = ensemble.train_epoch(epoch, orders, console)?;
         if !loss.is_finite() {
             return Err(Error::Diverged { epoch, loss });
         }
     }
     let (kept_weights, ..) = progress.kept_metrics().best();
-    let parameters = engine.state()?.weights(kept_weights).to_vec();
-    engine.set_state(State::first(parameters, hyperparameters.ema_decay.is_some()))
+    let parameters: Vec<_> = ensemble.states()?.iter().map(|state| state.weights(kept_weights).to_vec()).collect();
+    Ok(ensemble.join(&parameters)?.engine)
 }
 
 fn write(

@@ -3,6 +3,7 @@
 //! The trait is coarse so that an engine may fuse what it likes. Every engine must agree with the plain `f64` reference
 //! in the tests.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use artifacts::Weights;
@@ -15,6 +16,7 @@ use crate::data::Data;
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{EngineName, EngineOptions, Hyperparameters};
+use crate::softmax;
 
 /// Computes the steps of a training on its data.
 pub trait Engine {
@@ -55,20 +57,14 @@ pub trait Engine {
     /// When a device fails.
     fn end_epoch(&mut self) -> Result<f64, Error>;
 
-    /// Judges the validation split with the trained or the averaged weights.
+    /// The logits of the validation images in `rows`, `[rows, classes]`, with the trained or the averaged weights.
     ///
     /// # Errors
     /// When a device fails.
     ///
     /// # Panics
     /// Where the average is asked for and none is kept.
-    fn validate(&mut self, weights: Weights) -> Result<Validation, Error>;
-
-    /// The logits of the first `rows` validation images, `[rows, classes]`.
-    ///
-    /// # Errors
-    /// When a device fails.
-    fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, Error>;
+    fn validation_logits(&mut self, weights: Weights, rows: Range<usize>) -> Result<Array2<f32>, Error>;
 
     /// A copy of what a training consists of.
     ///
@@ -154,6 +150,30 @@ pub struct Validation {
     pub loss: f64,
     /// Share of images classified rightly.
     pub accuracy: f64,
+}
+
+/// Validation images whose logits are in memory at a time.
+const VALIDATED: usize = 4096;
+
+impl Validation {
+    /// On all of the validation split: `logits` gives those of the images in some of its rows.
+    ///
+    /// # Errors
+    /// Those of `logits`.
+    pub fn of(data: &Data, mut logits: impl FnMut(Range<usize>) -> Result<Array2<f32>, Error>) -> Result<Self, Error> {
+        let images = data.valid.len();
+        let (mut loss, mut correct) = (0.0, 0_usize);
+        for first in (0..images).step_by(VALIDATED) {
+            let rows = first..images.min(first + VALIDATED);
+            let logits = logits(rows.clone())?;
+            for (logits, row) in logits.rows().into_iter().zip(rows) {
+                let (logits, label) = (logits.to_slice().expect("logits are row-major"), data.valid.label(row));
+                loss += softmax::cross_entropy(logits, label);
+                correct += usize::from(softmax::is_right(logits, label));
+            }
+        }
+        Ok(Self { loss: loss / images as f64, accuracy: correct as f64 / images as f64 })
+    }
 }
 
 /// An engine, with why it was chosen where the choice was left open.

@@ -11,6 +11,7 @@ pub mod cuda;
 pub mod data;
 mod dropout;
 pub mod engine;
+pub mod ensemble;
 mod error;
 mod events;
 mod journal;
@@ -38,12 +39,12 @@ use artifacts::{
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{Chosen, Engine, State, Step, Validation};
+use crate::engine::{Engine, Validation};
+use crate::ensemble::{Ensemble, Joined};
 pub use crate::error::Error;
 use crate::journal::Journal;
 use crate::model::Mlp;
 pub use crate::options::{EngineName, EngineOptions, HiddenSizes, Hyperparameters, LossName, Options, Precision};
-use crate::schedule::LearningRate;
 use crate::state::Progress;
 
 /// Trains on `options.dataset` and writes to `options.run`.
@@ -62,30 +63,32 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let mut verification = Verification::begin(&data, !options.no_verify)?;
-    let description = data.describe_model(&hyperparameters.hidden);
-    let model = Mlp::new(&description.sizes());
+    let model = Mlp::new(&data.describe_model(&hyperparameters.joined_hidden()).sizes());
     if model.parameters() > Mlp::MOST_PARAMETERS {
         return Err(Error::TooLarge { parameters: model.parameters() });
     }
-    let Chosen { mut engine, reason } = engine::create(&options.engine, Arc::clone(&data), &model, hyperparameters)?;
+    let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
-    engine.warning().iter().for_each(|warning| console.warn(warning));
-    show::configuration(options, &data, engine.as_ref(), console);
+    ensemble.engine().warning().iter().for_each(|warning| console.warn(warning));
+    show::configuration(options, &data, ensemble.engine(), console);
     show::summary(&model, console);
 
     console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);
-    for detail in engine.details() {
+    for (network, member) in (1..).zip(hyperparameters.of_members()).skip(1) {
+        console.detail(format!("train: network {network} has the seed {}", member.seed));
+    }
+    for detail in ensemble.engine().details() {
         console.detail(format!("train: {detail}"));
     }
     console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
-    let mut progress = begin(&run, options, &data, &model, engine.as_mut(), console)?;
-    let mut order = Order::new(data.rows(), hyperparameters.seed, run.path())?;
+    let mut progress = begin(&run, options, &data, &mut ensemble, console)?;
+    let mut orders = ensemble.orders(data.rows(), run.path())?;
     let mut journal = None;
     while !progress.is_over(hyperparameters) {
-        let trained = train_epoch(progress.epochs() + 1, &data, &mut order, engine.as_mut(), hyperparameters, console);
+        let trained = train_epoch(progress.epochs() + 1, &data, &mut orders, &mut ensemble, hyperparameters, console);
         verification.finish()?;
         let journal = match &mut journal {
             Some(journal) => journal,
@@ -94,16 +97,16 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         let (metrics, timing) = trained?;
         data.check_unchanged()?;
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
-        let state = engine.state()?;
-        progress.add(metrics, &state, hyperparameters);
-        progress.write(&run.training_state(), hyperparameters, data.digest, &model, &state)?;
+        let states = ensemble.states()?;
+        progress.add(metrics, &states, hyperparameters);
+        progress.write(&run.training_state(), hyperparameters, data.digest, ensemble.model(), &states)?;
         journal.add(&metrics, &timing)?;
     }
     if journal.is_none() {
         verification.finish()?;
         replace_results(&run, &progress, options.tensorboard)?;
     }
-    finish(&run, &progress, engine.as_mut(), &data, &model, hyperparameters, console)?;
+    finish(&run, &progress, ensemble, &data, hyperparameters, console)?;
     match options.cross_validate {
         Some(folds) => cross_validate::run(folds, &run, options, &progress, console),
         None => Ok(()),
@@ -138,15 +141,14 @@ fn begin(
     run: &RunDirectory,
     options: &Options,
     data: &Data,
-    model: &Mlp,
-    engine: &mut dyn Engine,
+    ensemble: &mut Ensemble,
     console: &Console,
 ) -> Result<Progress, Error> {
     let path = run.training_state();
     if options.resume && path.exists() {
-        let (progress, state) = Progress::read(&path, &options.hyperparameters, data.digest, model)?;
+        let (progress, states) = Progress::read(&path, &options.hyperparameters, data.digest, ensemble.model())?;
         console.say(format!("train: resuming after epoch {}", progress.epochs()));
-        engine.set_state(state)?;
+        ensemble.set_states(states)?;
         return Ok(progress);
     }
     if options.resume {
@@ -169,19 +171,19 @@ fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -
 fn train_epoch(
     epoch: usize,
     data: &Data,
-    order: &mut Order<impl Iterator<Item = u32> + Clone>,
-    engine: &mut dyn Engine,
+    orders: &mut [Order<impl Iterator<Item = u32> + Clone>],
+    ensemble: &mut Ensemble,
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(EpochMetrics, EpochTiming), Error> {
     let start = Instant::now();
-    let images = data.train.len();
-    let (train_loss, last_learning_rate) = train_steps(epoch, order, engine, hyperparameters, console)?;
+    let images = ensemble.images(data.train.len());
+    let (train_loss, last_learning_rate) = ensemble.train_epoch(epoch, orders, console)?;
     let train_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let Validation { loss: valid_loss, accuracy: valid_accuracy } = engine.validate(Weights::Trained)?;
-    let averaged = hyperparameters.ema_decay.map(|_| engine.validate(Weights::Averaged)).transpose()?;
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } = ensemble.validate(Weights::Trained)?;
+    let averaged = hyperparameters.ema_decay.map(|_| ensemble.validate(Weights::Averaged)).transpose()?;
     let valid_seconds = start.elapsed().as_secs_f64();
     if let Some(&loss) = [train_loss, valid_loss].iter().find(|loss| !loss.is_finite()) {
         return Err(Error::Diverged { epoch, loss });
@@ -198,52 +200,27 @@ fn train_epoch(
     Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
 }
 
-/// Trains an epoch, counted from 1, on the images of `order`. Returns the mean loss and the last step's learning rate.
-fn train_steps(
-    epoch: usize,
-    order: &mut Order<impl Iterator<Item = u32> + Clone>,
-    engine: &mut dyn Engine,
-    hyperparameters: &Hyperparameters,
-    console: &Console,
-) -> Result<(f64, f64), Error> {
-    let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-    let order = order.of_epoch(number);
-    let images = order.len();
-    let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
-    let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
-    let progress = console.progress(images as u64, "images").labelled(format!("epoch {epoch}"));
-
-    engine.begin_epoch(number, order)?;
-    let mut last_learning_rate = 0.0;
-    for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
-        let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
-        last_learning_rate = learning_rate.at(index);
-        progress.advance(rows.len() as u64);
-        engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
-    }
-    Ok((engine.end_epoch()?, last_learning_rate))
-}
-
 /// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.
 fn finish(
     run: &RunDirectory,
     progress: &Progress,
-    engine: &mut dyn Engine,
+    mut ensemble: Ensemble,
     data: &Data,
-    model: &Mlp,
     hyperparameters: &Hyperparameters,
     console: &Console,
 ) -> Result<(), Error> {
     let metrics = progress.kept_metrics();
-    let (kept_weights, valid_loss, valid_accuracy) = metrics.best();
-    let parameters = match &progress.kept {
+    let (kept_weights, ..) = metrics.best();
+    let kept: Vec<Vec<f32>> = match &progress.kept {
         Some(kept) => kept.parameters.clone(),
-        None => engine.state()?.weights(kept_weights).to_vec(),
+        None => ensemble.states()?.iter().map(|state| state.weights(kept_weights).to_vec()).collect(),
     };
-    engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
-    let logits = engine.validation_logits(data.valid.len().min(reference_logits::ROWS))?;
-    let provenance = provenance_on(engine, hyperparameters, data.digest);
-    let description = data.describe_model(&hyperparameters.hidden);
+    let Joined { model, parameters, mut engine } = ensemble.join(&kept)?;
+    let mut logits_of = |rows| engine.validation_logits(Weights::Trained, rows);
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } = Validation::of(data, &mut logits_of)?;
+    let logits = logits_of(0..data.valid.len().min(reference_logits::ROWS))?;
+    let provenance = provenance_on(engine.as_ref(), hyperparameters, data.digest);
+    let description = data.describe_model(&hyperparameters.joined_hidden());
     let checkpoint = Checkpoint {
         model: description.clone(),
         provenance: provenance.clone(),

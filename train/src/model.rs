@@ -96,6 +96,65 @@ impl Mlp {
         parameters
     }
 
+    /// The perceptron whose logits are the mean of those of perceptrons of these sizes, one for each buffer of parameters;
+    /// and its parameters. Its hidden layers are theirs side by side: of several such layers, most weights are 0.
+    #[must_use]
+    pub fn join(&self, networks: &[Vec<f32>]) -> (Self, Vec<f32>) {
+        if let [only] = networks {
+            return (self.clone(), only.clone());
+        }
+        let (count, last) = (networks.len(), self.layers.len() - 1);
+        let hidden = self.layers[..last].iter().map(|layer| count * layer.outputs);
+        let sizes: Vec<usize> = [self.inputs()].into_iter().chain(hidden).chain([self.outputs()]).collect();
+        let joined = Self::new(&sizes);
+        let mut parameters = vec![0.0; joined.parameters()];
+        for (index, (layer, whole)) in self.layers.iter().zip(&joined.layers).enumerate() {
+            for (network, of_network) in networks.iter().enumerate() {
+                // All share the image and the logits.
+                let input = if index == 0 { 0 } else { network * layer.inputs };
+                let (output, share) =
+                    if index == last { (0, 1.0 / count as f32) } else { (network * layer.outputs, 1.0) };
+                let weights = of_network[layer.weight.clone()].chunks_exact(layer.inputs);
+                for ((row, weights), &bias) in (output..).zip(weights).zip(&of_network[layer.bias.clone()]) {
+                    let start = whole.weight.start + row * whole.inputs + input;
+                    let places = parameters[start..].iter_mut();
+                    places.zip(weights).for_each(|(place, &weight)| *place += share * weight);
+                    parameters[whole.bias.start + row] += share * bias;
+                }
+            }
+        }
+        (joined, parameters)
+    }
+
+    /// The parameters with which the perceptron sees an image of `[height, width]` as if it were shifted, down and to the
+    /// right: where `outside` comes in, the value of a pixel beyond the image.
+    #[must_use]
+    pub fn shifted(&self, parameters: &[f32], [height, width]: [usize; 2], shift: [i64; 2], outside: f32) -> Vec<f32> {
+        let layer = &self.layers[0];
+        let mut shifted = parameters.to_vec();
+        let moved = |place: usize, by: i64, size: usize| {
+            let moved = place as i64 + by;
+            usize::try_from(moved).ok().filter(|&moved| moved < size)
+        };
+        let [down, right] = shift;
+        for unit in 0..layer.outputs {
+            let start = layer.weight.start + unit * layer.inputs;
+            let before = &parameters[start..start + layer.inputs];
+            let after = &mut shifted[start..start + layer.inputs];
+            after.fill(0.0);
+            let mut from_outside = 0.0;
+            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                let weight = before[y * width + x];
+                match (moved(y, -down, height), moved(x, -right, width)) {
+                    (Some(y), Some(x)) => after[y * width + x] = weight,
+                    _ => from_outside += weight,
+                }
+            }
+            shifted[layer.bias.start + unit] += from_outside * outside;
+        }
+        shifted
+    }
+
     /// The buffer's tensors under their names in a checkpoint, each behind `prefix`.
     pub fn tensors<'a>(&'a self, prefix: &'a str, buffer: &'a [f32]) -> impl Iterator<Item = (String, Tensor)> + 'a {
         self.named().map(move |(name, shape, place)| {
@@ -172,6 +231,73 @@ mod tests {
             assert!(parameters[layer.bias.clone()].iter().all(|&bias| bias == 0.0));
         }
         assert_ne!(parameters, mlp.kaiming_normal(2));
+    }
+
+    /// The logits for an image, in `f64`.
+    fn logits(mlp: &Mlp, parameters: &[f32], image: &[f64]) -> Vec<f64> {
+        let mut values = image.to_vec();
+        for (index, layer) in mlp.layers().iter().enumerate() {
+            let rows = parameters[layer.weight.clone()].chunks_exact(layer.inputs);
+            let outputs = rows.zip(&parameters[layer.bias.clone()]).map(|(row, &bias)| {
+                let sum: f64 = row.iter().zip(&values).map(|(&weight, value)| f64::from(weight) * value).sum();
+                let output = sum + f64::from(bias);
+                if index + 1 < mlp.layers().len() { output.max(0.0) } else { output }
+            });
+            values = outputs.collect();
+        }
+        values
+    }
+
+    fn networks(mlp: &Mlp, count: u64) -> Vec<Vec<f32>> {
+        let with_biases = |seed| {
+            let mut parameters = mlp.kaiming_normal(seed);
+            for layer in mlp.layers() {
+                parameters[layer.bias.clone()].iter_mut().zip(1..).for_each(|(bias, index)| *bias = 0.1 * index as f32);
+            }
+            parameters
+        };
+        (0..count).map(with_biases).collect()
+    }
+
+    #[test]
+    fn a_joined_network_gives_the_mean_of_the_logits() {
+        let image: Vec<f64> = (0..6).map(|pixel| f64::from(pixel * 5 % 7) - 3.0).collect();
+        for sizes in [&[6, 3][..], &[6, 5, 3], &[6, 5, 4, 3]] {
+            for count in [1, 3] {
+                let mlp = Mlp::new(sizes);
+                let networks = networks(&mlp, count);
+                let (joined, parameters) = mlp.join(&networks);
+                let found = logits(&joined, &parameters, &image);
+                for (class, found) in found.into_iter().enumerate() {
+                    let sum: f64 = networks.iter().map(|network| logits(&mlp, network, &image)[class]).sum();
+                    assert!((found - sum / count as f64).abs() < 1e-6, "{sizes:?} of {count}");
+                }
+            }
+        }
+        let mlp = Mlp::new(&[6, 5, 3]);
+        let [only] = &networks(&mlp, 1)[..] else { unreachable!() };
+        assert_eq!(mlp.join(std::slice::from_ref(only)), (mlp, only.clone()));
+    }
+
+    #[test]
+    fn with_shifted_weights_an_image_is_seen_as_if_it_were_shifted() {
+        let (height, width, outside) = (3, 4, -0.75_f32);
+        let image = |y: i64, x: i64| {
+            let is_inside = (0..height).contains(&y) && (0..width).contains(&x);
+            if is_inside { (y * width + x) as f64 * 0.3 - 1.0 } else { f64::from(outside) }
+        };
+        let shifted_image = |[down, right]: [i64; 2]| -> Vec<f64> {
+            (0..height).flat_map(|y| (0..width).map(move |x| image(y - down, x - right))).collect()
+        };
+        let mlp = Mlp::new(&[12, 5, 3]);
+        let [network] = &networks(&mlp, 1)[..] else { unreachable!() };
+        for shift in [[0, 0], [0, 1], [0, -1], [2, 0], [-2, 0], [1, -3], [5, 0]] {
+            let shifted = mlp.shifted(network, [3, 4], shift, outside);
+            let found = logits(&mlp, &shifted, &shifted_image([0, 0]));
+            let expected = logits(&mlp, network, &shifted_image(shift));
+            let is_near = found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5);
+            assert!(is_near, "{shift:?}: {found:?} for {expected:?}");
+        }
     }
 
     #[test]

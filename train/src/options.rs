@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use artifacts::Digest;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,6 +90,15 @@ pub struct Hyperparameters {
     /// Sizes of the hidden layers, as `1024,256`; `none` is softmax regression
     #[arg(long, value_name = "SIZES", default_value = "256")]
     pub hidden: HiddenSizes,
+
+    /// Networks to train, each from a seed of its own; they are joined to one that gives the mean of their logits
+    #[arg(long, value_name = "NETWORKS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub ensemble: u32,
+
+    /// Once it is trained, let the network give the mean of its logits for the image and for the image shifted by so many
+    /// pixels to each side, as a network five times as wide; 0 is no shift
+    #[arg(long, value_name = "PIXELS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8))]
+    pub test_time_shift: u32,
 
     /// Passes over the training split
     #[arg(long, default_value_t = 10, value_parser = positive)]
@@ -187,6 +197,39 @@ impl Hyperparameters {
             scale: self.augment_scale.unwrap_or(preset.scale),
             stroke: self.augment_stroke.unwrap_or(preset.stroke),
         }
+    }
+
+    /// Those of each network of the ensemble: the first has the seed itself.
+    pub fn of_members(&self) -> impl Iterator<Item = Self> {
+        (0..self.ensemble).map(|member| Self { seed: self.seed_of(member), ..self.clone() })
+    }
+
+    fn seed_of(&self, member: u32) -> u64 {
+        if member == 0 {
+            return self.seed;
+        }
+        let digest = Digest::of(format!("{} network {member}", self.seed).as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// How images are shifted of which a network gives the mean: down and to the right, in pixels.
+    pub fn shifts(&self) -> impl Iterator<Item = [i64; 2]> {
+        let pixels = i64::from(self.test_time_shift);
+        let all = [[0, 0], [0, pixels], [0, -pixels], [pixels, 0], [-pixels, 0]];
+        all.into_iter().take(if pixels == 0 { 1 } else { all.len() })
+    }
+
+    /// How many networks the one that a training leaves is made of.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        self.ensemble as usize * self.shifts().count()
+    }
+
+    /// The hidden layers of the network that a training leaves.
+    #[must_use]
+    pub fn joined_hidden(&self) -> HiddenSizes {
+        HiddenSizes(self.hidden.0.iter().map(|size| size * self.copies()).collect())
     }
 
     /// Their values by the names of their flags, with underscores.

@@ -36,7 +36,9 @@ impl Recipe {
                 "--ema-decay=0.998",
             ],
             Self::Best => &[
-                "--hidden=1024,1024",
+                "--hidden=256",
+                "--ensemble=4",
+                "--test-time-shift=1",
                 "--epochs=200",
                 "--batch-size=128",
                 "--learning-rate=0.002",

@@ -26,8 +26,8 @@ pub struct Progress {
 pub struct Kept {
     /// From 1.
     pub epoch: usize,
-    /// The better ones of its weights, laid out as [`Mlp`] says.
-    pub parameters: Vec<f32>,
+    /// The better ones of its weights, of each network laid out as [`Mlp`] says.
+    pub parameters: Vec<Vec<f32>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,12 +36,14 @@ struct Description {
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
     kept_epoch: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    loss_scale: Option<LossScale>,
+    /// Of each network, where the engine scales the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    loss_scales: Vec<LossScale>,
 }
 
 const KIND: &str = "training state";
-const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 3 };
+const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 4 };
+const TRAINED: &str = "";
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const AVERAGED: &str = "averaged.";
@@ -54,12 +56,13 @@ impl Progress {
         self.metrics.len()
     }
 
-    /// Adds an epoch with the state after it.
-    pub fn add(&mut self, metrics: EpochMetrics, state: &State, hyperparameters: &Hyperparameters) {
+    /// Adds an epoch with the state of each network after it.
+    pub fn add(&mut self, metrics: EpochMetrics, states: &[State], hyperparameters: &Hyperparameters) {
         let (weights, loss, _) = metrics.best();
         let lowest = self.kept.as_ref().map_or(f64::INFINITY, |kept| self.metrics[kept.epoch - 1].best().1);
         if hyperparameters.patience.is_some() && loss < lowest {
-            self.kept = Some(Kept { epoch: metrics.epoch, parameters: state.weights(weights).to_vec() });
+            let parameters = states.iter().map(|state| state.weights(weights).to_vec()).collect();
+            self.kept = Some(Kept { epoch: metrics.epoch, parameters });
         }
         self.metrics.push(metrics);
     }
@@ -89,7 +92,7 @@ impl Progress {
         self.metrics[epoch - 1]
     }
 
-    /// Writes the file.
+    /// Writes the file. Each of the states is of a network with the sizes of `model`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -99,25 +102,28 @@ impl Progress {
         hyperparameters: &Hyperparameters,
         dataset: Digest,
         model: &Mlp,
-        state: &State,
+        states: &[State],
     ) -> Result<(), Error> {
-        let mut tensors: Tensors = model
-            .tensors("", &state.parameters)
-            .chain(model.tensors(EXP_AVG, &state.exp_avg))
-            .chain(model.tensors(EXP_AVG_SQ, &state.exp_avg_sq))
-            .collect();
-        if let Some(averaged) = &state.averaged {
-            tensors.extend(model.tensors(AVERAGED, averaged));
-        }
-        if let Some(kept) = &self.kept {
-            tensors.extend(model.tensors(KEPT, &kept.parameters));
+        let mut tensors = Tensors::new();
+        for (network, state) in states.iter().enumerate() {
+            let kept = self.kept.as_ref().map(|kept| &kept.parameters[network]);
+            let buffers = [
+                (TRAINED, Some(&state.parameters)),
+                (EXP_AVG, Some(&state.exp_avg)),
+                (EXP_AVG_SQ, Some(&state.exp_avg_sq)),
+                (AVERAGED, state.averaged.as_ref()),
+                (KEPT, kept),
+            ];
+            for (kind, buffer) in buffers.into_iter().filter_map(|(kind, buffer)| Some((kind, buffer?))) {
+                tensors.extend(model.tensors(&prefix(network, kind), buffer));
+            }
         }
         let description = Description {
             hyperparameters: hyperparameters.clone(),
             dataset,
             metrics: self.metrics.clone(),
             kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
-            loss_scale: state.loss_scale,
+            loss_scales: states.iter().filter_map(|state| state.loss_scale).collect(),
         };
         tensors::write(path, &FORM, &description, &tensors)?;
         Ok(())
@@ -132,7 +138,7 @@ impl Progress {
         hyperparameters: &Hyperparameters,
         dataset: Digest,
         model: &Mlp,
-    ) -> Result<(Self, State), Error> {
+    ) -> Result<(Self, Vec<State>), Error> {
         let (there, tensors, _) = tensors::read_written::<Description>(path, &FORM)?;
         let differences = differences(&there, hyperparameters, dataset);
         if !differences.is_empty() {
@@ -144,25 +150,36 @@ impl Progress {
             let kept = there.kept_epoch;
             return Err(malformed(format!("it has {epochs} epochs and keeps the weights of number {kept:?}")).into());
         }
-        let buffer = |prefix| {
-            let buffer = model.buffer(prefix, &tensors).map_err(malformed)?;
+        let buffer = |network, kind| {
+            let prefix = prefix(network, kind);
+            let buffer = model.buffer(&prefix, &tensors).map_err(malformed)?;
             match buffer.iter().find(|value| !value.is_finite()) {
                 Some(value) => Err(malformed(format!("a tensor `{prefix}*` holds {value}"))),
                 None => Ok(buffer),
             }
         };
-        let averaged = hyperparameters.ema_decay.map(|_| buffer(AVERAGED)).transpose()?;
-        let state = State {
-            parameters: buffer("")?,
-            exp_avg: buffer(EXP_AVG)?,
-            exp_avg_sq: buffer(EXP_AVG_SQ)?,
-            averaged,
-            loss_scale: there.loss_scale,
-        };
-        let kept =
-            there.kept_epoch.map(|epoch| Ok::<_, Error>(Kept { epoch, parameters: buffer(KEPT)? })).transpose()?;
-        Ok((Self { metrics: there.metrics, kept }, state))
+        let networks = 0..hyperparameters.ensemble as usize;
+        let states = networks.clone().map(|network| {
+            Ok::<_, Error>(State {
+                parameters: buffer(network, TRAINED)?,
+                exp_avg: buffer(network, EXP_AVG)?,
+                exp_avg_sq: buffer(network, EXP_AVG_SQ)?,
+                averaged: hyperparameters.ema_decay.map(|_| buffer(network, AVERAGED)).transpose()?,
+                loss_scale: there.loss_scales.get(network).copied(),
+            })
+        });
+        let states = states.collect::<Result<_, _>>()?;
+        let kept = there.kept_epoch.map(|epoch| {
+            let parameters = networks.map(|network| buffer(network, KEPT)).collect::<Result<_, _>>()?;
+            Ok::<_, Error>(Kept { epoch, parameters })
+        });
+        Ok((Self { metrics: there.metrics, kept: kept.transpose()? }, states))
     }
+}
+
+/// What stands before a tensor's name: of the first network, which is often the only one, its kind alone.
+fn prefix(network: usize, kind: &str) -> String {
+    if network == 0 { kind.to_owned() } else { format!("network{}.{kind}", network + 1) }
 }
 
 /// What keeps a training from continuing `there`. More epochs are no difference where they change no learning rate.

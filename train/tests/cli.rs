@@ -15,6 +15,7 @@ use support::{Images, write_dataset};
 use tempfile::TempDir;
 use train::cpu::kernel::Processor;
 use train::data::Data;
+use train::model::Mlp;
 use train::recipe::Recipe;
 
 /// A folder with a data set in `shards`.
@@ -314,6 +315,41 @@ fn an_average_of_the_weights_is_kept_where_it_is_better_on_validation() {
     let resumed = workplace.run_well("resumed", &["--ema-decay", "0.99", "--learning-rate", "0.03", "--epochs", "4"]);
     workplace.run_well("resumed", &["--ema-decay", "0.99", "--learning-rate", "0.03", "--epochs", "8", "--resume"]);
     assert_eq!(contents(&resumed), contents(&run));
+}
+
+#[test]
+fn an_ensemble_is_the_join_of_the_trainings_with_its_networks_seeds() {
+    let workplace = Workplace::new();
+    let flags = ["--hidden", "12,7", "--dropout", "0.2", "--augment", "light", "--ema-decay", "0.9", "--epochs", "3"];
+    let ensemble = workplace.run_well("ensemble", &[&flags[..], &["--ensemble", "3", "--seed", "7"]].concat());
+    let hyperparameters = support::hyperparameters(&["--ensemble", "3", "--seed", "7"]);
+    let mut networks = Vec::new();
+    for seed in hyperparameters.of_members().map(|member| member.seed) {
+        let name = format!("seed-{seed}");
+        let run = workplace.run_well(&name, &[&flags[..], &["--seed", &seed.to_string()]].concat());
+        // Nobody chooses between the weights and their average for one network alone.
+        assert_eq!(record(&run).kept_weights, record(&ensemble).kept_weights);
+        let layers = Checkpoint::read(&run.checkpoint()).unwrap().0.layers;
+        let parameters = layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias).copied());
+        networks.push(parameters.collect::<Vec<f32>>());
+    }
+    assert!(networks.len() == 3 && networks[0] != networks[1] && networks[1] != networks[2]);
+    let (joined, parameters) = Mlp::new(&[36, 12, 7, 4]).join(&networks);
+    let checkpoint = Checkpoint::read(&ensemble.checkpoint()).unwrap().0;
+    assert_eq!(checkpoint.model.hidden, [36, 21]);
+    assert_eq!(checkpoint.layers, joined.linear_layers(&parameters));
+}
+
+#[test]
+fn an_ensemble_goes_on_where_it_was() {
+    let workplace = Workplace::new();
+    let flags = ["--ensemble", "2", "--test-time-shift", "1", "--patience", "9", "--ema-decay", "0.9"];
+    let run = workplace.run_well("run", &[&flags[..], &["--epochs", "5"]].concat());
+    let resumed = workplace.run_well("resumed", &[&flags[..], &["--epochs", "2"]].concat());
+    workplace.run_well("resumed", &[&flags[..], &["--epochs", "5", "--resume"]].concat());
+    assert_eq!(contents(&resumed), contents(&run));
+    let output = workplace.run("resumed", &["--epochs", "6", "--resume", "--patience", "9", "--ema-decay", "0.9"]);
+    assert!(stderr(&output).contains("ensemble: 2 there, 1 here"), "{}", stderr(&output));
 }
 
 #[test]

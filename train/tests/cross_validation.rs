@@ -42,7 +42,8 @@ fn wrong_labels_are_not_learnt_by_the_networks_that_predict_their_images() {
     let folder = tempfile::tempdir().unwrap();
     let images = Images::patterns(600, 6, 6, 4, 1);
     write_dataset(&folder.path().join("shards"), &images, &Images::patterns(120, 6, 6, 4, 2), 0.45, 0.25);
-    let noise = ["--plant-label-noise", "0.1", "--learning-rate", "0.01", "--ema-decay", "0.9"];
+    let noise = "--plant-label-noise 0.1 --learning-rate 0.01 --ema-decay 0.9 --ensemble 2";
+    let noise: Vec<&str> = noise.split(' ').collect();
     let run = train_well(folder.path(), "run", &[&noise[..], &["--cross-validate", "3", "--threads", "1"]].concat());
     let (record, logits) = out_of_sample(&run);
     assert_eq!((record.folds, record.epochs, logits.dim()), (3, 6, (600, 4)));

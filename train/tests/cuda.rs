@@ -11,7 +11,7 @@ use support::case::{CASES, Case, EPOCH, mixed_rows};
 use support::{Images, data, planted_and_exchanged, standin};
 use train::Precision;
 use train::data::Data;
-use train::engine::{Engine, State, Step};
+use train::engine::{Engine, State, Step, Validation};
 
 fn nearly_agrees_with_the_reference(precision: Precision, of_loss: f64, of_gradient: f64) {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
@@ -173,11 +173,13 @@ fn validation_is_the_cpu_engine_s_in_every_precision() {
         let (_, state) = trained(&mut cpu, 30, 30);
         cuda.set_state(state).unwrap();
         for weights in [Weights::Trained, Weights::Averaged] {
-            let (found, expected) = (cuda.validate(weights).unwrap(), cpu.validate(weights).unwrap());
+            let found = Validation::of(&data, |rows| cuda.validation_logits(weights, rows)).unwrap();
+            let expected = Validation::of(&data, |rows| cpu.validation_logits(weights, rows)).unwrap();
             assert!((found.loss - expected.loss).abs() < 1e-6, "{} for {}", found.loss, expected.loss);
             assert!((found.accuracy - expected.accuracy).abs() < 1e-3, "{} for {}", found.accuracy, expected.accuracy);
         }
-        let (found, expected) = (cuda.validation_logits(4099).unwrap(), cpu.validation_logits(4099).unwrap());
+        let logits = |engine: &mut dyn Engine| engine.validation_logits(Weights::Trained, 0..4099).unwrap();
+        let (found, expected) = (logits(&mut cuda), logits(&mut cpu));
         assert_eq!(found.dim(), (4099, 3));
         assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5));
     }

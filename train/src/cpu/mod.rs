@@ -15,6 +15,7 @@ mod phases;
 pub mod pool;
 pub mod product;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -22,7 +23,7 @@ use artifacts::Weights;
 use ndarray::Array2;
 
 use crate::data::Data;
-use crate::engine::{DECIDES, Engine, State, Step, Validation};
+use crate::engine::{DECIDES, Engine, State, Step};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
@@ -132,16 +133,12 @@ impl Engine for CpuEngine {
         Ok(self.loss_sum / self.images as f64)
     }
 
-    fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {
-        Ok(self.network.validate(weights))
-    }
-
-    fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, Error> {
-        let classes = self.network.classes();
-        let mut logits = Array2::zeros((rows, classes));
+    fn validation_logits(&mut self, weights: Weights, rows: Range<usize>) -> Result<Array2<f32>, Error> {
+        let (batch, classes) = (self.network.batch_size(), self.network.classes());
+        let mut logits = Array2::zeros((rows.len(), classes));
         let values = logits.as_slice_mut().expect("a new array is row-major");
-        for (index, logits) in values.chunks_mut(self.network.batch_size() * classes).enumerate() {
-            self.network.predict(index * self.network.batch_size(), Weights::Trained, logits);
+        for (first, logits) in rows.step_by(batch).zip(values.chunks_mut(batch * classes)) {
+            self.network.predict(first, weights, logits);
         }
         Ok(logits)
     }

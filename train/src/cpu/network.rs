@@ -18,10 +18,10 @@ use crate::adam::Adam;
 use crate::augment::Augmentation;
 use crate::data::Data;
 use crate::dropout::Dropout;
-use crate::engine::{LossScale, State, Step, Validation};
+use crate::engine::{LossScale, State, Step};
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
-use crate::softmax::{self, Loss};
+use crate::softmax::Loss;
 
 /// A network in training. All buffers are allocated once.
 #[derive(Debug)]
@@ -231,23 +231,6 @@ impl Network {
             Copies::Single { .. } => false,
             Copies::Half(halves) => halves.overflow.take(),
         }
-    }
-
-    /// Judges the validation split.
-    pub fn validate(&mut self, weights: WeightsKind) -> Validation {
-        let images = self.data.valid.len();
-        let (mut loss, mut correct) = (0.0, 0_usize);
-        let mut logits = Vec::new();
-        for first in (0..images).step_by(self.hyperparameters.batch_size) {
-            let count = self.hyperparameters.batch_size.min(images - first);
-            logits.resize(count * self.model.outputs(), 0.0);
-            self.predict(first, weights, &mut logits);
-            for (logits, &label) in logits.chunks_exact(self.model.outputs()).zip(&self.labels) {
-                loss += softmax::cross_entropy(logits, label);
-                correct += usize::from(softmax::is_right(logits, label));
-            }
-        }
-        Validation { loss: loss / images as f64, accuracy: correct as f64 / images as f64 }
     }
 
     /// The logits, row by row, of as many validation images as there is room for: at most a batch, from one on.

@@ -31,11 +31,10 @@ use ndarray::Array2;
 
 use crate::adam::Adam;
 use crate::data::Data;
-use crate::engine::{DECIDES, Engine, State, Step, Validation};
+use crate::engine::{DECIDES, Engine, State, Step};
 use crate::error::Error as TrainingError;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
-use crate::softmax;
 use buffers::Images;
 use device::{Buffer, Context, Device, Graph, LEAST_CAPABILITY, Pinned, Stream};
 pub use error::Error;
@@ -299,28 +298,13 @@ impl Engine for CudaEngine {
         Ok(self.batches.iter().map(of_batch).sum::<f64>() / self.images() as f64)
     }
 
-    fn validate(&mut self, weights: Weights) -> Result<Validation, TrainingError> {
-        let (images, classes) = (self.data.valid.len(), self.model.outputs());
-        let (mut loss, mut correct) = (0.0, 0_usize);
-        for first in (0..images).step_by(self.network.sizes.validated) {
-            let count = self.network.sizes.validated.min(images - first);
-            let logits = self.predict(first, count, weights)?;
-            for (logits, row) in logits.chunks_exact(classes).zip(first..) {
-                let label = self.data.valid.label(row);
-                loss += softmax::cross_entropy(logits, label);
-                correct += usize::from(softmax::is_right(logits, label));
-            }
+    fn validation_logits(&mut self, weights: Weights, rows: Range<usize>) -> Result<Array2<f32>, TrainingError> {
+        let (count, end) = (rows.len(), rows.end);
+        let mut logits = Vec::with_capacity(count * self.model.outputs());
+        for first in rows.step_by(self.network.sizes.validated) {
+            logits.extend(self.predict(first, self.network.sizes.validated.min(end - first), weights)?);
         }
-        Ok(Validation { loss: loss / images as f64, accuracy: correct as f64 / images as f64 })
-    }
-
-    fn validation_logits(&mut self, rows: usize) -> Result<Array2<f32>, TrainingError> {
-        let mut logits = Vec::with_capacity(rows * self.model.outputs());
-        for first in (0..rows).step_by(self.network.sizes.validated) {
-            let count = self.network.sizes.validated.min(rows - first);
-            logits.extend(self.predict(first, count, Weights::Trained)?);
-        }
-        Ok(Array2::from_shape_vec((rows, self.model.outputs()), logits).expect("each row has its logits"))
+        Ok(Array2::from_shape_vec((count, self.model.outputs()), logits).expect("each row has its logits"))
     }
 
     fn state(&mut self) -> Result<State, TrainingError> {

@@ -1,0 +1,62 @@
+"""What an ensemble is joined to, against NumPy, which takes the mean itself of networks that were trained one by one."""
+
+import hashlib
+import json
+import subprocess
+
+import numpy
+import onnxruntime
+import pytest
+from conftest import BINARIES, read
+from safetensors.numpy import load_file
+
+FLAGS = ["--epochs", "2", "--ema-decay", "0.99", "--augment", "light"]
+
+
+def train(shards, run, *flags):
+    command = [BINARIES / "train", "--dataset", shards, "--run", run, *FLAGS]
+    subprocess.run([*command, *flags], check=True, capture_output=True)
+    return load_file(run / "checkpoint.safetensors"), json.loads((run / "training.json").read_text())
+
+
+def logits_of(weights, images, dataset):
+    values = ((images / 255 - dataset["mean"]) / dataset["standard_deviation"]).reshape(len(images), -1)
+    layers = sorted({int(name.split(".")[0]) for name in weights})
+    for layer in layers:
+        values = values @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"]
+        values = values if layer == layers[-1] else numpy.maximum(values, 0)
+    return values
+
+
+def shifted(images, down, right):
+    """With black coming in."""
+    found = numpy.zeros_like(images)
+    height, width = images.shape[1:]
+    found[:, max(down, 0):height + min(down, 0), max(right, 0):width + min(right, 0)] = \
+        images[:, max(-down, 0):height + min(-down, 0), max(-right, 0):width + min(-right, 0)]
+    return found
+
+
+@pytest.mark.parametrize("hidden, count, shift", [("24", 2, 1), ("none", 2, 0), ("12,9", 1, 2), ("12,9", 3, 1)])
+def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shifts(shards, tmp_path, hidden, count, shift):
+    flags = ["--hidden", hidden, "--ensemble", str(count), "--test-time-shift", str(shift), "--seed", "7"]
+    _, record = train(shards, tmp_path / "ensemble", *flags)
+    seeds = [7, *(int.from_bytes(hashlib.sha256(f"7 network {network}".encode()).digest()[:8]) for network in
+                  range(1, count))]
+    networks = [train(shards, tmp_path / str(seed), "--hidden", hidden, "--seed", str(seed)) for seed in seeds]
+    assert all(other["kept_weights"] == record["kept_weights"] for _, other in networks)
+
+    dataset = json.loads((shards / "dataset.json").read_text())
+    images, labels = read(shards, "valid", "images"), read(shards, "valid", "labels")
+    places = [(0, 0), (0, shift), (0, -shift), (shift, 0), (-shift, 0)] if shift else [(0, 0)]
+    expected = numpy.mean([logits_of(weights, shifted(images, *place), dataset)
+                           for weights, _ in networks for place in places], axis=0)
+    assert record["model"]["hidden"] == [count * len(places) * int(size) for size in hidden.split(",") if size != "none"]
+    found = numpy.load(tmp_path / "ensemble" / "reference-logits.npy")
+    assert numpy.abs(found - expected[: len(found)]).max() < 1e-4
+    assert record["valid_accuracy"] == pytest.approx((expected.argmax(1) == labels).mean(), abs=1e-9)
+
+    subprocess.run([BINARIES / "export", "--run", tmp_path / "ensemble"], check=True, capture_output=True)
+    session = onnxruntime.InferenceSession(tmp_path / "ensemble" / "model.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"images": images})
+    assert numpy.abs(found - expected).max() < 1e-4

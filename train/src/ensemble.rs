@@ -1,0 +1,201 @@
+//! The networks of a training, and the one that they become.
+//!
+//! There is one, or an ensemble of them, which differ by their seeds and classify by the mean of their logits
+//! (Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles",
+//! 2017). That mean is the output of a perceptron too, whose hidden layers are theirs side by side. So is the mean over an
+//! image and the image shifted, as to shift the image is to shift the first weights the other way. The network that a
+//! training leaves is that perceptron: whatever reads it knows nothing of an ensemble.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use artifacts::Weights;
+use ndarray::Array2;
+use terminal::Console;
+
+use crate::data::{Data, Order};
+use crate::engine::{self, Engine, State, Step, Validation};
+use crate::error::Error;
+use crate::model::Mlp;
+use crate::options::{EngineOptions, Hyperparameters};
+use crate::schedule::LearningRate;
+
+/// The networks in training.
+pub struct Ensemble {
+    data: Arc<Data>,
+    /// Of each network.
+    model: Mlp,
+    options: EngineOptions,
+    hyperparameters: Hyperparameters,
+    members: Vec<Member>,
+}
+
+struct Member {
+    hyperparameters: Hyperparameters,
+    engine: Box<dyn Engine>,
+}
+
+impl Ensemble {
+    /// Networks with the first weights of their seeds; and why it is that engine, where the choice was left open.
+    ///
+    /// # Errors
+    /// When the engine cannot start.
+    pub fn new(
+        options: &EngineOptions,
+        data: Arc<Data>,
+        hyperparameters: &Hyperparameters,
+    ) -> Result<(Self, Option<String>), Error> {
+        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+        let mut reason = None;
+        let members = hyperparameters.of_members().map(|hyperparameters| {
+            let chosen = engine::create(options, Arc::clone(&data), &model, &hyperparameters)?;
+            reason = chosen.reason;
+            Ok(Member { hyperparameters, engine: chosen.engine })
+        });
+        let members = members.collect::<Result<_, Error>>()?;
+        let (options, hyperparameters) = (options.clone(), hyperparameters.clone());
+        Ok((Self { data, model, options, hyperparameters, members }, reason))
+    }
+
+    /// What computes.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        self.members[0].engine.as_ref()
+    }
+
+    /// The sizes of each network.
+    #[must_use]
+    pub fn model(&self) -> &Mlp {
+        &self.model
+    }
+
+    /// How many images a network sees in an epoch of `rows`, all networks together.
+    #[must_use]
+    pub fn images(&self, rows: usize) -> usize {
+        rows * self.members.len()
+    }
+
+    /// The order in which each network sees `rows`.
+    ///
+    /// # Errors
+    /// When no file can be made in `folder`.
+    pub fn orders<R: Iterator<Item = u32> + Clone>(&self, rows: R, folder: &Path) -> Result<Vec<Order<R>>, Error> {
+        let order = |member: &Member| Order::new(rows.clone(), member.hyperparameters.seed, folder);
+        self.members.iter().map(order).collect()
+    }
+
+    /// Trains every network for an epoch, counted from 1, on the images of its order. Returns the mean of their losses and
+    /// the last step's learning rate.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn train_epoch<R: Iterator<Item = u32> + Clone>(
+        &mut self,
+        epoch: usize,
+        orders: &mut [Order<R>],
+        console: &Console,
+    ) -> Result<(f64, f64), Error> {
+        let count = self.members.len();
+        let (mut losses, mut last_learning_rate) = (0.0, 0.0);
+        for (index, (member, order)) in self.members.iter_mut().zip(orders).enumerate() {
+            let which = if count > 1 { format!(", network {} of {count}", index + 1) } else { String::new() };
+            let (loss, learning_rate) = member.train_epoch(epoch, order, &format!("epoch {epoch}{which}"), console)?;
+            losses += loss;
+            last_learning_rate = learning_rate;
+        }
+        Ok((losses / count as f64, last_learning_rate))
+    }
+
+    /// Judges the validation split by the mean of the networks' logits.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {
+        let Self { data, members, .. } = self;
+        Validation::of(data, |rows| mean_logits(members, weights, &rows))
+    }
+
+    /// A copy of what the training of each network consists of.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn states(&mut self) -> Result<Vec<State>, Error> {
+        self.members.iter_mut().map(|member| member.engine.state()).collect()
+    }
+
+    /// Continues from there.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn set_states(&mut self, states: Vec<State>) -> Result<(), Error> {
+        self.members.iter_mut().zip(states).try_for_each(|(member, state)| member.engine.set_state(state))
+    }
+
+    /// The network that these parameters, one buffer a network, become: its parameters, in an engine too.
+    ///
+    /// # Errors
+    /// When the engine cannot start, or a device fails.
+    pub fn join(self, parameters: &[Vec<f32>]) -> Result<Joined, Error> {
+        let Self { data, model, options, hyperparameters, members } = self;
+        let (size, outside) = ([data.dataset.height, data.dataset.width], data.standardisation().of(0.0));
+        let mut copies = Vec::new();
+        for network in parameters {
+            copies.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
+        }
+        let (joined, parameters) = model.join(&copies);
+        let mut engine = match <[Member; 1]>::try_from(members) {
+            Ok([only]) if joined == model => only.engine,
+            // Their memory is free by then.
+            _ => engine::create(&options, data, &joined, &hyperparameters)?.engine,
+        };
+        engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
+        Ok(Joined { model: joined, parameters, engine })
+    }
+}
+
+/// The network that a training leaves.
+pub struct Joined {
+    /// Its sizes.
+    pub model: Mlp,
+    /// Laid out as [`Mlp`] says.
+    pub parameters: Vec<f32>,
+    /// With these parameters.
+    pub engine: Box<dyn Engine>,
+}
+
+impl Member {
+    fn train_epoch<R: Iterator<Item = u32> + Clone>(
+        &mut self,
+        epoch: usize,
+        order: &mut Order<R>,
+        label: &str,
+        console: &Console,
+    ) -> Result<(f64, f64), Error> {
+        let Self { hyperparameters, engine } = self;
+        let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
+        let order = order.of_epoch(number);
+        let images = order.len();
+        let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
+        let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
+        let progress = console.progress(images as u64, "images").labelled(label);
+
+        engine.begin_epoch(number, order)?;
+        let mut last_learning_rate = 0.0;
+        for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
+            let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
+            last_learning_rate = learning_rate.at(index);
+            progress.advance(rows.len() as u64);
+            engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
+        }
+        Ok((engine.end_epoch()?, last_learning_rate))
+    }
+}
+
+fn mean_logits(members: &mut [Member], weights: Weights, rows: &Range<usize>) -> Result<Array2<f32>, Error> {
+    let count = members.len() as f32;
+    let mut logits = members.iter_mut().map(|member| member.engine.validation_logits(weights, rows.clone()));
+    let first = logits.next().expect("there is a network")?;
+    let sum = logits.try_fold(first, |sum, logits| Ok::<_, Error>(sum + &logits?))?;
+    Ok(sum / count)
+}
