@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Parts that `best` might have and has not, tried in PyTorch on the same shards, against `best` itself written there.
+"""Parts that `best` might have and has not, tried in PyTorch on the same shards, in a 784-1024-1024-10 as it was once.
 
 usage: pytorch_parts.py FOLDER SEEDS EPOCHS PART...         (needs torch and numpy)
        FOLDER with a dataset.json, SEEDS as 0,1,2; PART: best gelu layer-norm batch-norm residual residual-gelu mixup-0.2

@@ -24,13 +24,15 @@ impl Recipe {
                 &["--hidden=256", "--epochs=10", "--batch-size=256", "--learning-rate=0.001", "--schedule=constant"]
             }
             Self::Fast => &[
-                "--hidden=512,512",
-                "--epochs=30",
+                "--hidden=256",
+                "--ensemble=4",
+                "--test-time-shift=1",
+                "--epochs=60",
                 "--batch-size=128",
                 "--learning-rate=0.003",
                 "--schedule=one-cycle",
                 "--weight-decay=0.01",
-                "--dropout=0.2",
+                "--dropout=0.1",
                 "--label-smoothing=0.1",
                 "--augment=strong",
                 "--ema-decay=0.998",
