@@ -60,3 +60,8 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     session = onnxruntime.InferenceSession(tmp_path / "ensemble" / "model.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], {"images": images})
     assert numpy.abs(found - expected).max() < 1e-4
+
+    command = [BINARIES / "evaluate", "--run", tmp_path / "ensemble", "--dataset", shards]
+    subprocess.run(command, check=True, capture_output=True)
+    page = (tmp_path / "ensemble" / "report" / "report.html").read_text()
+    assert (f"averages over images shifted by {shift} pixel" in " ".join(page.split())) == (shift > 0)

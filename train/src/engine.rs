@@ -152,8 +152,8 @@ pub struct Validation {
     pub accuracy: f64,
 }
 
-/// Validation images whose logits are in memory at a time.
-const VALIDATED: usize = 4096;
+/// Validation images that are judged at a time, at most.
+pub const VALIDATED: usize = 4096;
 
 impl Validation {
     /// On all of the validation split: `logits` gives those of the images in some of its rows.

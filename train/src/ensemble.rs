@@ -137,17 +137,19 @@ impl Ensemble {
     /// # Errors
     /// When the engine cannot start, or a device fails.
     pub fn join(self, parameters: &[Vec<f32>]) -> Result<Joined, Error> {
-        let Self { data, model, options, hyperparameters, members } = self;
+        let Self { data, model, options, hyperparameters, mut members } = self;
         let (size, outside) = ([data.dataset.height, data.dataset.width], data.standardisation().of(0.0));
         let mut copies = Vec::new();
         for network in parameters {
             copies.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
         }
         let (joined, parameters) = model.join(&copies);
-        let mut engine = match <[Member; 1]>::try_from(members) {
-            Ok([only]) if joined == model => only.engine,
-            // Their memory is free by then.
-            _ => engine::create(&options, data, &joined, &hyperparameters)?.engine,
+        let mut engine = if joined == model && members.len() == 1 {
+            members.swap_remove(0).engine
+        } else {
+            // A device may not have room for theirs and the joined one at once.
+            drop(members);
+            engine::create(&options, data, &joined, &hyperparameters)?.engine
         };
         engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
         Ok(Joined { model: joined, parameters, engine })

@@ -109,7 +109,7 @@ impl Failure for Error {
                 Some(format!("leave out --precision, or train with --engine {other}"))
             }
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
-            Self::TooLarge { .. } => Some("lower --hidden".to_owned()),
+            Self::TooLarge { .. } => Some("lower --hidden or --ensemble".to_owned()),
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())

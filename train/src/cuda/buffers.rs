@@ -8,6 +8,7 @@ use super::kernels::{Step, Variation};
 use super::layout::{Layout, stride};
 use super::products::Element;
 use crate::data::Data;
+use crate::engine::VALIDATED;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 
@@ -15,8 +16,6 @@ use crate::options::{Hyperparameters, Precision};
 pub const SQUARE_SUMS: usize = 256;
 /// Of the library of products: what NVIDIA recommends for Hopper and later, in bytes.
 const WORKSPACE: usize = 32 << 20;
-/// Images that are validated at a time, at most.
-const VALIDATED: usize = 4096;
 
 /// Where the images are.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use artifacts::{EpochMetrics, Provenance, Weights};
 use maud::{Markup, html};
+use serde_json::Value;
 
 use super::table;
 use crate::page::svg::Figure;
@@ -79,6 +80,10 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
                 @let (_, loss, accuracy) = kept.best();
                 (number(loss)) " nats and an accuracy of " (percentage(accuracy)) "."
             } @else { "which no record is left." }
+            @if let Some(pixels) = test_time_shift(making) {
+                " The network that is judged here also averages over images shifted by " (counted(pixels, "pixel")) " to each
+                 side, which these figures of its training leave out."
+            }
         }
         div.figures {
             (figures.show(curve("loss", "Loss", "loss, nats", false, &loss.collect::<Vec<_>>()), &html! {
@@ -90,6 +95,12 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
                 "At each epoch's last step." }))
         }
     }
+}
+
+/// By how many pixels the trained network was told to shift its images, where it was.
+fn test_time_shift(making: &Making) -> Option<u64> {
+    let mut arguments = making.stages.iter().filter_map(|stage| stage.arguments.get("test_time_shift"));
+    arguments.find_map(Value::as_u64).filter(|&pixels| pixels > 0)
 }
 
 fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'_>]) -> Figure {
