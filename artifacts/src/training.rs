@@ -22,7 +22,8 @@ pub struct TrainingRecord {
     pub kept_epoch: usize,
     /// Which of its weights.
     pub kept_weights: Weights,
-    /// Mean cross entropy on the validation split with the kept weights, in nats.
+    /// Mean cross entropy on the validation split of the network with the kept weights, its shifts at test time included,
+    /// in nats.
     pub valid_loss: f64,
     /// Share of the validation split classified rightly with the kept weights.
     pub valid_accuracy: f64,
@@ -56,7 +57,8 @@ pub struct EpochMetrics {
     pub epoch: usize,
     /// At the epoch's last step.
     pub learning_rate: f64,
-    /// Mean loss over the epoch's batches as they were trained (label smoothing and dropout included), in nats.
+    /// Mean loss over the epoch's batches as they were trained (label smoothing and dropout included), in nats; of an
+    /// ensemble the mean over its networks, whose mean logits are validated.
     pub train_loss: f64,
     /// Mean cross entropy on the validation split after the epoch, in nats.
     pub valid_loss: f64,
@@ -90,7 +92,7 @@ pub struct EpochTiming {
     pub train_seconds: f64,
     /// Wall time of the validation pass, in seconds.
     pub valid_seconds: f64,
-    /// Training images a second of `train_seconds`.
+    /// Training images a second of `train_seconds`, of an ensemble those of all networks.
     pub images_per_second: f64,
 }
 

@@ -3,7 +3,8 @@
 //! It takes nothing on trust: the checksums of all chunks and of the data, the lengths, the filters and the end must be
 //! right, and no chunk may be there that does not belong to this form; bytes behind the compressed data are passed over, as
 //! `image` passes over them. Any other file is left to that crate, which decodes it or says what is wrong with it. What the
-//! short way takes, `image` takes with the same pixels (PNG specification, third edition, sections 5, 7.3, 9 and 10).
+//! short way takes, `image` takes with the same pixels, but for codes that no encoder writes (such as one of a single length),
+//! which libdeflate may read where others refuse (PNG specification, third edition, sections 5, 7.3, 9 and 10).
 
 use std::fmt;
 

@@ -14,7 +14,7 @@ use crate::duplicates::Finding;
 use crate::error::Error;
 use crate::folders::Folders;
 use crate::options::Options;
-use crate::read::{RUN, pool};
+use crate::read::pool;
 use crate::split::{Assigned, random_key};
 
 /// Threads beyond those that decode: they wait for the disk rather than for a processor.
@@ -28,8 +28,6 @@ const MOST_SHARD_BYTES: usize = 1 << 26;
 pub struct Histogram([u64; 256]);
 
 impl Histogram {
-    const NONE: Self = Self([0; 256]);
-
     fn of(pixels: &[u8]) -> Self {
         // Neighbours are often the same: counted in four places, one need not wait for the other.
         let mut counts = [[0_u64; 256]; 4];
@@ -119,7 +117,7 @@ pub fn write_splits(
         rows.iter().for_each(|&(_, image)| images_by_class[usize::from(images[image].label)] += 1);
         Split { images: rows.len(), images_by_class, shards: Vec::new() }
     });
-    let mut of_training = Histogram::NONE;
+    let mut of_training = Histogram([0; 256]);
     for (split, (shard, histogram)) in written? {
         if split == SplitName::Train {
             of_training = of_training.add(&histogram);
@@ -171,17 +169,11 @@ impl Rows<'_> {
 
     fn write(&self, folder: &Path) -> Result<(Shard, Histogram), Error> {
         let (rows, size) = (self.rows.len(), self.height * self.width);
-        let mut images = vec![0; rows * size];
-        let histogram = images
-            .par_chunks_mut(RUN * size)
-            .zip(self.rows.par_chunks(RUN))
-            .map(|(pixels, rows)| {
-                for (pixels, &(_, image)) in pixels.chunks_exact_mut(size).zip(rows) {
-                    pixels.copy_from_slice(&self.pixels[self.images[image].at as usize..][..size]);
-                }
-                Histogram::of(pixels)
-            })
-            .reduce(|| Histogram::NONE, |one, other| one.add(&other));
+        let mut images = Vec::with_capacity(rows * size);
+        for image in self.rows() {
+            images.extend_from_slice(&self.pixels[image.at as usize..][..size]);
+        }
+        let histogram = Histogram::of(&images);
         let images = Array3::from_shape_vec((rows, self.height, self.width), images);
         let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
         let names: String = self.rows().flat_map(|image| [self.names.text(image.name), "\n"]).collect();

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, Weights, font_of, reference_logits};
+use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, reference_logits};
 use ndarray::Array2;
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::Engine;
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
 use crate::options::Options;
 use crate::provenance_on;
@@ -44,12 +43,12 @@ pub(crate) fn run(
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
         let (ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
         let mut orders = ensemble.orders(others.iter().copied(), run.path())?;
-        let mut engine = train(&mut orders, epochs, progress, ensemble, console)?;
-        let predicted = engine.validation_logits(Weights::Trained, 0..data.train.len())?;
+        let mut network = train(&mut orders, epochs, progress, ensemble, console)?;
+        let predicted = network.validation_logits(0..data.train.len())?;
         for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
             logits.row_mut(row).assign(&predicted.row(row));
         }
-        provenance = Some(provenance_on(engine.as_ref(), hyperparameters, data.digest));
+        provenance = Some(provenance_on(network.engine(), hyperparameters, data.digest));
     }
     let provenance = provenance.ok_or(Error::OneFold { folds })?.with_argument("cross_validate", folds);
     write(run, folds, epochs, &logits, &data, provenance, console)
@@ -62,7 +61,7 @@ fn train(
     progress: &Progress,
     mut ensemble: Ensemble,
     console: &Console,
-) -> Result<Box<dyn Engine>, Error> {
+) -> Result<Joined, Error> {
     for epoch in 1..=epochs {
         let (loss, _) = ensemble.train_epoch(epoch, orders, console)?;
         if !loss.is_finite() {
@@ -71,7 +70,7 @@ fn train(
     }
     let (kept_weights, ..) = progress.kept_metrics().best();
     let parameters: Vec<_> = ensemble.states()?.iter().map(|state| state.weights(kept_weights).to_vec()).collect();
-    Ok(ensemble.join(&parameters)?.engine)
+    Ok(ensemble.join(&parameters))
 }
 
 fn write(

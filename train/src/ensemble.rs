@@ -26,7 +26,6 @@ pub struct Ensemble {
     data: Arc<Data>,
     /// Of each network.
     model: Mlp,
-    options: EngineOptions,
     hyperparameters: Hyperparameters,
     members: Vec<Member>,
 }
@@ -54,8 +53,7 @@ impl Ensemble {
             Ok(Member { hyperparameters, engine: chosen.engine })
         });
         let members = members.collect::<Result<_, Error>>()?;
-        let (options, hyperparameters) = (options.clone(), hyperparameters.clone());
-        Ok((Self { data, model, options, hyperparameters, members }, reason))
+        Ok((Self { data, model, hyperparameters: hyperparameters.clone(), members }, reason))
     }
 
     /// What computes.
@@ -70,7 +68,7 @@ impl Ensemble {
         &self.model
     }
 
-    /// How many images a network sees in an epoch of `rows`, all networks together.
+    /// How many images the networks see in an epoch of `rows`, all together.
     #[must_use]
     pub fn images(&self, rows: usize) -> usize {
         rows * self.members.len()
@@ -113,7 +111,9 @@ impl Ensemble {
     /// When a device fails.
     pub fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {
         let Self { data, members, .. } = self;
-        Validation::of(data, |rows| mean_logits(members, weights, &rows))
+        Validation::of(data, |rows| {
+            mean(members.iter_mut().map(|member| member.engine.validation_logits(weights, rows.clone())))
+        })
     }
 
     /// A copy of what the training of each network consists of.
@@ -132,27 +132,18 @@ impl Ensemble {
         self.members.iter_mut().zip(states).try_for_each(|(member, state)| member.engine.set_state(state))
     }
 
-    /// The network that these parameters, one buffer a network, become: its parameters, in an engine too.
-    ///
-    /// # Errors
-    /// When the engine cannot start, or a device fails.
-    pub fn join(self, parameters: &[Vec<f32>]) -> Result<Joined, Error> {
-        let Self { data, model, options, hyperparameters, mut members } = self;
+    /// The network that these parameters, one buffer a network, become.
+    #[must_use]
+    pub fn join(self, parameters: &[Vec<f32>]) -> Joined {
+        let Self { data, model, hyperparameters, mut members } = self;
         let (size, outside) = ([data.dataset.height, data.dataset.width], data.standardisation().of(0.0));
-        let mut copies = Vec::new();
+        let mut networks = Vec::new();
         for network in parameters {
-            copies.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
+            networks.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
         }
-        let (joined, parameters) = model.join(&copies);
-        let mut engine = if joined == model && members.len() == 1 {
-            members.swap_remove(0).engine
-        } else {
-            // A device may not have room for theirs and the joined one at once.
-            drop(members);
-            engine::create(&options, data, &joined, &hyperparameters)?.engine
-        };
-        engine.set_state(State::first(parameters.clone(), hyperparameters.ema_decay.is_some()))?;
-        Ok(Joined { model: joined, parameters, engine })
+        let (model, parameters) = model.join(&networks);
+        let engine = members.swap_remove(0).engine;
+        Joined { model, parameters, data, engine, networks, keeps_average: hyperparameters.ema_decay.is_some() }
     }
 }
 
@@ -162,8 +153,41 @@ pub struct Joined {
     pub model: Mlp,
     /// Laid out as [`Mlp`] says.
     pub parameters: Vec<f32>,
-    /// With these parameters.
-    pub engine: Box<dyn Engine>,
+    data: Arc<Data>,
+    /// For one of the networks at a time.
+    engine: Box<dyn Engine>,
+    networks: Vec<Vec<f32>>,
+    keeps_average: bool,
+}
+
+impl Joined {
+    /// What computes.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// The logits of the validation images in `rows`, `[rows, classes]`: the mean of those of the networks.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn validation_logits(&mut self, rows: Range<usize>) -> Result<Array2<f32>, Error> {
+        let Self { engine, networks, keeps_average, .. } = self;
+        let logits = networks.iter().map(|network| {
+            engine.set_state(State::first(network.clone(), *keeps_average))?;
+            engine.validation_logits(Weights::Trained, rows.clone())
+        });
+        mean(logits)
+    }
+
+    /// Judges the validation split.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn validate(&mut self) -> Result<Validation, Error> {
+        let data = Arc::clone(&self.data);
+        Validation::of(&data, |rows| self.validation_logits(rows))
+    }
 }
 
 impl Member {
@@ -194,9 +218,8 @@ impl Member {
     }
 }
 
-fn mean_logits(members: &mut [Member], weights: Weights, rows: &Range<usize>) -> Result<Array2<f32>, Error> {
-    let count = members.len() as f32;
-    let mut logits = members.iter_mut().map(|member| member.engine.validation_logits(weights, rows.clone()));
+fn mean(mut logits: impl ExactSizeIterator<Item = Result<Array2<f32>, Error>>) -> Result<Array2<f32>, Error> {
+    let count = logits.len() as f32;
     let first = logits.next().expect("there is a network")?;
     let sum = logits.try_fold(first, |sum, logits| Ok::<_, Error>(sum + &logits?))?;
     Ok(sum / count)

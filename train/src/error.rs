@@ -14,10 +14,16 @@ pub enum Error {
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
     /// The network does not fit in the memory of any machine that it is meant for.
-    #[error("the network has {parameters} parameters; at most {} are possible", Mlp::MOST_PARAMETERS)]
+    #[error(
+        "the network{} has {parameters} parameters; at most {} are possible",
+        if *copies > 1 { format!(" that {copies} copies are joined to") } else { String::new() },
+        Mlp::MOST_PARAMETERS
+    )]
     TooLarge {
         /// Weights and biases.
         parameters: usize,
+        /// How many networks it is made of.
+        copies: usize,
     },
     /// There is nothing to train or to validate on.
     #[error("the {split} split of `{}` has no image", folder.display())]
@@ -109,7 +115,9 @@ impl Failure for Error {
                 Some(format!("leave out --precision, or train with --engine {other}"))
             }
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
-            Self::TooLarge { .. } => Some("lower --hidden or --ensemble".to_owned()),
+            Self::TooLarge { .. } => {
+                Some("lower --hidden, or what it is multiplied by: --ensemble and --test-time-shift".to_owned())
+            }
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())

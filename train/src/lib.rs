@@ -1,7 +1,7 @@
 //! Trains a multilayer perceptron on the shards.
 //!
 //! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
-//! trait ([`cpu`], [`cuda`]), what a resumed training continues from in [`state`].
+//! trait ([`cpu`], [`cuda`]), how several networks become one in [`ensemble`], what a resumed training continues from in [`state`].
 
 mod adam;
 pub mod augment;
@@ -40,7 +40,7 @@ use terminal::Console;
 
 use crate::data::{Data, Order};
 use crate::engine::{Engine, Validation};
-use crate::ensemble::{Ensemble, Joined};
+use crate::ensemble::Ensemble;
 pub use crate::error::Error;
 use crate::journal::Journal;
 use crate::model::Mlp;
@@ -65,7 +65,14 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let mut verification = Verification::begin(&data, !options.no_verify)?;
     let model = Mlp::new(&data.describe_model(&hyperparameters.joined_hidden()).sizes());
     if model.parameters() > Mlp::MOST_PARAMETERS {
-        return Err(Error::TooLarge { parameters: model.parameters() });
+        return Err(Error::TooLarge { parameters: model.parameters(), copies: hyperparameters.copies() });
+    }
+    if hyperparameters.copies() > 1 && hyperparameters.hidden.0.len() > 1 {
+        console.warn(format!(
+            "{} copies of a network with several hidden layers are joined to one: most of its weights between them are 0, \
+             and all are stored and multiplied; --ensemble 1 --test-time-shift 0 joins none",
+            hyperparameters.copies()
+        ));
     }
     let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
@@ -215,16 +222,15 @@ fn finish(
         Some(kept) => kept.parameters.clone(),
         None => ensemble.states()?.iter().map(|state| state.weights(kept_weights).to_vec()).collect(),
     };
-    let Joined { model, parameters, mut engine } = ensemble.join(&kept)?;
-    let mut logits_of = |rows| engine.validation_logits(Weights::Trained, rows);
-    let Validation { loss: valid_loss, accuracy: valid_accuracy } = Validation::of(data, &mut logits_of)?;
-    let logits = logits_of(0..data.valid.len().min(reference_logits::ROWS))?;
-    let provenance = provenance_on(engine.as_ref(), hyperparameters, data.digest);
+    let mut network = ensemble.join(&kept);
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
+    let logits = network.validation_logits(0..data.valid.len().min(reference_logits::ROWS))?;
+    let provenance = provenance_on(network.engine(), hyperparameters, data.digest);
     let description = data.describe_model(&hyperparameters.joined_hidden());
     let checkpoint = Checkpoint {
         model: description.clone(),
         provenance: provenance.clone(),
-        layers: model.linear_layers(&parameters),
+        layers: network.model.linear_layers(&network.parameters),
     };
     let record = TrainingRecord {
         provenance,

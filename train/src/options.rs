@@ -87,11 +87,12 @@ pub struct EngineOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 #[command(next_help_heading = "Hyperparameters")]
 pub struct Hyperparameters {
-    /// Sizes of the hidden layers, as `1024,256`; `none` is softmax regression
+    /// Sizes of the hidden layers of each network, as `1024,256`; `none` is softmax regression
     #[arg(long, value_name = "SIZES", default_value = "256")]
     pub hidden: HiddenSizes,
 
-    /// Networks to train, each from a seed of its own; they are joined to one that gives the mean of their logits
+    /// Networks to train, each from a seed of its own; they are joined to one that gives the mean of their logits and is as
+    /// many times as wide: best with a single hidden layer
     #[arg(long, value_name = "NETWORKS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub ensemble: u32,
 

@@ -159,6 +159,10 @@ impl Progress {
             }
         };
         let networks = 0..hyperparameters.ensemble as usize;
+        if ![0, networks.len()].contains(&there.loss_scales.len()) {
+            let (scales, networks) = (there.loss_scales.len(), networks.len());
+            return Err(malformed(format!("it has {scales} loss scales for {networks} networks")).into());
+        }
         let states = networks.clone().map(|network| {
             Ok::<_, Error>(State {
                 parameters: buffer(network, TRAINED)?,

@@ -133,7 +133,7 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     }
     training.resume = true;
     match crate::run(training, &Console::silent()) {
-        Err(Error::OtherTraining { .. }) => {
+        Err(Error::OtherTraining { .. } | Error::Artifact(artifacts::Error::SchemaVersion { .. })) => {
             training.resume = false;
             crate::run(training, &Console::silent())?;
         }

@@ -343,13 +343,36 @@ fn an_ensemble_is_the_join_of_the_trainings_with_its_networks_seeds() {
 #[test]
 fn an_ensemble_goes_on_where_it_was() {
     let workplace = Workplace::new();
-    let flags = ["--ensemble", "2", "--test-time-shift", "1", "--patience", "9", "--ema-decay", "0.9"];
-    let run = workplace.run_well("run", &[&flags[..], &["--epochs", "5"]].concat());
-    let resumed = workplace.run_well("resumed", &[&flags[..], &["--epochs", "2"]].concat());
-    workplace.run_well("resumed", &[&flags[..], &["--epochs", "5", "--resume"]].concat());
+    let flags = ["--ensemble", "2", "--test-time-shift", "1", "--patience", "2", "--learning-rate", "0.03"];
+    let run = workplace.run_well("run", &[&flags[..], &["--epochs", "200"]].concat());
+    let record = record(&run);
+    assert!(record.epochs < 200 && record.kept_epoch + 2 == record.epochs);
+    // Cut short behind the epoch that is kept, whose weights then come from the state.
+    let epochs = (record.epochs - 1).to_string();
+    let resumed = workplace.run_well("resumed", &[&flags[..], &["--epochs", &epochs]].concat());
+    workplace.run_well("resumed", &[&flags[..], &["--epochs", "200", "--resume"]].concat());
     assert_eq!(contents(&resumed), contents(&run));
-    let output = workplace.run("resumed", &["--epochs", "6", "--resume", "--patience", "9", "--ema-decay", "0.9"]);
+    let output =
+        workplace.run("resumed", &["--epochs", "201", "--resume", "--patience", "2", "--learning-rate", "0.03"]);
     assert!(stderr(&output).contains("ensemble: 2 there, 1 here"), "{}", stderr(&output));
+    // Scales of the loss, where there are some, are of each network.
+    let halves = ["--ensemble", "2", "--precision", "f16"];
+    let run = workplace.run_well("halves", &[&halves[..], &["--epochs", "3"]].concat());
+    let resumed = workplace.run_well("resumed-halves", &[&halves[..], &["--epochs", "2"]].concat());
+    workplace.run_well("resumed-halves", &[&halves[..], &["--epochs", "3", "--resume"]].concat());
+    assert_eq!(contents(&resumed), contents(&run));
+}
+
+#[test]
+fn what_networks_are_joined_to_may_be_too_large_where_each_is_not() {
+    let workplace = Workplace::new();
+    let output = workplace.run("run", &["--hidden", "4096,4096", "--ensemble", "9"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("error: the network that 9 copies are joined to has 1"), "{said}");
+    assert!(said.contains("--ensemble and --test-time-shift"), "{said}");
+    let output = workplace.run("run", &["--hidden", "8,8", "--ensemble", "2", "--epochs", "1"]);
+    assert!(stderr(&output).contains("2 copies of a network with several hidden layers"), "{}", stderr(&output));
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn too_little_memory_is_an_error_with_the_numbers_before_anything_is_trained() {
     let workplace = Workplace::new();
     let said = fails(workplace.cuda("run", &[]).env("STANDIN_MEMORY", "50000000"), 1);
     assert!(said.contains("MiB of memory on device 0 (Stand-in 0), which has 47.7 MiB free of 47.7 MiB"), "{said}");
-    assert!(said.contains("hint: lower --batch-size or --hidden"), "{said}");
+    assert!(said.contains("hint: lower --batch-size, --hidden or --ensemble"), "{said}");
     assert!(!workplace.path().join("run").exists());
 }
 

@@ -91,9 +91,6 @@ impl Phase for Gather<'_> {
             }
             Images::Validation { first: first_row, .. } => {
                 let rows = first_row + first..first_row + first + lanes;
-                for (label, row) in labels.iter_mut().zip(rows.clone()) {
-                    *label = self.data.valid.label(row);
-                }
                 self.standardise::<F>(panel, rows.map(|row| self.data.valid.image(row)));
             }
         }

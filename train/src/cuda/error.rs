@@ -130,7 +130,7 @@ impl Error {
             Self::NoSuchDevice { .. } => "`train --engines` lists the devices",
             Self::OldDevice { .. } => "train with --engine cpu, or name another device with --device",
             Self::OutOfMemory { .. } => {
-                "lower --batch-size or --hidden, end what else uses the device, or name another one with --device"
+                "lower --batch-size, --hidden or --ensemble, end what else uses the device, or name another one with --device"
             }
             Self::Device { .. } => {
                 "the training resumes after its last whole epoch with --resume; `dmesg` has the driver's own report"
