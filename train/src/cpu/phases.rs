@@ -24,7 +24,7 @@ pub struct Gather<'a> {
     pub input: SharedMatrix<'a>,
     /// The same for products in half precision.
     pub halves: Option<SharedMatrix<'a, HalfLine>>,
-    /// Of each image, zeros behind the last one.
+    /// Of each training image; zeros behind the last one, and where the split is validated.
     pub labels: Shared<'a, u8>,
 }
 
