@@ -122,7 +122,8 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
     Some(match name {
         "source.json" => "fetch",
         "dataset.json" | "removed.jsonl" => "preprocess",
-        "checkpoint.safetensors" | "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
+        "checkpoint.safetensors" | "training-state.safetensors" => "train",
+        "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
         crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
         "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
         _ if name.ends_with(".npy") && ["images", "labels"].iter().any(|part| name.starts_with(part)) => "preprocess",

@@ -18,7 +18,7 @@ use crate::model::Mlp;
 use crate::options::{EngineName, EngineOptions, Hyperparameters};
 use crate::softmax;
 
-/// Computes the steps of a training on its data.
+/// Computes the steps of a training on its data: of one network, or of an ensemble of them, one at a time.
 pub trait Engine {
     /// What computes, for the person: "cpu (AVX2), 2 threads".
     fn description(&self) -> String;
@@ -38,6 +38,16 @@ pub trait Engine {
     fn decides(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+
+    /// Turns to one of the networks, counted from 0: what follows is about it. At first it is the first one. In the middle of
+    /// an epoch, there is no turning.
+    ///
+    /// # Errors
+    /// When a device fails.
+    ///
+    /// # Panics
+    /// Where there is no such network.
+    fn select(&mut self, network: usize) -> Result<(), Error>;
 
     /// Begins an epoch, counted from 1, that sees the training rows in this order: its steps take it piece by piece.
     ///
@@ -178,7 +188,7 @@ impl Validation {
 
 /// An engine, with why it was chosen where the choice was left open.
 pub struct Chosen {
-    /// The engine, with the first weights of the seed.
+    /// The engine, whose networks have the first weights of their seeds.
     pub engine: Box<dyn Engine>,
     /// For the person.
     pub reason: Option<String>,

@@ -15,7 +15,7 @@ use ndarray::Array2;
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{self, Engine, State, Step, Validation};
+use crate::engine::{self, Chosen, Engine, State, Step, Validation};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{EngineOptions, Hyperparameters};
@@ -26,11 +26,6 @@ pub struct Ensemble {
     data: Arc<Data>,
     /// Of each network.
     model: Mlp,
-    hyperparameters: Hyperparameters,
-    members: Vec<Member>,
-}
-
-struct Member {
     hyperparameters: Hyperparameters,
     engine: Box<dyn Engine>,
 }
@@ -46,20 +41,14 @@ impl Ensemble {
         hyperparameters: &Hyperparameters,
     ) -> Result<(Self, Option<String>), Error> {
         let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-        let mut reason = None;
-        let members = hyperparameters.of_members().map(|hyperparameters| {
-            let chosen = engine::create(options, Arc::clone(&data), &model, &hyperparameters)?;
-            reason = chosen.reason;
-            Ok(Member { hyperparameters, engine: chosen.engine })
-        });
-        let members = members.collect::<Result<_, Error>>()?;
-        Ok((Self { data, model, hyperparameters: hyperparameters.clone(), members }, reason))
+        let Chosen { engine, reason } = engine::create(options, Arc::clone(&data), &model, hyperparameters)?;
+        Ok((Self { data, model, hyperparameters: hyperparameters.clone(), engine }, reason))
     }
 
     /// What computes.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
-        self.members[0].engine.as_ref()
+        self.engine.as_ref()
     }
 
     /// The sizes of each network.
@@ -71,7 +60,7 @@ impl Ensemble {
     /// How many images the networks see in an epoch of `rows`, all together.
     #[must_use]
     pub fn images(&self, rows: usize) -> usize {
-        rows * self.members.len()
+        rows * self.hyperparameters.ensemble as usize
     }
 
     /// The order in which each network sees `rows`.
@@ -79,8 +68,7 @@ impl Ensemble {
     /// # Errors
     /// When no file can be made in `folder`.
     pub fn orders<R: Iterator<Item = u32> + Clone>(&self, rows: R, folder: &Path) -> Result<Vec<Order<R>>, Error> {
-        let order = |member: &Member| Order::new(rows.clone(), member.hyperparameters.seed, folder);
-        self.members.iter().map(order).collect()
+        self.hyperparameters.seeds().map(|seed| Order::new(rows.clone(), seed, folder)).collect()
     }
 
     /// Trains every network for an epoch, counted from 1, on the images of its order. Returns the mean of their losses and
@@ -94,15 +82,42 @@ impl Ensemble {
         orders: &mut [Order<R>],
         console: &Console,
     ) -> Result<(f64, f64), Error> {
-        let count = self.members.len();
+        let count = orders.len();
         let (mut losses, mut last_learning_rate) = (0.0, 0.0);
-        for (index, (member, order)) in self.members.iter_mut().zip(orders).enumerate() {
-            let which = if count > 1 { format!(", network {} of {count}", index + 1) } else { String::new() };
-            let (loss, learning_rate) = member.train_epoch(epoch, order, &format!("epoch {epoch}{which}"), console)?;
+        for (network, order) in orders.iter_mut().enumerate() {
+            let which = if count > 1 { format!(", network {} of {count}", network + 1) } else { String::new() };
+            self.engine.select(network)?;
+            let (loss, learning_rate) = self.train_selected(epoch, order, &format!("epoch {epoch}{which}"), console)?;
             losses += loss;
             last_learning_rate = learning_rate;
         }
         Ok((losses / count as f64, last_learning_rate))
+    }
+
+    fn train_selected<R: Iterator<Item = u32> + Clone>(
+        &mut self,
+        epoch: usize,
+        order: &mut Order<R>,
+        label: &str,
+        console: &Console,
+    ) -> Result<(f64, f64), Error> {
+        let Self { hyperparameters, engine, .. } = self;
+        let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
+        let order = order.of_epoch(number);
+        let images = order.len();
+        let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
+        let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
+        let progress = console.progress(images as u64, "images").labelled(label);
+
+        engine.begin_epoch(number, order)?;
+        let mut last_learning_rate = 0.0;
+        for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
+            let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
+            last_learning_rate = learning_rate.at(index);
+            progress.advance(rows.len() as u64);
+            engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
+        }
+        Ok((engine.end_epoch()?, last_learning_rate))
     }
 
     /// Judges the validation split by the mean of the networks' logits.
@@ -110,9 +125,12 @@ impl Ensemble {
     /// # Errors
     /// When a device fails.
     pub fn validate(&mut self, weights: Weights) -> Result<Validation, Error> {
-        let Self { data, members, .. } = self;
+        let Self { data, hyperparameters, engine, .. } = self;
         Validation::of(data, |rows| {
-            mean(members.iter_mut().map(|member| member.engine.validation_logits(weights, rows.clone())))
+            mean((0..hyperparameters.ensemble as usize).map(|network| {
+                engine.select(network)?;
+                engine.validation_logits(weights, rows.clone())
+            }))
         })
     }
 
@@ -121,7 +139,12 @@ impl Ensemble {
     /// # Errors
     /// When a device fails.
     pub fn states(&mut self) -> Result<Vec<State>, Error> {
-        self.members.iter_mut().map(|member| member.engine.state()).collect()
+        let networks = 0..self.hyperparameters.ensemble as usize;
+        let state = |network| {
+            self.engine.select(network)?;
+            self.engine.state()
+        };
+        networks.map(state).collect()
     }
 
     /// Continues from there.
@@ -129,20 +152,22 @@ impl Ensemble {
     /// # Errors
     /// When a device fails.
     pub fn set_states(&mut self, states: Vec<State>) -> Result<(), Error> {
-        self.members.iter_mut().zip(states).try_for_each(|(member, state)| member.engine.set_state(state))
+        states.into_iter().enumerate().try_for_each(|(network, state)| {
+            self.engine.select(network)?;
+            self.engine.set_state(state)
+        })
     }
 
     /// The network that these parameters, one buffer a network, become.
     #[must_use]
     pub fn join(self, parameters: &[Vec<f32>]) -> Joined {
-        let Self { data, model, hyperparameters, mut members } = self;
+        let Self { data, model, hyperparameters, engine } = self;
         let (size, outside) = ([data.dataset.height, data.dataset.width], data.standardisation().of(0.0));
         let mut networks = Vec::new();
         for network in parameters {
             networks.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
         }
         let (model, parameters) = model.join(&networks);
-        let engine = members.swap_remove(0).engine;
         Joined { model, parameters, data, engine, networks, keeps_average: hyperparameters.ema_decay.is_some() }
     }
 }
@@ -154,7 +179,7 @@ pub struct Joined {
     /// Laid out as [`Mlp`] says.
     pub parameters: Vec<f32>,
     data: Arc<Data>,
-    /// For one of the networks at a time.
+    /// Computes with one of the networks at a time, in the place of the one that it had selected.
     engine: Box<dyn Engine>,
     networks: Vec<Vec<f32>>,
     keeps_average: bool,
@@ -187,34 +212,6 @@ impl Joined {
     pub fn validate(&mut self) -> Result<Validation, Error> {
         let data = Arc::clone(&self.data);
         Validation::of(&data, |rows| self.validation_logits(rows))
-    }
-}
-
-impl Member {
-    fn train_epoch<R: Iterator<Item = u32> + Clone>(
-        &mut self,
-        epoch: usize,
-        order: &mut Order<R>,
-        label: &str,
-        console: &Console,
-    ) -> Result<(f64, f64), Error> {
-        let Self { hyperparameters, engine } = self;
-        let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-        let order = order.of_epoch(number);
-        let images = order.len();
-        let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
-        let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
-        let progress = console.progress(images as u64, "images").labelled(label);
-
-        engine.begin_epoch(number, order)?;
-        let mut last_learning_rate = 0.0;
-        for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
-            let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
-            last_learning_rate = learning_rate.at(index);
-            progress.advance(rows.len() as u64);
-            engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
-        }
-        Ok((engine.end_epoch()?, last_learning_rate))
     }
 }
 

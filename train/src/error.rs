@@ -25,6 +25,16 @@ pub enum Error {
         /// How many networks it is made of.
         copies: usize,
     },
+    /// Shifted images would show nothing.
+    #[error("--test-time-shift {pixels} moves images of {height}x{width} pixels out of sight")]
+    Shift {
+        /// By so many pixels.
+        pixels: u32,
+        /// Rows of an image.
+        height: usize,
+        /// Columns of an image.
+        width: usize,
+    },
     /// There is nothing to train or to validate on.
     #[error("the {split} split of `{}` has no image", folder.display())]
     EmptySplit {
@@ -118,6 +128,7 @@ impl Failure for Error {
             Self::TooLarge { .. } => {
                 Some("lower --hidden, or what it is multiplied by: --ensemble and --test-time-shift".to_owned())
             }
+            Self::Shift { .. } => Some("1 or 2 is what helps images of 28x28".to_owned()),
             Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
@@ -129,7 +140,7 @@ impl Failure for Error {
     }
 
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::TooLarge { .. } | Self::Precision { .. }) { 2 } else { 1 }
+        if matches!(self, Self::TooLarge { .. } | Self::Shift { .. } | Self::Precision { .. }) { 2 } else { 1 }
     }
 }
 

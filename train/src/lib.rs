@@ -61,6 +61,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         return preview::write(path, &data, hyperparameters, console);
     }
+    let (height, width) = (data.dataset.height, data.dataset.width);
+    if hyperparameters.test_time_shift as usize >= height.min(width) {
+        return Err(Error::Shift { pixels: hyperparameters.test_time_shift, height, width });
+    }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let mut verification = Verification::begin(&data, !options.no_verify)?;
     let model = Mlp::new(&data.describe_model(&hyperparameters.joined_hidden()).sizes());
@@ -82,8 +86,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 
     console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);
-    for (network, member) in (1..).zip(hyperparameters.of_members()).skip(1) {
-        console.detail(format!("train: network {network} has the seed {}", member.seed));
+    for (network, seed) in (1..).zip(hyperparameters.seeds()).skip(1) {
+        console.detail(format!("train: network {network} has the seed {seed}"));
     }
     for detail in ensemble.engine().details() {
         console.detail(format!("train: {detail}"));

@@ -31,8 +31,8 @@ pub struct Layer {
 }
 
 impl Mlp {
-    /// The most parameters that a training takes: 4 GiB of weights, and as much for each of the gradients and moments.
-    pub const MOST_PARAMETERS: usize = 1 << 30;
+    /// The most parameters that a training takes: an ONNX file ends at 2 GiB, and has more in it than them.
+    pub const MOST_PARAMETERS: usize = (1 << 29) - (1 << 16);
 
     /// A perceptron of the given widths: input, hidden layers, output.
     ///

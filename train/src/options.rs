@@ -200,18 +200,14 @@ impl Hyperparameters {
         }
     }
 
-    /// Those of each network of the ensemble: the first has the seed itself.
-    pub fn of_members(&self) -> impl Iterator<Item = Self> {
-        (0..self.ensemble).map(|member| Self { seed: self.seed_of(member), ..self.clone() })
-    }
-
-    fn seed_of(&self, member: u32) -> u64 {
-        if member == 0 {
-            return self.seed;
-        }
-        let digest = Digest::of(format!("{} network {member}", self.seed).as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    /// Of each network of the ensemble: the first has the seed itself.
+    pub fn seeds(&self) -> impl Iterator<Item = u64> {
+        let derived = |network| {
+            let digest = Digest::of(format!("{} network {network}", self.seed).as_bytes());
+            let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+            u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        };
+        [self.seed].into_iter().chain((1..self.ensemble).map(derived))
     }
 
     /// How images are shifted of which a network gives the mean: down and to the right, in pixels.

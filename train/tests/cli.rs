@@ -324,7 +324,7 @@ fn an_ensemble_is_the_join_of_the_trainings_with_its_networks_seeds() {
     let ensemble = workplace.run_well("ensemble", &[&flags[..], &["--ensemble", "3", "--seed", "7"]].concat());
     let hyperparameters = support::hyperparameters(&["--ensemble", "3", "--seed", "7"]);
     let mut networks = Vec::new();
-    for seed in hyperparameters.of_members().map(|member| member.seed) {
+    for seed in hyperparameters.seeds() {
         let name = format!("seed-{seed}");
         let run = workplace.run_well(&name, &[&flags[..], &["--seed", &seed.to_string()]].concat());
         // Nobody chooses between the weights and their average for one network alone.
@@ -364,13 +364,16 @@ fn an_ensemble_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_networks_are_joined_to_may_be_too_large_where_each_is_not() {
+fn what_networks_are_joined_to_may_be_too_large_and_shifts_too_far() {
     let workplace = Workplace::new();
     let output = workplace.run("run", &["--hidden", "4096,4096", "--ensemble", "9"]);
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
     assert!(said.contains("error: the network that 9 copies are joined to has 1"), "{said}");
     assert!(said.contains("--ensemble and --test-time-shift"), "{said}");
+    let output = workplace.run("run", &["--hidden", "8", "--test-time-shift", "6"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--test-time-shift 6 moves images of 6x6 pixels out of sight"));
     let output = workplace.run("run", &["--hidden", "8,8", "--ensemble", "2", "--epochs", "1"]);
     assert!(stderr(&output).contains("2 copies of a network with several hidden layers"), "{}", stderr(&output));
 }
@@ -452,7 +455,7 @@ fn arguments_that_cannot_be_are_refused_with_exit_code_2() {
     let workplace = Workplace::new();
     for (arguments, expected) in [
         (["--hidden", "0"], "expected whole numbers from 1 to 65536"),
-        (["--hidden", "65536,65536"], "parameters; at most 1073741824 are possible"),
+        (["--hidden", "65536,65536"], "parameters; at most 536805376 are possible"),
         (["--threads", "65535"], "65535 is not in 1..=1024"),
         (["--epochs", "0"], "expected a whole number from 1 to 4294967295"),
         (["--learning-rate", "0"], "expected a number above 0"),

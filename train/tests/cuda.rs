@@ -9,9 +9,10 @@ use std::sync::Arc;
 use artifacts::Weights;
 use support::case::{CASES, Case, EPOCH, mixed_rows};
 use support::{Images, data, planted_and_exchanged, standin};
-use train::Precision;
+use train::cpu::CpuEngine;
 use train::data::Data;
 use train::engine::{Engine, State, Step, Validation};
+use train::{Hyperparameters, Precision};
 
 fn nearly_agrees_with_the_reference(precision: Precision, of_loss: f64, of_gradient: f64) {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
@@ -107,6 +108,56 @@ fn every_step_s_loss_and_the_last_parameters_are_the_cpu_engine_s() {
             }
         }
     }
+}
+
+#[test]
+fn each_network_of_an_ensemble_is_trained_as_it_is_alone() {
+    let images = Images::patterns(150, 6, 6, 4, 8);
+    let data = data(&images, &images, 0.45, 0.25);
+    for (precision, engine) in [(Precision::F32, "cpu"), (Precision::F32, "cuda"), (Precision::Bf16, "cuda")] {
+        let flags = "--hidden 20,9 --augment light --dropout 0.2 --input-dropout 0.1 --ema-decay 0.9 --ensemble 3";
+        let case = Case { flags, images: 150, batch_size: 64 };
+        let engine = |hyperparameters: &Hyperparameters| -> Box<dyn Engine> {
+            let model = case.model(&data);
+            if engine == "cuda" {
+                return Box::new(standin::engine(&data, &model, hyperparameters, precision));
+            }
+            Box::new(CpuEngine::new(Arc::clone(&data), model, hyperparameters, Some(2), precision).unwrap())
+        };
+        let hyperparameters = case.hyperparameters();
+        let mut together = engine(&hyperparameters);
+        // They take turns, epoch by epoch, and are looked at in between.
+        let turns: Vec<Vec<_>> = (0..2)
+            .map(|epoch| {
+                let turn = |network| {
+                    together.select(network).unwrap();
+                    let loss = epoch_of(together.as_mut(), epoch);
+                    (loss, together.validation_logits(Weights::Averaged, 0..50).unwrap())
+                };
+                (0..3).map(turn).collect()
+            })
+            .collect();
+        for (network, seed) in hyperparameters.seeds().enumerate() {
+            let mut alone = engine(&Hyperparameters { seed, ensemble: 1, ..hyperparameters.clone() });
+            for (epoch, turns) in turns.iter().enumerate() {
+                let loss = epoch_of(alone.as_mut(), epoch);
+                assert!(turns[network] == (loss, alone.validation_logits(Weights::Averaged, 0..50).unwrap()));
+            }
+            together.select(network).unwrap();
+            assert!(together.state().unwrap() == alone.state().unwrap(), "network {network} in {precision}");
+        }
+        assert_ne!(turns[1][0].0, turns[1][1].0);
+    }
+}
+
+/// Trains an epoch of 150 images. Returns its loss.
+fn epoch_of(engine: &mut dyn Engine, epoch: usize) -> f64 {
+    let rows = mixed_rows(150);
+    engine.begin_epoch(EPOCH + epoch as u32, &rows).unwrap();
+    for (index, batch) in rows.chunks(64).enumerate() {
+        engine.train_step(batch, Step { index: (epoch * 3 + index) as u64, learning_rate: 3e-3 }).unwrap();
+    }
+    engine.end_epoch().unwrap()
 }
 
 #[test]

@@ -18,12 +18,13 @@ struct Workplace(TempDir);
 
 impl Workplace {
     fn new() -> Self {
-        Self::of(600)
+        Self::of(600, 6)
     }
 
-    fn of(images: usize) -> Self {
+    fn of(images: usize, side: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (train, valid) = (Images::patterns(images, 6, 6, 4, 1), Images::patterns(120, 6, 6, 4, 2));
+        let [train, valid] =
+            [(images, 1), (120, 2)].map(|(images, seed)| Images::patterns(images, side, side, 4, seed));
         write_dataset(&folder.path().join("shards"), &train, &valid, 0.45, 0.25);
         Self(folder)
     }
@@ -126,10 +127,10 @@ fn a_training_on_cuda_is_that_on_the_cpu_and_says_what_computed_it() {
 
 #[test]
 fn images_that_do_not_fit_stream_to_the_very_bytes() {
-    // 430 kB, of which batches are a small part.
-    let workplace = Workplace::of(12_000);
+    // 576 kB, of which batches are a small part.
+    let workplace = Workplace::of(1000, 24);
     let cuda = |run: &str, memory: &str| {
-        let mut command = workplace.cuda(run, &["-v", "--batch-size", "700", "--epochs", "2", "--dropout", "0.1"]);
+        let mut command = workplace.cuda(run, &["-v", "--batch-size", "70", "--epochs", "2", "--dropout", "0.1"]);
         command.env("STANDIN_MEMORY", memory);
         command
     };
@@ -142,6 +143,35 @@ fn images_that_do_not_fit_stream_to_the_very_bytes() {
     assert!(said.contains("the images are streamed to the device"), "{said}");
     assert!(checkpoint(&workplace.run("streamed")) == checkpoint(&workplace.run("resident")));
     assert_eq!(losses(&workplace.run("streamed")), losses(&workplace.run("resident")));
+}
+
+#[test]
+fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
+    let workplace = Workplace::of(1000, 24);
+    let ensemble = ["--ensemble", "2", "--test-time-shift", "1", "--ema-decay", "0.9", "--precision", "f32"];
+    let sizes = ["-v", "--hidden", "9", "--batch-size", "70", "--epochs"];
+    let flags = [&ensemble[..], &sizes].concat();
+    let cuda = |run: &str, memory: &str, more: &[&str]| {
+        let mut command = workplace.cuda(run, &[&flags[..], more].concat());
+        command.env("STANDIN_MEMORY", memory);
+        command
+    };
+    let said = succeeds(&mut cuda("resident", "200000000", &["1"]));
+    assert_eq!(said.matches("the images are on the device").count(), 1, "{said}");
+    let said = fails(&mut cuda("none", "1000000", &["1"]), 1);
+    let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
+    let said = succeeds(&mut cuda("streamed", &format!("{:.0}", (needed + 0.06) * f64::from(1 << 20)), &["1"]));
+    assert!(said.contains("the images are streamed to the device"), "{said}");
+    assert!(checkpoint(&workplace.run("streamed")) == checkpoint(&workplace.run("resident")));
+    assert_eq!(Checkpoint::read(&workplace.run("resident").checkpoint()).unwrap().0.model.hidden, [9 * 10]);
+    succeeds(workplace.command(standin::folder(), "cpu", &flags).args(["1", "--engine", "cpu"]));
+    agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);
+    // An epoch more on the device, behind that on the processor.
+    for run in ["cpu", "resident"] {
+        let said = succeeds(&mut cuda(run, "200000000", &["2", "--resume"]));
+        assert!(said.contains("resuming after epoch 1"), "{said}");
+    }
+    agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);
 }
 
 #[test]

@@ -28,13 +28,13 @@ use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 use kernel::Processor;
-use network::Network;
+use network::Networks;
 use pool::Pool;
 
 /// Trains on the processor, with matrix products in `f32` or in half precision.
 #[derive(Debug)]
 pub struct CpuEngine {
-    network: Network,
+    networks: Networks,
     precision: Precision,
     /// Counted from 1.
     epoch: u32,
@@ -48,7 +48,8 @@ impl CpuEngine {
     /// Of the products that it computes, the default first.
     pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F16];
 
-    /// An engine with the first weights of the seed, for the fastest family that this processor belongs to.
+    /// An engine whose networks have the first weights of their seeds, for the fastest family that this processor belongs
+    /// to.
     ///
     /// # Errors
     /// When the threads cannot be started.
@@ -85,14 +86,14 @@ impl CpuEngine {
         assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
         let threads = threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let network = Network::new(data, model, hyperparameters, processor, pool, precision);
-        Ok(Self { network, precision, epoch: 0, images: 0, loss_sum: 0.0 })
+        let networks = Networks::new(data, model, hyperparameters, processor, pool, precision);
+        Ok(Self { networks, precision, epoch: 0, images: 0, loss_sum: 0.0 })
     }
 }
 
 impl Engine for CpuEngine {
     fn description(&self) -> String {
-        let (processor, threads) = self.network.machine();
+        let (processor, threads) = self.networks.machine();
         let products = match self.precision {
             Precision::F32 => "",
             _ if processor.has_halves() => ", f16 products",
@@ -102,7 +103,7 @@ impl Engine for CpuEngine {
     }
 
     fn warning(&self) -> Option<String> {
-        let (processor, _) = self.network.machine();
+        let (processor, _) = self.networks.machine();
         (self.precision == Precision::F16 && !processor.has_halves()).then(|| {
             "this processor has no AVX512-FP16: products in f16 are computed in software, to the same bytes, and take many \
              times as long as in f32"
@@ -118,6 +119,11 @@ impl Engine for CpuEngine {
         }
     }
 
+    fn select(&mut self, network: usize) -> Result<(), Error> {
+        self.networks.select(network);
+        Ok(())
+    }
+
     fn begin_epoch(&mut self, epoch: u32, _order: &[u32]) -> Result<(), Error> {
         (self.epoch, self.images, self.loss_sum) = (epoch, 0, 0.0);
         Ok(())
@@ -125,7 +131,7 @@ impl Engine for CpuEngine {
 
     fn train_step(&mut self, rows: &[u32], step: Step) -> Result<(), Error> {
         self.images += rows.len();
-        self.loss_sum += self.network.train_step(rows, self.epoch, step);
+        self.loss_sum += self.networks.train_step(rows, self.epoch, step);
         Ok(())
     }
 
@@ -134,21 +140,21 @@ impl Engine for CpuEngine {
     }
 
     fn validation_logits(&mut self, weights: Weights, rows: Range<usize>) -> Result<Array2<f32>, Error> {
-        let (batch, classes) = (self.network.batch_size(), self.network.classes());
+        let (batch, classes) = (self.networks.batch_size(), self.networks.classes());
         let mut logits = Array2::zeros((rows.len(), classes));
         let values = logits.as_slice_mut().expect("a new array is row-major");
         for (first, logits) in rows.step_by(batch).zip(values.chunks_mut(batch * classes)) {
-            self.network.predict(first, weights, logits);
+            self.networks.predict(first, weights, logits);
         }
         Ok(logits)
     }
 
     fn state(&mut self) -> Result<State, Error> {
-        Ok(self.network.state())
+        Ok(self.networks.state())
     }
 
     fn set_state(&mut self, state: State) -> Result<(), Error> {
-        self.network.set_state(&state);
+        self.networks.set_state(&state);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The network with its buffers: what the phases of a step read and write.
+//! The networks with their buffers: what the phases of a step read and write.
 
 use std::sync::Arc;
 
@@ -23,9 +23,9 @@ use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 use crate::softmax::Loss;
 
-/// A network in training. All buffers are allocated once.
+/// The networks of a training, of which one is computed with at a time. All buffers are allocated once.
 #[derive(Debug)]
-pub struct Network {
+pub struct Networks {
     pool: Pool,
     processor: Processor,
     data: Arc<Data>,
@@ -33,11 +33,9 @@ pub struct Network {
     hyperparameters: Hyperparameters,
     augmentation: Augmentation,
     places: Vec<Place>,
-    /// Each of these buffers is laid out as `places` say.
-    parameters: Vec<Line>,
-    exp_avg: Vec<Line>,
-    exp_avg_sq: Vec<Line>,
-    averaged: Option<Vec<Line>>,
+    members: Vec<Member>,
+    /// The place of the one that is computed with.
+    selected: usize,
     /// Of the last step, where clipping needs all of them before the first is used.
     gradients: Vec<Line>,
     square_sums: Vec<f64>,
@@ -55,6 +53,17 @@ pub struct Network {
     labels: Vec<u8>,
 }
 
+/// What each network has of its own.
+#[derive(Debug)]
+struct Member {
+    seed: u64,
+    /// Each of these buffers is laid out as the places say.
+    parameters: Vec<Line>,
+    exp_avg: Vec<Line>,
+    exp_avg_sq: Vec<Line>,
+    averaged: Option<Vec<Line>>,
+}
+
 /// What the products of a training step read beside these buffers, or instead of them.
 #[derive(Debug)]
 enum Copies {
@@ -67,17 +76,19 @@ enum Copies {
 /// Operands in half precision, each written where the original is.
 #[derive(Debug)]
 struct Halves {
-    parameters: Vec<HalfLine>,
+    /// Of each network.
+    parameters: Vec<Vec<HalfLine>>,
+    loss_scales: Vec<LossScale>,
     /// The input of every layer.
     inputs: Vec<Buffer<HalfLine>>,
     deltas: Vec<Buffer<HalfLine>>,
     transposed_deltas: Vec<Buffer<HalfLine>>,
-    loss_scale: LossScale,
     overflow: Overflow,
 }
 
-impl Network {
-    /// A network with the first weights of the seed, and this precision in the products of its training steps.
+impl Networks {
+    /// Networks with the first weights of their seeds, and this precision in the products of their training steps. The
+    /// first is selected.
     pub fn new(
         data: Arc<Data>,
         model: Mlp,
@@ -96,34 +107,34 @@ impl Network {
         let places: Vec<Place> = places.collect();
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
         let widths = || model.layers().iter().map(|layer| layer.outputs);
-        let lines = vec![Line::ZERO; end];
-        let gradients = if hyperparameters.clip_norm.is_some() { lines.clone() } else { Vec::new() };
+        let gradients = vec![Line::ZERO; if hyperparameters.clip_norm.is_some() { end } else { 0 }];
         let grid = |place: &Place| {
             Grid::new([place.layout.panels(), place.layout.blocks()], MOST_A_GRADIENT_TASK, pool.threads())
         };
         let gradient_grids: Vec<Grid> = places.iter().map(grid).collect();
+        let networks = hyperparameters.ensemble as usize;
         let inputs = || model.layers().iter().map(|layer| layer.inputs);
         let copies = if precision == Precision::F16 {
             Copies::Half(Box::new(Halves {
-                parameters: vec![HalfLine::ZERO; end],
+                parameters: vec![vec![HalfLine::ZERO; end]; networks],
+                loss_scales: vec![LossScale::default(); networks],
                 inputs: inputs().map(|width| Buffer::new(batch, width)).collect(),
                 deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
                 transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
-                loss_scale: LossScale::default(),
                 overflow: Overflow::default(),
             }))
         } else {
             Copies::Single { transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect() }
         };
-        let mut network = Self {
+        let lines = || vec![Line::ZERO; end];
+        let member = |seed| Member { seed, parameters: lines(), exp_avg: lines(), exp_avg_sq: lines(), averaged: None };
+        let mut networks = Self {
+            members: hyperparameters.seeds().map(member).collect(),
+            selected: 0,
             pool,
             processor,
             augmentation: hyperparameters.augmentation(),
             hyperparameters: hyperparameters.clone(),
-            exp_avg: lines.clone(),
-            exp_avg_sq: lines.clone(),
-            averaged: None,
-            parameters: lines,
             square_sums: vec![0.0; SquareSums::count(gradients.len())],
             gradients,
             activations: [model.inputs()].into_iter().chain(widths()).map(|width| Buffer::new(batch, width)).collect(),
@@ -137,9 +148,21 @@ impl Network {
             data,
             model,
         };
-        let first = network.model.kaiming_normal(hyperparameters.seed);
-        network.set_state(&State::first(first, hyperparameters.ema_decay.is_some()));
-        network
+        for network in (0..networks.members.len()).rev() {
+            networks.select(network);
+            let first = networks.model.kaiming_normal(networks.members[network].seed);
+            networks.set_state(&State::first(first, hyperparameters.ema_decay.is_some()));
+        }
+        networks
+    }
+
+    /// Turns to one of the networks, counted from 0.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn select(&mut self, network: usize) {
+        assert!(network < self.members.len(), "there are {} networks", self.members.len());
+        self.selected = network;
     }
 
     /// The processor and the number of threads.
@@ -157,36 +180,41 @@ impl Network {
         self.hyperparameters.batch_size
     }
 
-    /// A copy of what a training consists of.
+    /// A copy of what the network's training consists of.
     pub fn state(&self) -> State {
+        let Member { parameters, exp_avg, exp_avg_sq, averaged, .. } = &self.members[self.selected];
         State {
-            parameters: self.extract(&self.parameters),
-            exp_avg: self.extract(&self.exp_avg),
-            exp_avg_sq: self.extract(&self.exp_avg_sq),
-            averaged: self.averaged.as_ref().map(|averaged| self.extract(averaged)),
+            parameters: self.extract(parameters),
+            exp_avg: self.extract(exp_avg),
+            exp_avg_sq: self.extract(exp_avg_sq),
+            averaged: averaged.as_ref().map(|averaged| self.extract(averaged)),
             loss_scale: match &self.copies {
                 Copies::Single { .. } => None,
-                Copies::Half(halves) => Some(halves.loss_scale),
+                Copies::Half(halves) => Some(halves.loss_scales[self.selected]),
             },
         }
     }
 
     /// Continues from there.
     pub fn set_state(&mut self, state: &State) {
-        self.parameters = self.fill(&state.parameters);
-        self.exp_avg = self.fill(&state.exp_avg);
-        self.exp_avg_sq = self.fill(&state.exp_avg_sq);
-        self.averaged = state.averaged.as_ref().map(|averaged| self.fill(averaged));
+        let member = Member {
+            seed: self.members[self.selected].seed,
+            parameters: self.fill(&state.parameters),
+            exp_avg: self.fill(&state.exp_avg),
+            exp_avg_sq: self.fill(&state.exp_avg_sq),
+            averaged: state.averaged.as_ref().map(|averaged| self.fill(averaged)),
+        };
         if let Copies::Half(halves) = &mut self.copies {
-            halves.loss_scale = state.loss_scale.unwrap_or_default();
-            for (halves, line) in halves.parameters.iter_mut().zip(&self.parameters) {
+            halves.loss_scales[self.selected] = state.loss_scale.unwrap_or_default();
+            for (halves, line) in halves.parameters[self.selected].iter_mut().zip(&member.parameters) {
                 *halves = HalfLine(line.0.map(f16::from_f32));
             }
         }
+        self.members[self.selected] = member;
     }
 
     fn fill(&self, parameters: &[f32]) -> Vec<Line> {
-        let mut lines = vec![Line::ZERO; self.parameters.len()];
+        let mut lines = vec![Line::ZERO; self.places.last().map_or(0, |place| place.end)];
         for (place, layer) in self.places.iter().zip(self.model.layers()) {
             place.layout.fill(&parameters[layer.weight.clone()], &mut lines[place.weight..place.bias]);
             let bias = lines[place.bias..place.end].iter_mut().flat_map(|line| &mut line.0);
@@ -207,7 +235,7 @@ impl Network {
 
     /// A training step on these rows of an epoch. Returns the sum of the losses of its images.
     pub fn train_step(&mut self, rows: &[u32], epoch: u32, step: Step) -> f64 {
-        let Hyperparameters { seed, input_dropout, .. } = self.hyperparameters;
+        let (seed, input_dropout) = (self.members[self.selected].seed, self.hyperparameters.input_dropout);
         let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step.index, 0));
         self.gather(|augmentation| Images::Training { rows, epoch, seed, augmentation, dropout });
         let last = self.places.len() - 1;
@@ -220,7 +248,8 @@ impl Network {
         }
         let overflowed = self.overflowed() || self.learn(rows.len(), step);
         if let Copies::Half(halves) = &mut self.copies {
-            halves.loss_scale = halves.loss_scale.after(overflowed);
+            let loss_scale = &mut halves.loss_scales[self.selected];
+            *loss_scale = loss_scale.after(overflowed);
         }
         self.losses[..rows.len()].iter().map(|&loss| f64::from(loss)).sum()
     }
@@ -261,17 +290,19 @@ impl Network {
     /// A layer's output: in a training step in its precision, with dropout where it is hidden.
     fn forward(&mut self, layer: usize, count: usize, training: Option<u64>, weights: WeightsKind) {
         let is_hidden = layer + 1 < self.places.len();
-        let Hyperparameters { seed, dropout, .. } = self.hyperparameters;
+        let dropout = self.hyperparameters.dropout;
+        let member = &self.members[self.selected];
         let parameters = match weights {
-            WeightsKind::Trained => &self.parameters,
-            WeightsKind::Averaged => self.averaged.as_ref().expect("an average is kept"),
+            WeightsKind::Trained => &member.parameters,
+            WeightsKind::Averaged => member.averaged.as_ref().expect("an average is kept"),
         };
         let place = self.places[layer];
         let (before, after) = self.activations.split_at_mut(layer + 1);
         let (operands, halves) = match &mut self.copies {
             Copies::Half(halves) if training.is_some() => {
                 let (before, after) = halves.inputs.split_at_mut(layer + 1);
-                let operands = Operands::Half([before[layer].matrix(), place.weight(&halves.parameters)]);
+                let operands =
+                    Operands::Half([before[layer].matrix(), place.weight(&halves.parameters[self.selected])]);
                 (operands, after.first_mut().map(Buffer::shared))
             }
             _ => (Operands::Single([before[layer].matrix(), place.weight(parameters)]), None),
@@ -287,7 +318,7 @@ impl Network {
             is_hidden,
             dropout: training
                 .filter(|_| is_hidden && dropout > 0.0)
-                .map(|step| Dropout::new(dropout, seed, step, layer + 1)),
+                .map(|step| Dropout::new(dropout, member.seed, step, layer + 1)),
         };
         self.processor.run(&mut self.pool, &phase);
     }
@@ -298,25 +329,27 @@ impl Network {
         let Hyperparameters { loss, label_smoothing, .. } = self.hyperparameters;
         let loss = Loss::new(loss, label_smoothing, self.model.outputs(), count);
         let (before, after) = self.activations.split_at_mut(last + 1);
+        let parameters = &self.members[self.selected].parameters;
         let (operands, copies, scale) = match &mut self.copies {
             Copies::Single { transposed_deltas } => (
-                Operands::Single([before[last].matrix(), place.weight(&self.parameters)]),
+                Operands::Single([before[last].matrix(), place.weight(parameters)]),
                 DeltaCopies::Single(transposed_deltas[last].shared()),
                 1.0,
             ),
             Copies::Half(halves) => {
-                let Halves { parameters, inputs, deltas, transposed_deltas, loss_scale, overflow } = &mut **halves;
+                let Halves { parameters, inputs, deltas, transposed_deltas, loss_scales, overflow } = &mut **halves;
                 let copies = DeltaCopies::Half {
                     by_image: deltas[last].shared(),
                     by_output: transposed_deltas[last].shared(),
                     overflow,
                 };
-                (Operands::Half([inputs[last].matrix(), place.weight(parameters)]), copies, loss_scale.scale)
+                let operands = Operands::Half([inputs[last].matrix(), place.weight(&parameters[self.selected])]);
+                (operands, copies, loss_scales[self.selected].scale)
             }
         };
         let phase = Judge {
             operands,
-            biases: place.biases(&self.parameters),
+            biases: place.biases(parameters),
             logits: after[0].shared(),
             delta: Delta { by_image: self.deltas[last].shared(), copies },
             loss: loss.scaled(scale),
@@ -334,7 +367,7 @@ impl Network {
         let by_image = before[layer - 1].shared();
         let (operands, copies) = match &mut self.copies {
             Copies::Single { transposed_deltas } => (
-                Operands::Single([after[0].matrix(), place.weight(&self.parameters)]),
+                Operands::Single([after[0].matrix(), place.weight(&self.members[self.selected].parameters)]),
                 DeltaCopies::Single(transposed_deltas[layer - 1].shared()),
             ),
             Copies::Half(halves) => {
@@ -345,7 +378,7 @@ impl Network {
                     by_output: transposed_deltas[layer - 1].shared(),
                     overflow,
                 };
-                (Operands::Half([after[0].matrix(), place.weight(parameters)]), copies)
+                (Operands::Half([after[0].matrix(), place.weight(&parameters[self.selected])]), copies)
             }
         };
         let (panels, blocks) = (count.div_ceil(LANES), by_image.layout.blocks());
@@ -366,9 +399,10 @@ impl Network {
                 (Layers::Single { deltas: transposed_deltas, inputs: &self.activations }, None, None, 1.0)
             }
             Copies::Half(halves) => {
-                let Halves { parameters, inputs, transposed_deltas, loss_scale, overflow, .. } = &mut **halves;
+                let Halves { parameters, inputs, transposed_deltas, loss_scales, overflow, .. } = &mut **halves;
                 let layers = Layers::Half { deltas: transposed_deltas, inputs };
-                (layers, Some(Shared::new(parameters)), Some(&*overflow), f64::from(loss_scale.scale))
+                let copies = Shared::new(&mut parameters[self.selected]);
+                (layers, Some(copies), Some(&*overflow), f64::from(loss_scales[self.selected].scale))
             }
         };
         let learn = |learning| Learn {
@@ -382,11 +416,12 @@ impl Network {
         };
         let Hyperparameters { weight_decay, clip_norm, ema_decay, .. } = self.hyperparameters;
         let adam = |share: f64| Adam::new(step, weight_decay, share / scale, ema_decay.unwrap_or_default());
+        let Member { parameters, exp_avg, exp_avg_sq, averaged, .. } = &mut self.members[self.selected];
         let parameters = Parameters {
-            values: Shared::new(&mut self.parameters),
-            exp_avg: Shared::new(&mut self.exp_avg),
-            exp_avg_sq: Shared::new(&mut self.exp_avg_sq),
-            averaged: self.averaged.as_mut().map(|averaged| Shared::new(averaged)),
+            values: Shared::new(parameters),
+            exp_avg: Shared::new(exp_avg),
+            exp_avg_sq: Shared::new(exp_avg_sq),
+            averaged: averaged.as_mut().map(|averaged| Shared::new(averaged)),
             halves: copies,
         };
         let Some(longest) = clip_norm else {

@@ -46,6 +46,8 @@ pub struct Buffers {
     pub exp_avg: Buffer,
     pub exp_avg_sq: Buffer,
     pub averaged: Option<Buffer>,
+    /// Of each network of an ensemble: copies of [what is trained](Self::trained).
+    pub members: Vec<Vec<Buffer>>,
     /// The parameters in bf16, where products take them so.
     pub copy: Option<Buffer>,
     pub square_sums: Option<Buffer>,
@@ -75,6 +77,7 @@ pub struct Sizes {
     pub element: Element,
     widths: Vec<usize>,
     length: usize,
+    members: usize,
     train: usize,
     valid: usize,
     pixels: usize,
@@ -102,6 +105,7 @@ impl Sizes {
             element: if precision == Precision::Bf16 { Element::Bfloat16 } else { Element::Float32 },
             widths: [model.inputs()].into_iter().chain(model.layers().iter().map(|layer| layer.outputs)).collect(),
             length: layout.length,
+            members: if hyperparameters.ensemble > 1 { hyperparameters.ensemble as usize } else { 0 },
             train: data.train.len(),
             valid: data.valid.len(),
             pixels: model.inputs(),
@@ -150,6 +154,9 @@ impl Sizes {
         let copy = where_wanted(narrow, self.length * self.element.bytes())?;
         let square_sums = where_wanted(self.clips, SQUARE_SUMS * size_of::<f64>())?;
         let variations = where_wanted(self.varies, self.batch * size_of::<Variation>())?;
+        let trained = 3 + usize::from(self.averages);
+        let mut member = || (0..trained).map(|_| allocator.take(self.length * float)).collect::<Result<_, _>>();
+        let members = (0..self.members).map(|_| member()).collect::<Result<_, _>>()?;
         let training = self.activations(self.batch, self.element, allocator)?;
         let validation = self.activations(self.validated, Element::Float32, allocator)?;
         let deltas = (1..=last).map(|layer| allocator.take(self.batch * self.stride(layer) * self.element.bytes()));
@@ -170,6 +177,7 @@ impl Sizes {
             exp_avg,
             exp_avg_sq,
             averaged,
+            members,
             copy,
             square_sums,
             training,
@@ -226,6 +234,11 @@ const RESERVE: usize = 64 << 20;
 const BLOCK: usize = 8192;
 
 impl Buffers {
+    /// What a training consists of: the parameters, their moments, and their average where one is kept.
+    pub fn trained(&self) -> impl Iterator<Item = &Buffer> {
+        [&self.parameters, &self.exp_avg, &self.exp_avg_sq].into_iter().chain(&self.averaged)
+    }
+
     /// Copies the labels to the device, and the images where they are to be.
     pub fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
         for first in (0..data.train.len()).step_by(BLOCK) {

@@ -37,6 +37,7 @@ __device__ inline Element narrowed(float value) { return value; }
 
 // What changes from step to step, written by the host before the step is launched.
 struct Step {
+    u64 seed;       // Of the network's training.
     u32 first;      // The place of the batch's first image in the epoch's order.
     u32 epoch;      // Counted from 1.
     u32 number[2];  // The low half of the step's number, then 16 bits of its high half above 16 that are a layer's.
@@ -64,14 +65,13 @@ __device__ inline Words philox(u32 a, u32 b, u32 c, u32 d, u64 key) {
 
 // See `dropout.rs`. Nothing is dropped with a threshold of 0.
 struct Dropout {
-    u64 seed;
     u32 threshold;
     float scale;
     u32 layer;
 };
 __device__ inline void drop(const Dropout &dropout, const Step &step, u32 image, u32 group, float values[8]) {
     if (dropout.threshold == 0) return;
-    Words words = philox(image, group, step.number[0], step.number[1] | dropout.layer, dropout.seed);
+    Words words = philox(image, group, step.number[0], step.number[1] | dropout.layer, step.seed);
     for (int column = 0; column < 8; ++column) {
         u32 bits = words.word[column / 2] >> (column % 2 * 16) & 0xffff;
         values[column] = bits < dropout.threshold ? 0.0f : values[column] * dropout.scale;
@@ -101,7 +101,6 @@ struct Vary {
     const Step *step;
     const u32 *order;
     Variation *variations;
-    u64 seed;
     double shift, rotation, shear, scale, stroke;
     u32 count, domain;
 };
@@ -110,8 +109,8 @@ KERNEL vary(Vary of) {
     u32 image = blockIdx.x * blockDim.x + threadIdx.x;
     if (image >= of.count) return;
     u32 row = of.order[of.step->first + image];
-    Words words = philox(row, of.step->epoch, 0, of.domain, of.seed);
-    Words more = philox(row, of.step->epoch, 1, of.domain, of.seed);
+    Words words = philox(row, of.step->epoch, 0, of.domain, of.step->seed);
+    Words more = philox(row, of.step->epoch, 1, of.domain, of.step->seed);
     double shift_x = of.shift * uniform(words.word[0]), shift_y = of.shift * uniform(words.word[1]);
     double angle = of.rotation * uniform(words.word[2]) * 0.017453292519943295;
     double sine = sin(angle), cosine = cos(angle);

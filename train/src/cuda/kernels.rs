@@ -20,6 +20,7 @@ const SOURCE: &str = include_str!("kernels.cu");
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Step {
+    pub seed: u64,
     pub first: u32,
     pub epoch: u32,
     pub number: [u32; 2],
@@ -35,7 +36,6 @@ pub struct Step {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dropout {
-    pub seed: u64,
     pub threshold: u32,
     pub scale: f32,
     pub layer: u32,
@@ -43,9 +43,9 @@ pub struct Dropout {
 
 impl Dropout {
     /// Drops this share of what a layer puts out; layers are counted from 1, and 0 is the input.
-    pub fn new(share: f64, seed: u64, layer: usize) -> Self {
-        let dropout::Dropout { threshold, scale, seed, words } = dropout::Dropout::new(share, seed, 0, layer);
-        Self { seed, threshold, scale, layer: words[1] }
+    pub fn new(share: f64, layer: usize) -> Self {
+        let dropout::Dropout { threshold, scale, words, .. } = dropout::Dropout::new(share, 0, 0, layer);
+        Self { threshold, scale, layer: words[1] }
     }
 }
 
@@ -71,7 +71,6 @@ pub struct Vary {
     pub step: CUdeviceptr,
     pub order: CUdeviceptr,
     pub variations: CUdeviceptr,
-    pub seed: u64,
     pub shift: f64,
     pub rotation: f64,
     pub shear: f64,
@@ -83,11 +82,11 @@ pub struct Vary {
 
 impl Vary {
     /// What draws variations of these strengths, but for the places and the number of images.
-    pub fn new(augmentation: Augmentation, seed: u64) -> Self {
+    pub fn new(augmentation: Augmentation) -> Self {
         let Augmentation { shift, rotation, shear, scale, stroke } = augmentation;
         let [step, order, variations] = [0; 3];
         let domain = crate::augment::DOMAIN;
-        Self { step, order, variations, seed, shift, rotation, shear, scale, stroke, count: 0, domain }
+        Self { step, order, variations, shift, rotation, shear, scale, stroke, count: 0, domain }
     }
 }
 

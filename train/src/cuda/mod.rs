@@ -99,6 +99,10 @@ pub struct CudaEngine {
     model: Mlp,
     hyperparameters: Hyperparameters,
     precision: Precision,
+    /// Of each network.
+    seeds: Vec<u64>,
+    /// The place of the network that is computed with.
+    selected: usize,
     /// Counted from 1.
     epoch: u32,
     /// Of the epoch so far, as places in its order.
@@ -118,7 +122,7 @@ impl CudaEngine {
     /// Of the products that it computes, the default first.
     pub const PRECISIONS: [Precision; 3] = [Precision::Tf32, Precision::F32, Precision::Bf16];
 
-    /// An engine with the first weights of the seed, on a device of the machine.
+    /// An engine whose networks have the first weights of their seeds, on a device of the machine.
     ///
     /// # Errors
     /// When the device does not start or has too little memory.
@@ -151,6 +155,8 @@ impl CudaEngine {
             stream,
             hyperparameters: hyperparameters.clone(),
             precision,
+            seeds: hyperparameters.seeds().collect(),
+            selected: 0,
             epoch: 0,
             batches: Vec::new(),
             steps: 0,
@@ -160,8 +166,11 @@ impl CudaEngine {
         engine.network.fill_for_measurement()?;
         engine.record(batch, Choice::Fastest)?;
         engine.network.clear_after_measurement()?;
-        let first = engine.model.kaiming_normal(hyperparameters.seed);
-        engine.put(&State::first(first, hyperparameters.ema_decay.is_some()))?;
+        for network in (0..engine.seeds.len()).rev() {
+            engine.turn_to(network)?;
+            let first = engine.model.kaiming_normal(engine.seeds[network]);
+            engine.put(&State::first(first, hyperparameters.ema_decay.is_some()))?;
+        }
         Ok(engine)
     }
 
@@ -174,15 +183,19 @@ impl CudaEngine {
         Ok(())
     }
 
+    fn turn_to(&mut self, network: usize) -> Result<(), Error> {
+        assert!(network < self.seeds.len(), "there are {} networks", self.seeds.len());
+        if network != self.selected {
+            self.network.exchange(self.selected, network)?;
+            self.selected = network;
+        }
+        Ok(())
+    }
+
     fn put(&mut self, state: &State) -> Result<(), Error> {
-        let buffers = &self.network.buffers;
-        let averaged = state.averaged.as_ref().zip(buffers.averaged.as_ref());
-        let all = [
-            (&state.parameters, &buffers.parameters),
-            (&state.exp_avg, &buffers.exp_avg),
-            (&state.exp_avg_sq, &buffers.exp_avg_sq),
-        ];
-        for (values, buffer) in all.into_iter().chain(averaged) {
+        let State { parameters, exp_avg, exp_avg_sq, averaged, .. } = state;
+        let all = [parameters, exp_avg, exp_avg_sq].into_iter().chain(averaged);
+        for (values, buffer) in all.zip(self.network.buffers.trained()) {
             self.stream.upload(&self.network.layout.fill(values), buffer, 0)?;
         }
         self.network.narrow()
@@ -208,6 +221,7 @@ impl CudaEngine {
         let Adam { step_size, deviation_scale, keep, gradient_scale, average_share } =
             Adam::new(step, weight_decay, 1.0, ema_decay.unwrap_or_default());
         let written = kernels::Step {
+            seed: self.seeds[self.selected],
             first: u32::try_from(first).expect("there are fewer than 2³² images"),
             epoch: self.epoch,
             number: Network::number(step.index),
@@ -277,6 +291,10 @@ impl Engine for CudaEngine {
     fn decides(&self) -> Vec<(&'static str, String)> {
         let Device { name, .. } = &self.stream.context().device;
         DECIDES.into_iter().zip(["cuda".to_owned(), name.clone(), self.precision.to_string()]).collect()
+    }
+
+    fn select(&mut self, network: usize) -> Result<(), TrainingError> {
+        Ok(self.turn_to(network)?)
     }
 
     fn begin_epoch(&mut self, epoch: u32, order: &[u32]) -> Result<(), TrainingError> {

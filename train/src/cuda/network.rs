@@ -281,7 +281,7 @@ impl Network {
 
     fn gather_training(&self, count: usize) -> Result<(), Error> {
         let (buffers, stream) = (&self.buffers, &*self.stream);
-        let Hyperparameters { seed, input_dropout, .. } = self.hyperparameters;
+        let input_dropout = self.hyperparameters.input_dropout;
         if let Some(variations) = &buffers.variations {
             debug_assert!(variations.bytes() >= count * size_of::<Variation>(), "a batch has room");
             let vary = Vary {
@@ -289,7 +289,7 @@ impl Network {
                 order: buffers.order.pointer(),
                 variations: variations.pointer(),
                 count: count32(count),
-                ..Vary::new(self.hyperparameters.augmentation(), seed)
+                ..Vary::new(self.hyperparameters.augmentation())
             };
             // SAFETY: there is room for a batch's variations, and the step's images are within the order.
             unsafe { self.kernels.vary.launch(stream, count, &vary) }?;
@@ -298,7 +298,7 @@ impl Network {
             Images::Resident { train, .. } => (train.pointer(), 0),
             Images::Staged(halves) => (halves.pointer(), self.sizes.staged()),
         };
-        let dropout = if input_dropout > 0.0 { Dropout::new(input_dropout, seed, 0) } else { Dropout::default() };
+        let dropout = if input_dropout > 0.0 { Dropout::new(input_dropout, 0) } else { Dropout::default() };
         let gather = Gather {
             step: buffers.step.pointer(),
             order: buffers.order.pointer(),
@@ -333,13 +333,13 @@ impl Network {
     }
 
     fn activate(&self, layer: usize, count: usize) -> Result<(), Error> {
-        let Hyperparameters { seed, dropout, .. } = self.hyperparameters;
+        let dropout = self.hyperparameters.dropout;
         let width = self.sizes.width(layer + 1);
         let arguments = Activate {
             step: self.buffers.step.pointer(),
             bias: at(self.buffers.parameters.pointer(), self.layout.places[layer].bias, Element::Float32),
             values: self.buffers.training.hidden[layer].pointer(),
-            dropout: if dropout > 0.0 { Dropout::new(dropout, seed, layer + 1) } else { Dropout::default() },
+            dropout: if dropout > 0.0 { Dropout::new(dropout, layer + 1) } else { Dropout::default() },
             count: count32(count),
             width: count32(width),
             stride: count32(self.sizes.stride(layer + 1)),
@@ -434,6 +434,18 @@ impl Network {
         };
         // SAFETY: all of them are as long as the layout says.
         unsafe { self.kernels.update.launch(stream, quads, &arguments) }
+    }
+
+    /// Keeps what was trained as that of one network of the ensemble, and goes on with that of another one.
+    pub fn exchange(&self, selected: usize, other: usize) -> Result<(), Error> {
+        let (buffers, stream) = (&self.buffers, &self.stream);
+        for (buffer, kept) in buffers.trained().zip(&buffers.members[selected]) {
+            stream.duplicate(buffer.pointer(), buffer.bytes(), kept)?;
+        }
+        for (buffer, kept) in buffers.trained().zip(&buffers.members[other]) {
+            stream.duplicate(kept.pointer(), kept.bytes(), buffer)?;
+        }
+        self.narrow()
     }
 
     /// Brings the parameters that products take up to date.
