@@ -5,6 +5,7 @@
 //! soon as it is complete, while it is in the first cache.
 
 use std::cell::Cell;
+use std::hint::select_unpredictable;
 
 use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
@@ -237,8 +238,8 @@ impl Forward<'_> {
         let finish = |outputs: &mut Block, panel, block| {
             add_bias(outputs, &self.biases[block]);
             if self.is_hidden {
-                for value in outputs.iter_mut().flat_map(|line| &mut line.0) {
-                    *value = if *value > 0.0 { *value } else { 0.0 };
+                for line in &mut *outputs {
+                    line.0.iter_mut().for_each(|value| *value = if *value > 0.0 { *value } else { 0.0 });
                 }
             }
             if let Some(dropout) = self.dropout {
@@ -416,9 +417,9 @@ impl Backward<'_> {
         let finish = |gradients: &mut Block, panel, block| {
             let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
             for (gradients, outputs) in gradients.iter_mut().zip(outputs) {
-                for (gradient, output) in gradients.0.iter_mut().zip(outputs.0) {
+                for (gradient, &output) in gradients.0.iter_mut().zip(&outputs.0) {
                     // A ReLU passes the gradient where its output is above 0; what was dropped is 0.
-                    *gradient = if output > 0.0 { *gradient * self.scale } else { 0.0 };
+                    *gradient = select_unpredictable(output > 0.0, *gradient * self.scale, 0.0);
                 }
             }
             // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
