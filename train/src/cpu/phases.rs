@@ -106,21 +106,22 @@ impl Gather<'_> {
         lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
         let standardisation = self.data.standardisation();
         for index in 0..self.input.layout.blocks() {
-            let pixels = lanes.map(|image| {
+            let mut rows = [[0; LANES]; LANES];
+            for (row, image) in rows.iter_mut().zip(&lanes) {
                 let pixels = image.get(index * LANES..).unwrap_or_default();
-                pixels.first_chunk().copied().unwrap_or_else(|| {
-                    let mut padded = [0; LANES];
-                    padded.iter_mut().zip(pixels).for_each(|(place, &pixel)| *place = pixel);
-                    padded
-                })
-            });
+                match pixels.first_chunk() {
+                    Some(pixels) => *row = *pixels,
+                    None => row.iter_mut().zip(pixels).for_each(|(place, &pixel)| *place = pixel),
+                }
+            }
+            let columns = F::transposed_bytes(rows);
             // SAFETY: each panel is in one task.
             let lines = unsafe { self.input.block(panel, index) };
             // Lines to spare stay zero, lest their weights learn.
-            for (line, pixels) in
-                lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(F::transposed_bytes(pixels))
-            {
-                *line = Line(pixels.map(|pixel| standardisation.of(f32::from(pixel))));
+            for (line, column) in lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(&columns) {
+                for (value, &pixel) in line.0.iter_mut().zip(column) {
+                    *value = standardisation.of(f32::from(pixel));
+                }
             }
         }
     }
@@ -200,6 +201,17 @@ fn add_bias(outputs: &mut Block, bias: &Line) {
     }
 }
 
+/// Adds the biases of a block's outputs and puts the sums through a `ReLU`.
+#[inline(always)]
+fn add_bias_and_rectify(outputs: &mut Block, bias: &Line) {
+    for (line, bias) in outputs.iter_mut().zip(bias.0) {
+        for value in &mut line.0 {
+            let sum = *value + bias;
+            *value = select_unpredictable(sum > 0.0, sum, 0.0);
+        }
+    }
+}
+
 /// The output of a hidden layer, or logits.
 pub struct Forward<'a> {
     /// Input and weight.
@@ -236,11 +248,10 @@ impl Forward<'_> {
             unsafe { self.output.block(panel, block) }
         };
         let finish = |outputs: &mut Block, panel, block| {
-            add_bias(outputs, &self.biases[block]);
             if self.is_hidden {
-                for line in &mut *outputs {
-                    line.0.iter_mut().for_each(|value| *value = if *value > 0.0 { *value } else { 0.0 });
-                }
+                add_bias_and_rectify(outputs, &self.biases[block]);
+            } else {
+                add_bias(outputs, &self.biases[block]);
             }
             if let Some(dropout) = self.dropout {
                 dropout.apply(outputs, panel, block);
@@ -416,8 +427,8 @@ impl Backward<'_> {
         };
         let finish = |gradients: &mut Block, panel, block| {
             let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
-            for (gradients, outputs) in gradients.iter_mut().zip(outputs) {
-                for (gradient, &output) in gradients.0.iter_mut().zip(&outputs.0) {
+            for (gradients, &Line(outputs)) in gradients.iter_mut().zip(outputs) {
+                for (gradient, &output) in gradients.0.iter_mut().zip(&outputs) {
                     // A ReLU passes the gradient where its output is above 0; what was dropped is 0.
                     *gradient = select_unpredictable(output > 0.0, *gradient * self.scale, 0.0);
                 }

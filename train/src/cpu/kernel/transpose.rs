@@ -50,17 +50,17 @@ fn eight_by_eight(rows: [__m256; 8]) -> [__m256; 8] {
 #[inline(always)]
 pub fn bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
     // SAFETY: an array of 16 bytes is read; SSE2, which has this and all below, is part of x86-64.
-    let mut rows = rows.map(|row| unsafe { _mm_loadu_si128(row.as_ptr().cast()) });
+    let mut rows: [_; LANES] = std::array::from_fn(|row| unsafe { _mm_loadu_si128(rows[row].as_ptr().cast()) });
     // Each round interleaves row i with row i + 8; after four of them every byte has come to its place.
     for _ in 0..4 {
         rows = std::array::from_fn(|row| interleaved(rows[row / 2], rows[row / 2 + 8], row % 2 == 1));
     }
-    rows.map(|row| {
-        let mut bytes = [0; LANES];
+    let mut columns = [[0; LANES]; LANES];
+    for (column, row) in columns.iter_mut().zip(rows) {
         // SAFETY: an array of 16 bytes is written.
-        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), row) };
-        bytes
-    })
+        unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), row) };
+    }
+    columns
 }
 
 #[inline(always)]
