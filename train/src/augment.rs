@@ -98,6 +98,7 @@ impl Variation {
     ///
     /// # Panics
     /// Where `image` and `output` are not `height` times `width` pixels.
+    #[inline(always)]
     pub fn apply(&self, image: &[u8], height: usize, width: usize, scratch: &mut Scratch, output: &mut [f32]) {
         assert!(image.len() == height * width && output.len() == height * width, "an image of {height}x{width} pixels");
         let stride = width + 2 * BORDER;
@@ -133,6 +134,7 @@ impl Variation {
     }
 
     /// Puts the image with its strokes changed into the middle of `padded`.
+    #[inline(always)]
     fn stroke_into(&self, image: &[u8], height: usize, width: usize, padded: &mut [f32]) {
         // The largest (or smallest) of each pixel and its four neighbours, and so far towards it as the stroke says.
         if self.stroke >= 0.0 {
@@ -142,6 +144,7 @@ impl Variation {
         }
     }
 
+    #[inline(always)]
     fn blend(
         &self,
         image: &[u8],
