@@ -21,7 +21,9 @@ impl Parameters<'_> {
     pub fn prefetch(&self, start: usize, lines: usize) {
         let buffers = [&self.values, &self.exp_avg, &self.exp_avg_sq].into_iter().chain(&self.averaged);
         for buffer in buffers {
-            (start..start + lines).for_each(|line| prefetch(buffer.place(line)));
+            for line in start..start + lines {
+                prefetch(buffer.place(line));
+            }
         }
     }
 }
@@ -51,7 +53,7 @@ impl Adam {
         }
         if let Some(halves) = &parameters.halves {
             // SAFETY: the caller's.
-            unsafe { *halves.part(start) = values.each_ref().map(|line| F::narrowed(line)) };
+            unsafe { *halves.part(start) = F::narrowed(values) };
         }
         if let Some(averaged) = &parameters.averaged {
             // SAFETY: the caller's.

@@ -86,7 +86,7 @@ impl Phase for Gather<'_> {
                 if let Some(halves) = &self.halves {
                     for block in 0..self.input.layout.blocks() {
                         // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
-                        unsafe { *halves.block(panel, block) = narrowed::<F>(self.input.block(panel, block)) };
+                        unsafe { *halves.block(panel, block) = F::narrowed(self.input.block(panel, block)) };
                     }
                 }
             }
@@ -181,18 +181,6 @@ fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
     Product { a, b, along: Along::Depth, terms: a.layout.blocks() * LANES }
 }
 
-/// A block's values rounded to half precision.
-///
-/// # Safety
-/// The processor is of the family.
-#[inline(always)]
-unsafe fn narrowed<F: Family>(block: &Block) -> [HalfLine; LANES] {
-    block.each_ref().map(|line| {
-        // SAFETY: the caller's.
-        unsafe { F::narrowed(line) }
-    })
-}
-
 /// Adds the biases of a block's outputs.
 #[inline(always)]
 fn add_bias(outputs: &mut Block, bias: &Line) {
@@ -258,7 +246,7 @@ impl Forward<'_> {
             }
             if let Some(halves) = &self.halves {
                 // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
-                unsafe { *halves.block(panel, block) = narrowed::<F>(outputs) };
+                unsafe { *halves.block(panel, block) = F::narrowed(outputs) };
             }
         };
         linear(operands).multiply::<F>(panels, blocks, place, |_, _| {}, finish);
@@ -364,8 +352,8 @@ impl Delta<'_> {
                 Copies::Single(by_output) => *by_output.block(block, panel) = transposed,
                 Copies::Half { by_image, by_output, overflow } => {
                     overflow.find(gradients, HALF_LIMIT);
-                    *by_image.block(panel, block) = narrowed::<F>(gradients);
-                    *by_output.block(block, panel) = narrowed::<F>(&transposed);
+                    *by_image.block(panel, block) = F::narrowed(gradients);
+                    *by_output.block(block, panel) = F::narrowed(&transposed);
                 }
             }
         }
@@ -386,7 +374,9 @@ impl Delta<'_> {
 
 #[inline(always)]
 fn prefetch_block<L>(matrix: &SharedMatrix<'_, L>, panel: usize, block: usize) {
-    matrix.layout.block(panel, block).for_each(|line| prefetch(matrix.lines.place(line)));
+    for line in matrix.layout.block(panel, block) {
+        prefetch(matrix.lines.place(line));
+    }
 }
 
 /// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
@@ -439,7 +429,9 @@ impl Backward<'_> {
         // What `finish` reads was last used long ago, too.
         let prepare = |panel, block| {
             let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
-            outputs.iter().for_each(|line| prefetch(line));
+            for line in outputs {
+                prefetch(line);
+            }
             self.previous.prefetch(panel, block);
         };
         product.multiply::<F>(panels, blocks, place, prepare, finish);

@@ -12,8 +12,6 @@
 
 use std::ops::Range;
 
-use half::f16;
-
 use super::kernel::{Along, Family, HALF_RUN, Phase, Rows};
 use super::panels::{AnyLine, Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
@@ -82,7 +80,9 @@ impl Operand for HalfLine {
 
     #[inline(always)]
     fn widened(self) -> [f32; LANES] {
-        self.0.map(f16::to_f32)
+        let mut values = [0.0; LANES];
+        values.iter_mut().zip(self.0).for_each(|(value, half)| *value = half.to_f32());
+        values
     }
 
     #[inline(always)]
@@ -246,6 +246,8 @@ impl<L: Operand> Phase for Multiply<'_, L> {
 #[cfg(test)]
 mod tests {
     use super::super::kernel::Processor;
+    use half::f16;
+
     use super::super::panels::{Buffer, Layout, Line};
     use super::super::pool::Pool;
     use super::*;

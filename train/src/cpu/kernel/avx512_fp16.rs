@@ -45,12 +45,14 @@ impl Family for Avx512Fp16 {
     }
 
     #[inline(always)]
-    unsafe fn narrowed(line: &Line) -> HalfLine {
-        let mut halves = HalfLine::ZERO;
-        // SAFETY: every processor of the family has AVX-512F; lines of both precisions are aligned to their size.
-        unsafe {
-            let narrowed = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_load_ps(line.0.as_ptr()));
-            _mm256_store_si256(halves.0.as_mut_ptr().cast(), narrowed);
+    unsafe fn narrowed<const N: usize>(lines: &[Line; N]) -> [HalfLine; N] {
+        let mut halves = [HalfLine::ZERO; N];
+        for (halves, line) in halves.iter_mut().zip(lines) {
+            // SAFETY: every processor of the family has AVX-512F; lines of both precisions are aligned to their size.
+            unsafe {
+                let narrowed = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_load_ps(line.0.as_ptr()));
+                _mm256_store_si256(halves.0.as_mut_ptr().cast(), narrowed);
+            }
         }
         halves
     }

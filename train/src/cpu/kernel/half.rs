@@ -5,11 +5,13 @@ use half::slice::HalfFloatSliceExt as _;
 use super::{Along, HALF_RUN, Rows, has_terms};
 use crate::cpu::panels::{AnyLine as _, Block, HalfLine, LANES, Line};
 
-/// The line's values rounded to half precision, ties to even.
+/// The lines' values rounded to half precision, ties to even.
 #[inline(always)]
-pub fn narrowed(line: &Line) -> HalfLine {
-    let mut halves = HalfLine::ZERO;
-    halves.0.convert_from_f32_slice(&line.0);
+pub fn narrowed<const N: usize>(lines: &[Line; N]) -> [HalfLine; N] {
+    let mut halves = [HalfLine::ZERO; N];
+    for (halves, line) in halves.iter_mut().zip(lines) {
+        halves.0.convert_from_f32_slice(&line.0);
+    }
     halves
 }
 

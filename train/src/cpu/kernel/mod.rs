@@ -67,13 +67,13 @@ pub trait Family {
         }
     }
 
-    /// The line's values rounded to half precision, ties to even.
+    /// The lines' values rounded to half precision, ties to even.
     ///
     /// # Safety
     /// The processor is of the family.
     #[inline(always)]
-    unsafe fn narrowed(line: &Line) -> HalfLine {
-        half::narrowed(line)
+    unsafe fn narrowed<const N: usize>(lines: &[Line; N]) -> [HalfLine; N] {
+        half::narrowed(lines)
     }
 
     /// The block with lines and lanes exchanged.
@@ -91,7 +91,8 @@ pub trait Phase: Sync {
     /// How many there are.
     fn tasks(&self) -> usize;
 
-    /// Does one. Always inlined, so that it is compiled with the family's instructions.
+    /// Does one. Always inlined, so that it is compiled with the family's instructions. So must be all that is called often,
+    /// which arrays' `map` is not: what it does is left to loops.
     fn run<F: Family>(&self, task: usize);
 }
 
