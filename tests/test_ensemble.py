@@ -65,3 +65,10 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     subprocess.run(command, check=True, capture_output=True)
     page = (tmp_path / "ensemble" / "report" / "report.html").read_text()
     assert (f"averages over images shifted by {shift} pixel" in " ".join(page.split())) == (shift > 0)
+    assert ("copies, shifted, one is shown" in " ".join(page.split())) == (shift > 0)
+    # Of each unit of each network, one copy.
+    if hidden != "none":
+        units = int(hidden.split(",")[0])
+        learned = json.loads((tmp_path / "ensemble" / "report" / "report.json").read_text())["learned"]["first_layer"]
+        found = {(unit["unit"] // (units * len(places)), unit["unit"] % units) for unit in learned}
+        assert len(found) == len(learned) == count * units

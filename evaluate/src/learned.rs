@@ -1,6 +1,7 @@
 //! Section 6: what the network learned, from its weights and the images of the split.
 
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
+use serde_json::Value;
 
 use crate::inputs::Inputs;
 use crate::judged::Judged;
@@ -46,7 +47,7 @@ pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reason
     let first_hidden = (hidden > 0).then(|| &units[0]);
     let reason = "the first layer's outputs are the logits, which no ReLU follows";
     reasons.explain(first_hidden, "learned.first_layer.active_share", reason);
-    let first_layer = first_layer(&network, first_hidden, images);
+    let first_layer = first_layer(inputs, &network, first_hidden, images);
     let hidden_layers = units[..hidden].iter().enumerate();
     let learned = Learned {
         images: images as u64,
@@ -87,12 +88,50 @@ impl ActiveCounts {
     }
 }
 
-fn first_layer(network: &Network<'_>, active: Option<&ActiveCounts>, images: usize) -> Vec<FirstLayerUnit> {
+fn first_layer(
+    inputs: &Inputs<'_>,
+    network: &Network<'_>,
+    active: Option<&ActiveCounts>,
+    images: usize,
+) -> Vec<FirstLayerUnit> {
     let mut units: Vec<_> = network.first_layer_norms().into_iter().enumerate().collect();
     units.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    units.truncate(Learned::MOST_UNITS);
-    let share = |unit: usize| active.map(|counts| counts.0[unit] as f64 / images as f64);
-    units.into_iter().map(|(unit, norm)| FirstLayerUnit { unit, norm, active_share: share(unit) }).collect()
+    let weights = &inputs.checkpoint.layers[0].weight;
+    let size = (inputs.checkpoint.model.height, inputs.checkpoint.model.width);
+    let shift = inputs.training.provenance.arguments.get("test_time_shift").and_then(Value::as_u64).unwrap_or(0);
+    let mut listed: Vec<FirstLayerUnit> = Vec::new();
+    for (unit, norm) in units {
+        if listed.len() == Learned::MOST_UNITS {
+            break;
+        }
+        let map = |unit: usize| weights.row(unit).into_shape_with_order(size).expect("a unit has a weight a pixel");
+        if listed.iter().any(|listed| is_shifted_copy(map(listed.unit), map(unit), shift as isize)) {
+            continue;
+        }
+        let active_share = active.map(|counts| counts.0[unit] as f64 / images as f64);
+        listed.push(FirstLayerUnit { unit, norm, active_share });
+    }
+    listed
+}
+
+/// Whether two maps of weights are one map, shifted by nothing or `shift` to one side, and again so.
+fn is_shifted_copy(one: ArrayView2<'_, f32>, other: ArrayView2<'_, f32>, shift: isize) -> bool {
+    // From the place of one shift to that of another.
+    let offsets =
+        [-2, -1, 0, 1, 2].into_iter().flat_map(|down: isize| [-2, -1, 0, 1, 2].map(|right: isize| [down, right]));
+    let mut offsets = offsets.filter(|[down, right]| shift > 0 && (1..=2).contains(&(down.abs() + right.abs())));
+    let (height, width) = one.dim();
+    offsets.any(|offset| {
+        let [down, right] = offset.map(|shifts| shifts * shift);
+        let [(rows, other_rows), (columns, other_columns)] = [(height, down), (width, right)].map(|(size, by)| {
+            let kept = size.saturating_sub(by.unsigned_abs());
+            let (near, far) = (0..kept, size - kept..size);
+            if by >= 0 { (near, far) } else { (far, near) }
+        });
+        !rows.is_empty()
+            && !columns.is_empty()
+            && one.slice(s![rows, columns]) == other.slice(s![other_rows, other_columns])
+    })
 }
 
 fn add_saliency(sums: &mut Array2<f64>, network: &Network<'_>, activations: &Activations, winners: &[u8]) {
@@ -147,4 +186,39 @@ fn mean_of(values: &Array2<f32>, rows: &[usize]) -> Array1<f64> {
 
 fn distance(image: ArrayView1<'_, f32>, mean: &Array1<f64>) -> f64 {
     image.iter().zip(mean).map(|(&value, mean)| (f64::from(value) - mean).powi(2)).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::is_shifted_copy;
+
+    #[test]
+    fn a_map_and_the_same_one_elsewhere_are_copies_by_the_shift_that_was_asked_for() {
+        let map = Array2::from_shape_fn((4, 5), |(row, column)| (5 * row + column + 1) as f32);
+        let shifted = |down: usize, right: usize| {
+            let mut other = Array2::zeros((4, 5));
+            let kept = map.slice(ndarray::s![..4 - down, ..5 - right]);
+            other.slice_mut(ndarray::s![down.., right..]).assign(&kept);
+            other
+        };
+        for (down, right, shift, expected) in [
+            (1, 0, 1, true),
+            (0, 1, 1, true),
+            (1, 1, 1, true),
+            (0, 2, 1, true),
+            (2, 1, 1, false),
+            (2, 0, 2, true),
+            (1, 0, 2, false),
+            (1, 0, 0, false),
+        ] {
+            let other = shifted(down, right);
+            for [one, other] in [[&map, &other], [&other, &map]] {
+                assert_eq!(is_shifted_copy(one.view(), other.view(), shift), expected, "{down} {right} {shift}");
+            }
+        }
+        // Nothing is left to compare of images that are no larger than the shift.
+        assert!(!is_shifted_copy(array![[1.0]].view(), array![[2.0]].view(), 1));
+    }
 }

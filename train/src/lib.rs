@@ -82,7 +82,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
     ensemble.engine().warning().iter().for_each(|warning| console.warn(warning));
     show::configuration(options, &data, ensemble.engine(), console);
-    show::summary(&model, console);
+    show::summary(&model, hyperparameters, console);
 
     console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
     let steps = data.train.len().div_ceil(hyperparameters.batch_size);

@@ -56,8 +56,15 @@ pub fn engines(offer: &cuda::Offer, console: &Console) {
     }
 }
 
-/// The layers as torchinfo shows them. A multiplication and an addition are two FLOPs.
-pub fn summary(model: &Mlp, console: &Console) {
+/// The layers of what comes of a training, as torchinfo shows them. A multiplication and an addition are two FLOPs.
+pub fn summary(model: &Mlp, hyperparameters: &Hyperparameters, console: &Console) {
+    if hyperparameters.copies() > 1 {
+        let Hyperparameters { ensemble, hidden, .. } = hyperparameters;
+        let (networks, shifts) =
+            (if *ensemble == 1 { "network" } else { "networks" }, hyperparameters.shifts().count());
+        let shifts = if shifts == 1 { String::new() } else { format!(", each for {shifts} shifts of the image,") };
+        console.say(format!("train: {ensemble} {networks} with hidden layers {hidden}{shifts} become one:"));
+    }
     let mut table = Table::new(&[
         ("layer", Align::Left),
         ("output shape", Align::Right),

@@ -374,8 +374,11 @@ fn what_networks_are_joined_to_may_be_too_large_and_shifts_too_far() {
     let output = workplace.run("run", &["--hidden", "8", "--test-time-shift", "6"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--test-time-shift 6 moves images of 6x6 pixels out of sight"));
-    let output = workplace.run("run", &["--hidden", "8,8", "--ensemble", "2", "--epochs", "1"]);
-    assert!(stderr(&output).contains("2 copies of a network with several hidden layers"), "{}", stderr(&output));
+    let output =
+        workplace.run("run", &["--hidden", "8,8", "--ensemble", "2", "--test-time-shift", "1", "--epochs", "1"]);
+    let said = stderr(&output);
+    assert!(said.contains("10 copies of a network with several hidden layers"), "{said}");
+    assert!(said.contains("2 networks with hidden layers 8,8, each for 5 shifts of the image, become one:"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ pub struct Learned {
     /// The hidden layers, first to last; none in softmax regression.
     pub hidden_layers: Vec<HiddenLayer>,
     /// The units of the first layer (of the output layer in softmax regression) with the longest weight vectors, longest
-    /// first; at most [`Learned::MOST_UNITS`].
+    /// first; at most [`Learned::MOST_UNITS`]. Of units that are one another's copies, shifted as the training was told to
+    /// shift images at test time, one is listed.
     pub first_layer: Vec<FirstLayerUnit>,
     /// The maps in `saliency.npy`, `f32 [classes, height, width]`, in the order of the classes.
     pub saliency: Vec<ClassSaliency>,

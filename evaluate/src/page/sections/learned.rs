@@ -4,6 +4,7 @@ use image::ImageError;
 use maud::{Markup, html};
 
 use super::images::{gallery, record};
+use super::making::test_time_shift;
 use super::table;
 use crate::page::notes::Note;
 use crate::page::svg::Figure;
@@ -28,7 +29,9 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
                 "Each square is a unit's weights, laid out as the image is: orange pixels speak for it, blue ones against it, as
                  strongly as their colour; white ones do not matter. Each has its own scale. Those with the longest weight
                  vectors come first" @if !learned.hidden_layers.is_empty() {
-                "; below each, the share of images that make it positive, in per cent" } "." }))
+                "; below each, the share of images that make it positive, in per cent" } "."
+                @if test_time_shift(&material.report.making).is_some() {
+                    " Of units that are one another's copies, shifted, one is shown." } }))
         }
         @if let Some(figure) = saliency {
             h3 { "Where it looks" }

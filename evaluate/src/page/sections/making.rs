@@ -98,7 +98,7 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
 }
 
 /// By how many pixels the trained network was told to shift its images, where it was.
-fn test_time_shift(making: &Making) -> Option<u64> {
+pub(super) fn test_time_shift(making: &Making) -> Option<u64> {
     let mut arguments = making.stages.iter().filter_map(|stage| stage.arguments.get("test_time_shift"));
     arguments.find_map(Value::as_u64).filter(|&pixels| pixels > 0)
 }
