@@ -4,8 +4,8 @@
 usage: run.py --data data/NAME --run runs/NAME [--quick]          (`make bench` gives what it needs)
 
 The two sides of a row take turns, each in a process of its own; a row has the median of the turns, the lowest and the
-highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so. Needs
-Linux.
+highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if its
+turns differ too much. Needs Linux.
 """
 import argparse
 import base64
@@ -37,6 +37,8 @@ TRAININGS = [("256", 256, 31), ("1024,1024", 128, 4), ("1024,1024", 512, 4), ("1
              ("2048,2048,2048", 1024, 4)]
 QUICK_TRAININGS = [("256", 256, 21), ("1024,1024", 128, 3)]
 BUSY = 0.05
+# As where a disk that has been written to for a while makes whoever creates the next ten thousand files wait for seconds.
+UNSTEADY = 3
 
 
 def output(*command, **options):
@@ -98,6 +100,8 @@ class Table:
             self.behind.append(f"{name} ({ratio:.2f})")
         self.disturbed |= busy > BUSY
         mark = " (other work was running)" if busy > BUSY else ""
+        if any(max(side) > UNSTEADY * min(side) for side in (mine, theirs)):
+            mark += " (**unsteady**: its ratio means little)"
         self.add(f"| {name}{mark} | {show(mine)} | {show(theirs)} | {ratio:.2f}{share} |")
 
     def add(self, line):
