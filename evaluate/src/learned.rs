@@ -1,5 +1,6 @@
 //! Section 6: what the network learned, from its weights and the images of the split.
 
+use artifacts::Provenance;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
 use serde_json::Value;
 
@@ -98,7 +99,7 @@ fn first_layer(
     units.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     let weights = &inputs.checkpoint.layers[0].weight;
     let size = (inputs.checkpoint.model.height, inputs.checkpoint.model.width);
-    let shift = inputs.training.provenance.arguments.get("test_time_shift").and_then(Value::as_u64).unwrap_or(0);
+    let shift = test_time_shift(&inputs.training.provenance).unwrap_or(0);
     let mut listed: Vec<FirstLayerUnit> = Vec::new();
     for (unit, norm) in units {
         if listed.len() == Learned::MOST_UNITS {
@@ -112,6 +113,11 @@ fn first_layer(
         listed.push(FirstLayerUnit { unit, norm, active_share });
     }
     listed
+}
+
+/// By how many pixels the network shifts its images, where the stage is the training and told it to.
+pub(crate) fn test_time_shift(stage: &Provenance) -> Option<u64> {
+    stage.arguments.get("test_time_shift").and_then(Value::as_u64).filter(|&pixels| pixels > 0)
 }
 
 /// Whether two maps of weights are one map, shifted by nothing or `shift` to one side, and again so.

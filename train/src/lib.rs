@@ -1,7 +1,8 @@
 //! Trains a multilayer perceptron on the shards.
 //!
 //! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
-//! trait ([`cpu`], [`cuda`]), how several networks become one in [`ensemble`], what a resumed training continues from in [`state`].
+//! trait ([`cpu`], [`cuda`]), how several networks become one in [`ensemble`], what a resumed training continues from in
+//! [`state`].
 
 mod adam;
 pub mod augment;

@@ -245,9 +245,9 @@ impl<L: Operand> Phase for Multiply<'_, L> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kernel::Processor;
     use half::f16;
 
+    use super::super::kernel::Processor;
     use super::super::panels::{Buffer, Layout, Line};
     use super::super::pool::Pool;
     use super::*;

@@ -2,9 +2,9 @@
 
 use artifacts::{EpochMetrics, Provenance, Weights};
 use maud::{Markup, html};
-use serde_json::Value;
 
 use super::table;
+use crate::learned;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::text::{count, counted, number, percentage};
@@ -99,8 +99,7 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
 
 /// By how many pixels the trained network was told to shift its images, where it was.
 pub(super) fn test_time_shift(making: &Making) -> Option<u64> {
-    let mut arguments = making.stages.iter().filter_map(|stage| stage.arguments.get("test_time_shift"));
-    arguments.find_map(Value::as_u64).filter(|&pixels| pixels > 0)
+    making.stages.iter().find_map(learned::test_time_shift)
 }
 
 fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'_>]) -> Figure {
