@@ -1,5 +1,6 @@
 //! The networks with their buffers: what the phases of a step read and write.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use artifacts::Weights as WeightsKind;
@@ -22,6 +23,10 @@ use crate::engine::{LossScale, State, Step};
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 use crate::softmax::Loss;
+
+/// The most panels of a batch that go through the network together: what one phase has written of them is in the caches when
+/// the next one reads it. Only gradients by weights are of the whole batch at once. The result does not depend on it.
+const MOST_A_PART: usize = 32;
 
 /// The networks of a training, of which one is computed with at a time. All buffers are allocated once.
 #[derive(Debug)]
@@ -237,14 +242,17 @@ impl Networks {
     pub fn train_step(&mut self, rows: &[u32], epoch: u32, step: Step) -> f64 {
         let (seed, input_dropout) = (self.members[self.selected].seed, self.hyperparameters.input_dropout);
         let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step.index, 0));
-        self.gather(|augmentation| Images::Training { rows, epoch, seed, augmentation, dropout });
         let last = self.places.len() - 1;
-        for layer in 0..last {
-            self.forward(layer, rows.len(), Some(step.index), WeightsKind::Trained);
-        }
-        self.judge(rows.len());
-        for layer in (1..=last).rev() {
-            self.backward(layer, rows.len());
+        for panels in parts(rows.len()) {
+            let images = |augmentation| Images::Training { rows, epoch, seed, augmentation, dropout };
+            self.gather(images, panels.clone());
+            for layer in 0..last {
+                self.forward(layer, panels.clone(), Some(step.index), WeightsKind::Trained);
+            }
+            self.judge(rows.len(), panels.clone());
+            for layer in (1..=last).rev() {
+                self.backward(layer, panels.clone());
+            }
         }
         let overflowed = self.overflowed() || self.learn(rows.len(), step);
         if let Copies::Half(halves) = &mut self.copies {
@@ -265,15 +273,17 @@ impl Networks {
     /// The logits, row by row, of as many validation images as there is room for: at most a batch, from one on.
     pub fn predict(&mut self, first: usize, weights: WeightsKind, logits: &mut [f32]) {
         let count = logits.len() / self.model.outputs();
-        self.gather(|_| Images::Validation { first, count });
-        for layer in 0..self.places.len() {
-            self.forward(layer, count, None, weights);
+        for panels in parts(count) {
+            self.gather(|_| Images::Validation { first, count }, panels.clone());
+            for layer in 0..self.places.len() {
+                self.forward(layer, panels.clone(), None, weights);
+            }
         }
         let output = &self.activations[self.places.len()];
         output.layout.extract(&output.lines, logits);
     }
 
-    fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>) {
+    fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>, panels: Range<usize>) {
         let phase = Gather {
             data: &self.data,
             images: images(&self.augmentation),
@@ -283,12 +293,13 @@ impl Networks {
                 Copies::Half(halves) => Some(halves.inputs[0].shared()),
             },
             labels: Shared::new(&mut self.labels),
+            panels,
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
     /// A layer's output: in a training step in its precision, with dropout where it is hidden.
-    fn forward(&mut self, layer: usize, count: usize, training: Option<u64>, weights: WeightsKind) {
+    fn forward(&mut self, layer: usize, panels: Range<usize>, training: Option<u64>, weights: WeightsKind) {
         let is_hidden = layer + 1 < self.places.len();
         let dropout = self.hyperparameters.dropout;
         let member = &self.members[self.selected];
@@ -308,13 +319,13 @@ impl Networks {
             _ => (Operands::Single([before[layer].matrix(), place.weight(parameters)]), None),
         };
         let output = after[0].shared();
-        let (panels, blocks) = (count.div_ceil(LANES), output.layout.blocks());
+        let blocks = output.layout.blocks();
         let phase = Forward {
             operands,
             biases: place.biases(parameters),
             output,
             halves,
-            grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
+            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).from(panels.start),
             is_hidden,
             dropout: training
                 .filter(|_| is_hidden && dropout > 0.0)
@@ -323,7 +334,7 @@ impl Networks {
         self.processor.run(&mut self.pool, &phase);
     }
 
-    fn judge(&mut self, count: usize) {
+    fn judge(&mut self, count: usize, panels: Range<usize>) {
         let last = self.places.len() - 1;
         let place = self.places[last];
         let Hyperparameters { loss, label_smoothing, .. } = self.hyperparameters;
@@ -356,12 +367,13 @@ impl Networks {
             labels: &self.labels,
             losses: Shared::new(&mut self.losses),
             count,
+            panels,
         };
         self.processor.run(&mut self.pool, &phase);
     }
 
     /// From the gradient by a layer's output to that by the output of the one before it.
-    fn backward(&mut self, layer: usize, count: usize) {
+    fn backward(&mut self, layer: usize, panels: Range<usize>) {
         let place = self.places[layer];
         let (before, after) = self.deltas.split_at_mut(layer);
         let by_image = before[layer - 1].shared();
@@ -381,12 +393,12 @@ impl Networks {
                 (Operands::Half([after[0].matrix(), place.weight(&parameters[self.selected])]), copies)
             }
         };
-        let (panels, blocks) = (count.div_ceil(LANES), by_image.layout.blocks());
+        let blocks = by_image.layout.blocks();
         let phase = Backward {
             operands,
             output: &self.activations[layer].lines,
             previous: Delta { by_image, copies },
-            grid: Grid::new([blocks, panels], MOST_A_TASK, self.pool.threads()),
+            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).from(panels.start),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
         self.processor.run(&mut self.pool, &phase);
@@ -441,6 +453,13 @@ impl Networks {
         self.processor.run(&mut self.pool, &update);
         false
     }
+}
+
+/// The panels of a batch of so many images, one part after the other.
+fn parts(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let panels = count.div_ceil(LANES);
+    let parts = panels.div_ceil(MOST_A_PART);
+    (0..parts).map(move |part| part * panels / parts..(part + 1) * panels / parts)
 }
 
 /// The tasks of all grids, by how far each is in its own.

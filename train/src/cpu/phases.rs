@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::hint::select_unpredictable;
+use std::ops::Range;
 
 use super::adam::Parameters;
 use super::kernel::{Along, Family, Phase, prefetch};
@@ -27,6 +28,8 @@ pub struct Gather<'a> {
     pub halves: Option<SharedMatrix<'a, HalfLine>>,
     /// Of each training image; zeros behind the last one, and where the split is validated.
     pub labels: Shared<'a, u8>,
+    /// Which of the batch.
+    pub panels: Range<usize>,
 }
 
 /// Which images a batch has.
@@ -56,11 +59,12 @@ thread_local! {
 
 impl Phase for Gather<'_> {
     fn tasks(&self) -> usize {
-        self.images.count().div_ceil(LANES)
+        self.panels.len()
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, panel: usize) {
+    fn run<F: Family>(&self, task: usize) {
+        let panel = self.panels.start + task;
         let first = panel * LANES;
         let lanes = LANES.min(self.images.count() - first);
         // SAFETY: each panel is in one task.
@@ -265,15 +269,18 @@ pub struct Judge<'a> {
     pub losses: Shared<'a, f32>,
     /// Images in the batch.
     pub count: usize,
+    /// Which panels of the batch.
+    pub panels: Range<usize>,
 }
 
 impl Phase for Judge<'_> {
     fn tasks(&self) -> usize {
-        self.count.div_ceil(LANES)
+        self.panels.len()
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, panel: usize) {
+    fn run<F: Family>(&self, task: usize) {
+        let panel = self.panels.start + task;
         match self.operands {
             Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
             Operands::Half(operands) => self.run_in::<F, _>(operands, panel),

@@ -182,6 +182,8 @@ pub enum Operands<'a> {
 pub struct Grid {
     /// Blocks in the direction in which one task follows the other last, and in the other.
     sizes: [usize; 2],
+    /// Where they begin in that other direction.
+    first: usize,
     /// Of a task.
     parts: [usize; 2],
 }
@@ -191,12 +193,17 @@ impl Grid {
     /// so that the last ones do not keep the others waiting.
     pub fn new(sizes: [usize; 2], most: [usize; 2], threads: usize) -> Self {
         let parts = [0, 1].map(|direction| most[direction].min(sizes[direction]).max(1));
-        let mut grid = Self { sizes, parts };
+        let mut grid = Self { sizes, first: 0, parts };
         while grid.tasks() < 16 * threads && grid.parts != [1, 1] {
             let longer = usize::from(grid.parts[1] >= grid.parts[0]);
             grid.parts[longer] = grid.parts[longer].div_ceil(2);
         }
         grid
+    }
+
+    /// The same from a block on in the second direction.
+    pub fn from(self, first: usize) -> Self {
+        Self { first, ..self }
     }
 
     /// How many tasks there are.
@@ -212,7 +219,8 @@ impl Grid {
             let start = index * self.parts[direction];
             start..self.sizes[direction].min(start + self.parts[direction])
         };
-        [part(0, task / row), part(1, task % row)]
+        let second = part(1, task % row);
+        [part(0, task / row), self.first + second.start..self.first + second.end]
     }
 }
 
