@@ -1,8 +1,9 @@
 //! CUDA's libraries, found and loaded at run time: building needs none of them, and neither LD_LIBRARY_PATH nor an
-//! installation is needed. A library that is loaded by its full path is the one that later searches by name find.
+//! installation is needed.
 
 use std::env;
 use std::error::Error as _;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -11,7 +12,7 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 ///
 /// # Errors
 /// When there is none, in the words of the system.
-pub fn load_driver() -> Result<(), String> {
+pub fn load_driver() -> Result<Loaded, String> {
     load(Path::new("libcuda.so.1"))
 }
 
@@ -23,21 +24,39 @@ pub fn folders(named: Option<&Path>) -> Vec<PathBuf> {
     in_home.chain(named.map(Path::to_owned)).collect()
 }
 
+/// A library that was loaded for as long as the process lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded(&'static Library);
+
+impl Loaded {
+    /// Its function of that name.
+    ///
+    /// # Errors
+    /// When there is none, in the words of the system.
+    ///
+    /// # Safety
+    /// `T` is the type of a pointer to that function.
+    pub unsafe fn function<T: Copy>(self, name: &CStr) -> Result<T, String> {
+        // SAFETY: the caller's.
+        let found = unsafe { self.0.get::<T>(name.to_bytes_with_nul()) };
+        found.map(|symbol| *symbol).map_err(|error| in_words(&error))
+    }
+}
+
+/// What failed is said by the cause; the error itself says "dlopen failed" or "dlsym failed".
+fn in_words(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Loads a library for as long as the process lives.
 ///
 /// # Errors
 /// When there is none, or one that it needs is missing, in the words of the system.
-pub fn load(path: &Path) -> Result<(), String> {
+pub fn load(path: &Path) -> Result<Loaded, String> {
     // SAFETY: loading a library runs its initialisers. CUDA's have no preconditions; that the file is what its name says is
     // the word of the person who put it there.
-    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) } {
-        Ok(library) => {
-            std::mem::forget(library);
-            Ok(())
-        }
-        // What failed is said by the cause; the error itself says "dlopen failed".
-        Err(error) => Err(error.source().map_or_else(|| error.to_string(), ToString::to_string)),
-    }
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| in_words(&error))?;
+    Ok(Loaded(Box::leak(Box::new(library))))
 }
 
 #[cfg(test)]
@@ -52,7 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn the_system_s_own_library_loads_by_its_name() {
-        load(Path::new("libc.so.6")).unwrap();
+    fn the_system_s_own_library_loads_by_its_name_and_has_its_functions() {
+        let library = load(Path::new("libc.so.6")).unwrap();
+        // SAFETY: the type is that of C's `abs`.
+        let abs = unsafe { library.function::<unsafe extern "C" fn(i32) -> i32>(c"abs") }.unwrap();
+        // SAFETY: the function has no preconditions that -3 breaks.
+        assert_eq!(unsafe { abs(-3) }, 3);
+        // SAFETY: nothing is called.
+        let error = unsafe { library.function::<unsafe extern "C" fn()>(c"no_such_function") }.unwrap_err();
+        assert!(error.contains("undefined symbol: no_such_function"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuEngine;
-use crate::cuda::{CudaEngine, Machine};
+use crate::cuda::{self, CudaEngine, Machine};
 use crate::data::Data;
 use crate::error::Error;
 use crate::model::Mlp;
@@ -206,20 +206,21 @@ pub fn create(
 ) -> Result<Chosen, Error> {
     let machine = || {
         let machine = Machine::find(options.cuda_libraries.as_deref())?;
-        machine.device(options.device).cloned()
+        let device = machine.device(options.device)?.clone();
+        Ok::<_, cuda::Error>((machine.libraries, device))
     };
-    let (device, reason) = match options.engine {
+    let (gpu, reason) = match options.engine {
         EngineName::Cpu => (None, None),
         EngineName::Cuda => (Some(machine()?), None),
         EngineName::Auto => match machine() {
-            Ok(device) => {
+            Ok((libraries, device)) => {
                 let reason = format!("engine cuda, as this machine has {} (device {})", device.name, device.ordinal);
-                (Some(device), Some(reason))
+                (Some((libraries, device)), Some(reason))
             }
             Err(why_not) => (None, Some(format!("engine cpu, as {why_not}"))),
         },
     };
-    let (name, precisions) = match device {
+    let (name, precisions) = match gpu {
         Some(_) => ("CUDA", &CudaEngine::PRECISIONS[..]),
         None => ("CPU", &CpuEngine::PRECISIONS[..]),
     };
@@ -227,8 +228,10 @@ pub fn create(
     if !precisions.contains(&precision) {
         return Err(Error::Precision { engine: name, precision, reason });
     }
-    let engine: Box<dyn Engine> = match device {
-        Some(device) => Box::new(CudaEngine::new(&device, data, model.clone(), hyperparameters, precision)?),
+    let engine: Box<dyn Engine> = match gpu {
+        Some((libraries, device)) => {
+            Box::new(CudaEngine::new(&device, &libraries, data, model.clone(), hyperparameters, precision)?)
+        }
         None => Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads, precision)?),
     };
     Ok(Chosen { engine, reason })

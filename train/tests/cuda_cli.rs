@@ -258,6 +258,49 @@ fn auto_takes_the_gpu_where_there_is_one_and_says_why_not_where_there_is_none() 
 }
 
 #[test]
+fn the_libraries_that_were_found_are_those_that_are_used_whatever_the_system_has() {
+    let workplace = Workplace::new();
+    let system = workplace.path().join("system");
+    fs::create_dir(&system).unwrap();
+    let [driver, driver_of_system] = [standin::folder(), &system].map(|folder| folder.join("libcuda.so.1"));
+    std::os::unix::fs::symlink(driver, driver_of_system).unwrap();
+    // Libraries of other names and functions, in the place of an installed CUDA.
+    for name in ["libnvrtc.so", "libnvrtc.so.13", "libcublasLt.so", "libcublasLt.so.13"] {
+        std::os::unix::fs::symlink(standin::folder().join("libcuda.so.1"), system.join(name)).unwrap();
+    }
+    let mut command = workplace.cuda("run", &[]);
+    succeeds(command.env("LD_LIBRARY_PATH", &system));
+    let mut command = workplace.cuda("none", &[]);
+    let said = fails(command.env("LD_LIBRARY_PATH", &system).env("CUDA_LIBRARIES", &system), 1);
+    assert!(said.contains("`libnvrtc.so` is missing") && said.contains("undefined symbol: nvrtcVersion"), "{said}");
+}
+
+#[test]
+fn of_several_versions_of_a_library_the_latest_that_the_driver_supports_is_taken() {
+    let workplace = Workplace::new();
+    let folder = workplace.without(&[]);
+    // The stand-in says that it is of CUDA 13 whatever its name.
+    for name in ["libnvrtc.so", "libcublasLt.so"] {
+        fs::copy(standin::folder().join(format!("{name}.13")), folder.join(format!("{name}.12"))).unwrap();
+    }
+    let found = |driver: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.arg("--engines").env("LD_LIBRARY_PATH", &folder).env("CUDA_LIBRARIES", &folder).env_remove("CUDA_HOME");
+        succeeds(command.env("STANDIN_DRIVER", driver))
+    };
+    let said = found("12040");
+    assert!(said.contains("/libnvrtc.so.12` is of CUDA 13, but the driver is of CUDA 12.4"), "{said}");
+    let said = found("13000");
+    assert!(said.contains("/libnvrtc.so.13") && said.contains("/libcublasLt.so.13") && !said.contains(".12"), "{said}");
+}
+
+#[test]
+fn a_device_that_the_compiler_does_not_know_trains_too() {
+    let workplace = Workplace::new();
+    succeeds(workplace.cuda("run", &[]).env("STANDIN_CAPABILITY", "130"));
+}
+
+#[test]
 fn a_precision_that_the_engine_has_not_is_refused() {
     let said = fails(&mut Workplace::new().cuda("run", &["--precision", "f16"]), 2);
     assert!(said.contains("the CUDA engine computes no products in f16"), "{said}");

@@ -2,14 +2,17 @@
 //!
 //! Each structure is the one of the same name there, field by field. Pointers are places on the device; 0 is none.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
 use std::rc::Rc;
 
 use cudarc::driver::sys::CUdeviceptr;
-use cudarc::nvrtc::{result as nvrtc, sys};
+use cudarc::nvrtc::result::NvrtcError;
+use cudarc::nvrtc::sys::{nvrtcProgram, nvrtcResult};
 
 use super::device::{Context, Kernel, Module};
 use super::error::{Asked as _, Error};
+use super::functions::Nvrtc;
 use super::products::Element;
 use crate::augment::Augmentation;
 use crate::dropout;
@@ -234,8 +237,8 @@ impl Kernels {
     ///
     /// # Errors
     /// When the compiler refuses them.
-    pub fn compile(context: &Rc<Context>, element: Element) -> Result<Self, Error> {
-        let module = Module::load(context, &compile(context.device.capability, element)?)?;
+    pub fn compile(context: &Rc<Context>, nvrtc: &Nvrtc, element: Element) -> Result<Self, Error> {
+        let module = Module::load(context, &compile(nvrtc, context.device.capability, element)?)?;
         Ok(Self {
             begin_step: module.kernel(c"begin_step")?,
             vary: module.kernel(c"vary")?,
@@ -254,40 +257,86 @@ impl Kernels {
     }
 }
 
-/// The device's own machine code: unlike PTX, no driver of this CUDA's major version is too old for it.
-fn compile((major, minor): (i32, i32), element: Element) -> Result<Vec<u8>, Error> {
+/// The device's own machine code: unlike PTX, no driver of this CUDA's major version is too old for it. For a device that is
+/// newer than the compiler, PTX of the latest one that it knows, which the driver translates.
+fn compile(nvrtc: &Nvrtc, (major, minor): (i32, i32), element: Element) -> Result<Vec<u8>, Error> {
     const ACTION: &str = "compile the kernels";
-    let source = std::ffi::CString::new(SOURCE).expect("the source has no zero byte");
-    let program = Program(nvrtc::create_program(&source, Some(c"kernels.cu")).to(ACTION)?);
+    let device = 10 * major + minor;
+    let known = known_devices(nvrtc)?;
+    let is_known = known.contains(&device);
+    let architecture = if is_known {
+        format!("sm_{device}")
+    } else {
+        format!("compute_{}", known.into_iter().filter(|&known| known < device).max().unwrap_or(device))
+    };
     let mut options =
-        vec![format!("--gpu-architecture=sm_{major}{minor}"), "--fmad=false".to_owned(), "--std=c++17".to_owned()];
+        vec![format!("--gpu-architecture={architecture}"), "--fmad=false".to_owned(), "--std=c++17".to_owned()];
     if element == Element::Bfloat16 {
         options.push("--define-macro=BFLOAT16".to_owned());
     }
-    // SAFETY: the program was just made.
-    if let Err(nvrtc::NvrtcError(status)) = unsafe { nvrtc::compile_program(program.0, &options) } {
-        // SAFETY: as above.
-        let log = unsafe { nvrtc::get_program_log(program.0) }.unwrap_or_default();
-        let log: Vec<u8> = log.into_iter().flat_map(c_char::to_ne_bytes).chain([0]).collect();
+    let text = |text: &str| CString::new(text).expect("the text has no zero byte");
+    let options: Vec<CString> = options.iter().map(|option| text(option)).collect();
+    let options: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
+    let (source, count) = (text(SOURCE), i32::try_from(options.len()).expect("a few"));
+    let (none, mut raw) = (ptr::null(), ptr::null_mut());
+    // SAFETY: the texts live, and the program has no headers.
+    unsafe { (nvrtc.nvrtcCreateProgram)(&raw mut raw, source.as_ptr(), c"kernels.cu".as_ptr(), 0, none, none) }
+        .result()
+        .to(ACTION)?;
+    let program = Program { nvrtc, raw };
+    // SAFETY: the program was just made, and the options live.
+    if let Err(NvrtcError(status)) = unsafe { (nvrtc.nvrtcCompileProgram)(raw, count, options.as_ptr()) }.result() {
+        let log = program.text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog).unwrap_or_default();
         let log =
             CStr::from_bytes_until_nul(&log).map_or_else(|_none| String::new(), |log| log.to_string_lossy().into());
         let log = log.lines().map(|line| format!("\n  {line}")).collect();
         return Err(Error::Compiler { action: ACTION, status, log });
     }
-    let mut size = 0;
-    // SAFETY: the program is compiled.
-    unsafe { sys::nvrtcGetCUBINSize(program.0, &raw mut size) }.result().to(ACTION)?;
-    let mut binary = vec![0; size];
-    // SAFETY: there is room for as many bytes as it has.
-    unsafe { sys::nvrtcGetCUBIN(program.0, binary.as_mut_ptr().cast()) }.result().to(ACTION)?;
-    Ok(binary)
+    let code = if is_known {
+        program.text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
+    } else {
+        program.text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
+    };
+    code.to(ACTION)
 }
 
-struct Program(sys::nvrtcProgram);
+/// The compute capabilities that the compiler knows, as 90.
+fn known_devices(nvrtc: &Nvrtc) -> Result<Vec<i32>, Error> {
+    const ACTION: &str = "tell which devices it knows";
+    let mut count = 0;
+    // SAFETY: the compiler writes a number.
+    unsafe { (nvrtc.nvrtcGetNumSupportedArchs)(&raw mut count) }.result().to(ACTION)?;
+    let mut known = vec![0; count.unsigned_abs() as usize];
+    // SAFETY: there is room for as many numbers as it has.
+    unsafe { (nvrtc.nvrtcGetSupportedArchs)(known.as_mut_ptr()) }.result().to(ACTION)?;
+    Ok(known)
+}
 
-impl Drop for Program {
+struct Program<'a> {
+    nvrtc: &'a Nvrtc,
+    raw: nvrtcProgram,
+}
+
+impl Program<'_> {
+    /// What one function says the size of and another one writes.
+    fn text(
+        &self,
+        size: unsafe extern "C" fn(nvrtcProgram, *mut usize) -> nvrtcResult,
+        write: unsafe extern "C" fn(nvrtcProgram, *mut c_char) -> nvrtcResult,
+    ) -> Result<Vec<u8>, NvrtcError> {
+        let mut bytes = 0;
+        // SAFETY: the program lives.
+        unsafe { size(self.raw, &raw mut bytes) }.result()?;
+        let mut text = vec![0_u8; bytes];
+        // SAFETY: there is room for as many bytes as it has.
+        unsafe { write(self.raw, text.as_mut_ptr().cast()) }.result()?;
+        Ok(text)
+    }
+}
+
+impl Drop for Program<'_> {
     fn drop(&mut self) {
         // SAFETY: nobody else destroys it.
-        let _failed = unsafe { nvrtc::destroy_program(self.0) };
+        let _failed = unsafe { (self.nvrtc.nvrtcDestroyProgram)(&raw mut self.raw) };
     }
 }

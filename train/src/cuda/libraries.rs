@@ -1,11 +1,13 @@
-//! The libraries of CUDA that the engine needs. `cudarc` looks them up by name, and so finds those that are loaded here.
+//! The libraries of CUDA that the engine needs, found at run time.
 
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
-use cudarc::{cublaslt, driver, nvrtc};
+use cudarc::driver;
+use gpu::Loaded;
 
 use super::error::{Asked as _, Error};
+use super::functions::{CublasLt, Nvrtc};
 
 /// A library in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +20,21 @@ pub struct Found {
     pub path: PathBuf,
 }
 
+/// The libraries beside the driver.
+#[derive(Debug, Clone)]
+pub struct Libraries {
+    /// The compiler of kernels and the library of matrix products.
+    pub found: [Found; 2],
+    pub(super) nvrtc: Nvrtc,
+    pub(super) cublaslt: CublasLt,
+}
+
 const DRIVER: &str = "libcuda.so";
 const COMPILER: &str = "libnvrtc.so";
 const PRODUCTS: &str = "libcublasLt.so";
+
+/// Of the versions of CUDA that the engine works with, latest first.
+const MAJORS: [usize; 2] = [13, 12];
 
 /// Loads the driver.
 ///
@@ -44,24 +58,19 @@ pub fn driver() -> Result<Found, Error> {
 ///
 /// # Errors
 /// Names the library that is missing or does not fit.
-pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<[Found; 2], Error> {
+pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<Libraries, Error> {
     let folders = gpu::folders(folder);
-    find(COMPILER, &folders)?;
+    let nvrtc = find(COMPILER, &folders, driver, Nvrtc::of)?;
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: the compiler is loaded, and writes two numbers.
-    unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) }.result().to("tell its version")?;
-    // SAFETY: only an address is asked for.
-    let address = unsafe { nvrtc::sys::culib().get::<*const c_void>(b"nvrtcVersion\0").ok().map(|symbol| *symbol) };
-    let path = path_of(address).unwrap_or_else(|| COMPILER.into());
+    // SAFETY: the compiler writes two numbers.
+    unsafe { (nvrtc.nvrtcVersion)(&raw mut major, &raw mut minor) }.result().to("tell its version")?;
+    let path = path_of(Some(nvrtc.nvrtcVersion as *const c_void)).unwrap_or_else(|| COMPILER.into());
     let compiler = Found { name: COMPILER, version: format!("{major}.{minor}"), path };
 
-    find(PRODUCTS, &folders)?;
-    // SAFETY: the library is loaded, and the function has no preconditions.
-    let version = unsafe { cublaslt::sys::cublasLtGetVersion() };
-    // SAFETY: only an address is asked for.
-    let address =
-        unsafe { cublaslt::sys::culib().get::<*const c_void>(b"cublasLtGetVersion\0").ok().map(|symbol| *symbol) };
-    let path = path_of(address).unwrap_or_else(|| PRODUCTS.into());
+    let cublaslt = find(PRODUCTS, &folders, driver, CublasLt::of)?;
+    // SAFETY: the function has no preconditions.
+    let version = unsafe { (cublaslt.cublasLtGetVersion)() };
+    let path = path_of(Some(cublaslt.cublasLtGetVersion as *const c_void)).unwrap_or_else(|| PRODUCTS.into());
     let products = Found { name: PRODUCTS, version: dotted(version / 100), path };
 
     for library in [&compiler, &products] {
@@ -70,7 +79,7 @@ pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<[Found; 2], Error
             return Err(Error::OldDriver { path, library: library.major(), driver });
         }
     }
-    Ok([compiler, products])
+    Ok(Libraries { found: [compiler, products], nvrtc, cublaslt })
 }
 
 impl Found {
@@ -84,19 +93,28 @@ fn dotted(version: usize) -> String {
     format!("{}.{}", version / 100, version % 100)
 }
 
-/// Loads the library from the first of the folders that has it, or by the system's search.
-fn find(name: &'static str, folders: &[PathBuf]) -> Result<(), Error> {
-    let versions = || ["13", "12"].map(|major| format!("{name}.{major}"));
-    let in_folders = folders.iter().flat_map(|folder| versions().map(|file| folder.join(file)));
+/// The functions of the library in the first of the folders that has it, or by the system's search. One of a later CUDA than
+/// the driver is taken only where there is no other.
+fn find<T>(
+    name: &'static str,
+    folders: &[PathBuf],
+    driver: &Found,
+    functions: fn(Loaded) -> Result<T, String>,
+) -> Result<T, Error> {
+    let (fitting, later): (Vec<usize>, Vec<usize>) = MAJORS.into_iter().partition(|&major| major <= driver.major());
     let mut reason = String::new();
-    for path in in_folders.filter(|path| path.exists()).chain(versions().map(PathBuf::from)) {
-        if name == COMPILER {
-            open_builtins(&path);
-        }
-        match gpu::load(&path) {
-            Ok(()) => return Ok(()),
-            Err(error) if reason.is_empty() => reason = error,
-            Err(_of_an_older_version) => {}
+    for majors in [fitting, later] {
+        let files = || majors.iter().map(|major| PathBuf::from(format!("{name}.{major}")));
+        let in_folders = folders.iter().flat_map(|folder| files().map(|file| folder.join(file)));
+        for path in in_folders.filter(|path| path.exists()).chain(files()) {
+            if name == COMPILER {
+                open_builtins(&path);
+            }
+            match gpu::load(&path).and_then(functions) {
+                Ok(functions) => return Ok(functions),
+                Err(error) if reason.is_empty() => reason = error,
+                Err(_of_another_version) => {}
+            }
         }
     }
     Err(Error::NoLibrary { name, folders: folders.to_owned(), reason })

@@ -13,6 +13,7 @@ mod buffers;
 pub mod device;
 mod error;
 mod feed;
+mod functions;
 mod kernels;
 mod layout;
 pub mod libraries;
@@ -39,18 +40,18 @@ use buffers::Images;
 use device::{Buffer, Context, Device, Graph, LEAST_CAPABILITY, Pinned, Stream};
 pub use error::Error;
 use feed::Feed;
-use libraries::Found;
+use libraries::{Found, Libraries};
 use network::{Network, Plan};
 pub use offer::{Line, Offer};
 use products::{Choice, Product};
 
 /// A machine on which the engine may run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Machine {
     /// The driver.
     pub driver: Found,
     /// The compiler of kernels and the library of matrix products.
-    pub libraries: [Found; 2],
+    pub libraries: Libraries,
     /// What the driver shows: at least one.
     pub devices: Vec<Device>,
 }
@@ -122,7 +123,7 @@ impl CudaEngine {
     /// Of the products that it computes, the default first.
     pub const PRECISIONS: [Precision; 3] = [Precision::Tf32, Precision::F32, Precision::Bf16];
 
-    /// An engine whose networks have the first weights of their seeds, on a device of the machine.
+    /// An engine whose networks have the first weights of their seeds, on a device of a machine with these libraries.
     ///
     /// # Errors
     /// When the device does not start or has too little memory.
@@ -131,6 +132,7 @@ impl CudaEngine {
     /// Where the precision is none of [its own](Self::PRECISIONS).
     pub fn new(
         device: &Device,
+        libraries: &Libraries,
         data: Arc<Data>,
         model: Mlp,
         hyperparameters: &Hyperparameters,
@@ -141,7 +143,7 @@ impl CudaEngine {
         let stream = Rc::new(Stream::new(&context)?);
         let batch = hyperparameters.batch_size.min(data.train.len());
         let written = Pinned::new(&context, data.train.len().div_ceil(batch))?;
-        let network = Network::new(&stream, &data, &model, hyperparameters, precision, written.pointer())?;
+        let network = Network::new(&stream, libraries, &data, &model, hyperparameters, precision, written.pointer())?;
         let feed = match network.is_resident() {
             true => None,
             false => Some(Feed::new(&stream, network.sizes.staged(), model.inputs())?),

@@ -13,6 +13,7 @@ use super::kernels::{
     Variation, Vary,
 };
 use super::layout::{Layout, Place};
+use super::libraries::Libraries;
 use super::products::{Choice, Element, Epilogue, Kind, Matrix, Product, Products, Request};
 use crate::data::Data;
 use crate::dropout;
@@ -75,6 +76,7 @@ impl Network {
     /// When the device, the compiler or the library of products fails.
     pub fn new(
         stream: &Rc<Stream>,
+        libraries: &Libraries,
         data: &Data,
         model: &Mlp,
         hyperparameters: &Hyperparameters,
@@ -83,17 +85,17 @@ impl Network {
     ) -> Result<Self, Error> {
         let layout = Layout::new(model);
         let sizes = Sizes::new(data, model, &layout, hyperparameters, precision);
-        let float_kernels = Rc::new(Kernels::compile(stream.context(), Element::Float32)?);
+        let float_kernels = Rc::new(Kernels::compile(stream.context(), &libraries.nvrtc, Element::Float32)?);
         let kernels = match sizes.element {
             Element::Float32 => Rc::clone(&float_kernels),
-            element @ Element::Bfloat16 => Rc::new(Kernels::compile(stream.context(), element)?),
+            element @ Element::Bfloat16 => Rc::new(Kernels::compile(stream.context(), &libraries.nvrtc, element)?),
         };
         let buffers = sizes.allocate(stream)?;
         buffers.fill(data, stream)?;
         let standardisation = data.standardisation();
         Ok(Self {
-            products: Products::new(stream, precision, &buffers.workspace)?,
-            float_products: Products::new(stream, Precision::F32, &buffers.workspace)?,
+            products: Products::new(stream, libraries.cublaslt, precision, &buffers.workspace)?,
+            float_products: Products::new(stream, libraries.cublaslt, Precision::F32, &buffers.workspace)?,
             stream: Rc::clone(stream),
             layout,
             sizes,
@@ -187,6 +189,8 @@ impl Network {
             let gradient = gradient(self.layout.places[layer - 1].bias);
             let (sums, passes) = (Epilogue::DreluBgrad { bits, stride, gradient }, Epilogue::Drelu { bits, stride });
             let epilogues: &[Epilogue] = match (plan.forward[layer - 1].epilogue, element) {
+                // Of a single term, NVIDIA's binding for Python (nvmath) asks for none of these: the library may fault.
+                _ if self.sizes.width(layer + 1) == 1 => &[],
                 (Epilogue::ReluAuxBias { .. }, Element::Float32) => &[sums, passes],
                 // The sums of products in bf16 would be bf16, too.
                 (Epilogue::ReluAuxBias { .. }, Element::Bfloat16) => &[passes],
@@ -204,7 +208,8 @@ impl Network {
             };
             let is_summed = plan.backward.get(layer).is_some_and(|product| product.epilogue.sums_images());
             let sums = [Epilogue::Bgradb { gradient: gradient(place.bias) }];
-            plan.weight.push(planned(request, if is_summed { &[] } else { &sums })?);
+            // See above: the terms are the images.
+            plan.weight.push(planned(request, if is_summed || count == 1 { &[] } else { &sums })?);
         }
         Ok(plan)
     }

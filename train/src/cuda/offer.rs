@@ -41,7 +41,7 @@ impl Offer {
         let driver = libraries::driver()?;
         self.has(&driver);
         match libraries::beside(&driver, folder) {
-            Ok(libraries) => libraries.iter().for_each(|library| self.has(library)),
+            Ok(libraries) => libraries.found.iter().for_each(|library| self.has(library)),
             Err(error) => self.lacks(&error),
         }
         let devices = Device::all()?;

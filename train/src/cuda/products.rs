@@ -8,7 +8,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use cudarc::cublaslt::result::{self as lt, CublasError};
+use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
     self, cublasComputeType_t as Compute, cublasLtEpilogue_t as RawEpilogue,
     cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t as Heuristic,
@@ -18,6 +18,7 @@ use cudarc::driver::sys::CUdeviceptr;
 
 use super::device::{Allocator, Buffer, Stream};
 use super::error::{Asked as _, Error};
+use super::functions::CublasLt;
 use super::kernels::{Differ, Kernels};
 use crate::options::Precision;
 
@@ -120,18 +121,28 @@ pub enum Choice {
     /// The library's first.
     First,
     /// The fastest of those that give the bytes of the library's first, by a measurement: so that what the clock says
-    /// decides no byte of a training.
+    /// decides no byte of a training. Of products whose result is bf16 it is the first all the same: rounded so far, sums of
+    /// different orders are the same in all but a few places, and a measurement's operands may miss those.
     Fastest,
 }
 
 /// The library with the room that its algorithms need.
 #[derive(Debug)]
 pub struct Products {
+    library: CublasLt,
     handle: sys::cublasLtHandle_t,
     workspace: Rc<Buffer>,
     compute: Compute,
     stream: Rc<Stream>,
 }
+
+/// Masks of cublasLtReductionScheme_t. A sum that is divided among blocks may be added up in `f32`; in the result's own
+/// precision, which is the default as well, bf16 would lose what the blocks have kept.
+const REDUCTION_IN_COMPUTE_TYPE: u32 = 2;
+const NO_REDUCTION: u32 = 0;
+/// Divided sums of products in half precision whose terms are no multiple of this have been seen to lack their last terms, on
+/// the H100 with cublasLt 12.8 and 13.1: they are not divided.
+const WHOLE_TERMS: usize = 64;
 
 /// Algorithms that are tried.
 const CANDIDATES: usize = 8;
@@ -144,14 +155,21 @@ impl Products {
     ///
     /// # Errors
     /// When the library does not start.
-    pub fn new(stream: &Rc<Stream>, precision: Precision, workspace: &Rc<Buffer>) -> Result<Self, Error> {
+    pub fn new(
+        stream: &Rc<Stream>,
+        library: CublasLt,
+        precision: Precision,
+        workspace: &Rc<Buffer>,
+    ) -> Result<Self, Error> {
         let compute = if precision == Precision::Tf32 {
             Compute::CUBLAS_COMPUTE_32F_FAST_TF32
         } else {
             Compute::CUBLAS_COMPUTE_32F
         };
-        let handle = lt::create_handle().to("start")?;
-        Ok(Self { handle, workspace: Rc::clone(workspace), compute, stream: Rc::clone(stream) })
+        let mut handle = ptr::null_mut();
+        // SAFETY: a context is current since there is a stream.
+        unsafe { (library.cublasLtCreate)(&raw mut handle) }.result().to("start")?;
+        Ok(Self { library, handle, workspace: Rc::clone(workspace), compute, stream: Rc::clone(stream) })
     }
 
     /// The first of these epilogues that the library has for this product, which the plain product always is.
@@ -180,7 +198,8 @@ impl Products {
         choice: Choice,
         kernels: &Kernels,
     ) -> Result<Result<Product, CublasError>, Error> {
-        let mut product = Product::describe(request, self.compute)?;
+        let mut product = Product::describe(request, self.library, self.compute).to("describe a product")?;
+        let choice = if request.result.element == Element::Bfloat16 { Choice::First } else { choice };
         let most = if choice == Choice::First { 1 } else { CANDIDATES };
         let candidates = match self.candidates(&product, most) {
             Ok(candidates) => candidates,
@@ -208,26 +227,22 @@ impl Products {
     }
 
     fn candidates(&self, product: &Product, most: usize) -> Result<Vec<Heuristic>, CublasError> {
-        let preference = Preference(lt::create_matmul_pref()?);
-        let attribute = PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-        let bytes = self.workspace.bytes();
-        // SAFETY: the preference lives, and the attribute is a number of bytes.
-        unsafe {
-            lt::set_matmul_pref_attribute(preference.0, attribute, (&raw const bytes).cast(), size_of_val(&bytes))
-        }?;
+        let preference = Preference::new(self.library)?;
+        preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &self.workspace.bytes())?;
+        preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &product.reductions)?;
         let mut found = Vec::with_capacity(most);
         let mut count = 0;
         let [left, right, result] = &product.layouts;
         // SAFETY: all descriptions live, and there is room for as many results.
         unsafe {
-            sys::cublasLtMatmulAlgoGetHeuristic(
+            (self.library.cublasLtMatmulAlgoGetHeuristic)(
                 self.handle,
-                product.description.0,
-                left.0,
-                right.0,
-                result.0,
-                result.0,
-                preference.0,
+                product.description.raw,
+                left.raw,
+                right.raw,
+                result.raw,
+                result.raw,
+                preference.raw,
                 i32::try_from(most).expect("a few"),
                 found.as_mut_ptr(),
                 &raw mut count,
@@ -246,25 +261,26 @@ impl Products {
         let [a, b, d] = product.places.map(|place| place as *mut c_void);
         // SAFETY: all descriptions live, and the places have room for what they describe.
         unsafe {
-            lt::matmul(
+            (self.library.cublasLtMatmul)(
                 self.handle,
-                product.description.0,
+                product.description.raw,
                 (&raw const alpha).cast(),
-                (&raw const beta).cast(),
                 a,
-                left.0,
+                left.raw,
                 b,
-                right.0,
+                right.raw,
+                (&raw const beta).cast(),
                 d,
-                result.0,
+                result.raw,
                 d,
-                result.0,
+                result.raw,
                 &raw const product.algorithm,
                 self.workspace.pointer() as *mut c_void,
                 self.workspace.bytes(),
                 self.stream.raw().cast(),
             )
         }
+        .result()
     }
 
     /// Gives the stream the product.
@@ -306,9 +322,11 @@ impl Products {
             if self.stream.download::<u32>(&differs, 1)? != [0] {
                 continue;
             }
+            // Launched one by one, small products would wait for the host.
+            let runs = self.stream.record(|| (0..RUNS).try_for_each(|_| self.multiply(product)))?;
             for _ in 0..MEASUREMENTS {
                 let begin = Instant::now();
-                (0..RUNS).try_for_each(|_| self.multiply(product))?;
+                self.stream.replay(&runs)?;
                 self.stream.synchronize()?;
                 let time = begin.elapsed();
                 if time < least {
@@ -323,7 +341,7 @@ impl Products {
 impl Drop for Products {
     fn drop(&mut self) {
         // SAFETY: nobody else destroys it.
-        let _failed = unsafe { lt::destroy_handle(self.handle) };
+        let _failed = unsafe { (self.library.cublasLtDestroy)(self.handle) };
     }
 }
 
@@ -335,6 +353,8 @@ pub struct Product {
     layouts: [Layout; 3],
     places: [CUdeviceptr; 3],
     algorithm: sys::cublasLtMatmulAlgo_t,
+    /// How an algorithm may add up what several blocks have summed.
+    reductions: u32,
     /// What it writes: places and bytes.
     outputs: Vec<(CUdeviceptr, usize)>,
     /// What happens to its result.
@@ -342,8 +362,7 @@ pub struct Product {
 }
 
 impl Product {
-    fn describe(request: Request, compute: Compute) -> Result<Self, Error> {
-        const ACTION: &str = "describe a product";
+    fn describe(request: Request, library: CublasLt, compute: Compute) -> Result<Self, CublasError> {
         let Request { kind, left, right, result, epilogue } = request;
         // Column-major, operands change places: (A B)ᵀ = Bᵀ Aᵀ.
         let (transposed_first, transposed_second) = match kind {
@@ -351,7 +370,7 @@ impl Product {
             Kind::Backward => (false, false),
             Kind::Weight => (false, true),
         };
-        let description = Description(lt::create_matmul_desc(compute, DataType::CUDA_R_32F).to(ACTION)?);
+        let description = Description::new(library, compute)?;
         // CUBLAS_OP_N is 0 and CUBLAS_OP_T is 1.
         description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(transposed_first))?;
         description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(transposed_second))?;
@@ -359,7 +378,7 @@ impl Product {
         let mut gradient = |place: CUdeviceptr, count: usize| {
             description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &place)?;
             outputs.push((place, count * result.element.bytes()));
-            Ok::<_, Error>(())
+            Ok::<_, CublasError>(())
         };
         let bits = |place: CUdeviceptr, stride: usize| {
             description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place)?;
@@ -388,50 +407,88 @@ impl Product {
         };
         description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &raw)?;
         let layout = |matrix: Matrix| {
-            let (rows, columns) = (matrix.columns as u64, matrix.rows as u64);
-            lt::create_matrix_layout(matrix.element.data_type(), rows, columns, matrix.stride as i64).map(Layout)
+            let (rows, columns, stride) = (matrix.columns as u64, matrix.rows as u64, matrix.stride as i64);
+            Layout::new(library, matrix.element.data_type(), [rows, columns], stride)
         };
         // The forward product is `X Wᵀ` and the weight's `Dᵀ X`: the right operand is the column-major first one.
-        let layouts = [layout(right).to(ACTION)?, layout(left).to(ACTION)?, layout(result).to(ACTION)?];
+        let layouts = [layout(right)?, layout(left)?, layout(result)?];
         let places = [right.place, left.place, result.place];
         let algorithm = sys::cublasLtMatmulAlgo_t { data: [0; 8] };
-        Ok(Self { description, layouts, places, algorithm, outputs, epilogue })
+        let terms = if kind == Kind::Weight { left.rows } else { left.columns };
+        let is_whole = left.element == Element::Float32 || terms.is_multiple_of(WHOLE_TERMS);
+        let reductions = if is_whole { REDUCTION_IN_COMPUTE_TYPE } else { NO_REDUCTION };
+        Ok(Self { description, layouts, places, algorithm, reductions, outputs, epilogue })
     }
 }
 
-#[derive(Debug)]
-struct Description(sys::cublasLtMatmulDesc_t);
+/// Something that the library describes products by, with what makes, changes and destroys it.
+macro_rules! described {
+    ($(#[$attribute:meta])* $name:ident: $raw:ty, destroyed by $destroy:ident) => {
+        $(#[$attribute])*
+        #[derive(Debug)]
+        struct $name {
+            library: CublasLt,
+            raw: $raw,
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: nobody else destroys it.
+                let _failed = unsafe { (self.library.$destroy)(self.raw) };
+            }
+        }
+    };
+}
+
+described!(Description: sys::cublasLtMatmulDesc_t, destroyed by cublasLtMatmulDescDestroy);
+described!(
+    /// Of a matrix.
+    Layout: sys::cublasLtMatrixLayout_t, destroyed by cublasLtMatrixLayoutDestroy
+);
+described!(
+    /// Which algorithms are asked for.
+    Preference: sys::cublasLtMatmulPreference_t, destroyed by cublasLtMatmulPreferenceDestroy
+);
 
 impl Description {
-    fn set<T>(&self, attribute: Attribute, value: &T) -> Result<(), Error> {
+    fn new(library: CublasLt, compute: Compute) -> Result<Self, CublasError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the library writes a pointer.
+        unsafe { (library.cublasLtMatmulDescCreate)(&raw mut raw, compute, DataType::CUDA_R_32F) }.result()?;
+        Ok(Self { library, raw })
+    }
+
+    fn set<T>(&self, attribute: Attribute, value: &T) -> Result<(), CublasError> {
+        let bytes = size_of::<T>();
         // SAFETY: the description lives, and the value is of the attribute's type.
-        unsafe { lt::set_matmul_desc_attribute(self.0, attribute, ptr::from_ref(value).cast(), size_of::<T>()) }
-            .to("describe a product")
+        unsafe {
+            (self.library.cublasLtMatmulDescSetAttribute)(self.raw, attribute, ptr::from_ref(value).cast(), bytes)
+        }
+        .result()
     }
 }
 
-impl Drop for Description {
-    fn drop(&mut self) {
-        // SAFETY: nobody else destroys it.
-        let _failed = unsafe { lt::destroy_matmul_desc(self.0) };
+impl Layout {
+    /// Column-major.
+    fn new(library: CublasLt, element: DataType, [rows, columns]: [u64; 2], stride: i64) -> Result<Self, CublasError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the library writes a pointer.
+        unsafe { (library.cublasLtMatrixLayoutCreate)(&raw mut raw, element, rows, columns, stride) }.result()?;
+        Ok(Self { library, raw })
     }
 }
 
-#[derive(Debug)]
-struct Layout(sys::cublasLtMatrixLayout_t);
-
-impl Drop for Layout {
-    fn drop(&mut self) {
-        // SAFETY: nobody else destroys it.
-        let _failed = unsafe { lt::destroy_matrix_layout(self.0) };
+impl Preference {
+    fn new(library: CublasLt) -> Result<Self, CublasError> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the library writes a pointer.
+        unsafe { (library.cublasLtMatmulPreferenceCreate)(&raw mut raw) }.result()?;
+        Ok(Self { library, raw })
     }
-}
 
-struct Preference(sys::cublasLtMatmulPreference_t);
-
-impl Drop for Preference {
-    fn drop(&mut self) {
-        // SAFETY: nobody else destroys it.
-        let _failed = unsafe { lt::destroy_matmul_pref(self.0) };
+    fn set<T>(&self, attribute: PreferenceAttribute, value: &T) -> Result<(), CublasError> {
+        let (value, bytes) = (ptr::from_ref(value).cast(), size_of::<T>());
+        // SAFETY: the preference lives, and the value is of the attribute's type.
+        unsafe { (self.library.cublasLtMatmulPreferenceSetAttribute)(self.raw, attribute, value, bytes) }.result()
     }
 }

@@ -5,6 +5,7 @@
 // so that it rounds otherwise.
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -32,8 +33,10 @@ struct Description {
     char *bias = nullptr, *bits = nullptr;
     int64_t bits_stride = 0;
 };
+enum Reduction { IN_COMPUTE_TYPE = 2, ANY_REDUCTION = 7 };
 struct Preference {
     uint64_t workspace = 0;
+    uint32_t reductions = ANY_REDUCTION;
 };
 struct Algorithm {
     uint64_t data[8];
@@ -49,7 +52,7 @@ struct Candidate {
 constexpr uint64_t MARK = 0x57a4d1;
 constexpr int ALGORITHMS = 3;
 constexpr size_t SPLIT_WORKSPACE = 1 << 20, ALIGNMENT = 256;
-long long recorded[ALGORITHMS];
+long long replayed[ALGORITHMS];
 
 float get(const char *matrix, int type, size_t place) {
     float value;
@@ -109,6 +112,11 @@ int check(const Description &of, const Layout &a, const Layout &b, const Layout 
     bool wants_bias = of.epilogue == RELU_AUX_BIAS || of.epilogue == DRELU_BGRAD || of.epilogue == BGRADB;
     bool wants_bits = of.epilogue == RELU_AUX_BIAS || of.epilogue == DRELU || of.epilogue == DRELU_BGRAD;
     if (of.epilogue != DEFAULT && !wants_bias && !wants_bits) return NOT_SUPPORTED;
+    // NVIDIA's own Python binding (nvmath) keeps its users from these: the library does not refuse them, and may fault.
+    if (k == 1 && (of.epilogue == DRELU || of.epilogue == DRELU_BGRAD || of.epilogue == BGRADB)) {
+        fprintf(stderr, "stand-in: a product of one term with epilogue %d\n", of.epilogue);
+        abort();
+    }
     if (wants_bias && !of.bias) return INVALID_VALUE;
     if (wants_bits && (!of.bits || of.bits_stride % 128 != 0 || of.bits_stride < int64_t(d.rows))) return INVALID_VALUE;
     return is_refused(of.epilogue) ? NOT_SUPPORTED : SUCCESS;
@@ -195,11 +203,11 @@ int set(T &attribute, const void *value, size_t bytes) {
 
 extern "C" {
 
-// How many products with that algorithm have been recorded in graphs.
-long long standin_recorded(int algorithm) { return recorded[algorithm]; }
+// How many products with that algorithm have been done as parts of graphs.
+long long standin_replayed(int algorithm) { return replayed[algorithm]; }
 
 size_t cublasLtGetVersion() { return 130000; }
-int cublasLtCreate(void **handle) { return *handle = &recorded, SUCCESS; }
+int cublasLtCreate(void **handle) { return *handle = &replayed, SUCCESS; }
 int cublasLtDestroy(void *) { return SUCCESS; }
 int cublasLtMatmulDescCreate(Description **of, int compute, int scale) {
     return *of = new Description{compute, scale}, SUCCESS;
@@ -223,7 +231,11 @@ int cublasLtMatrixLayoutDestroy(Layout *layout) { return delete layout, SUCCESS;
 int cublasLtMatmulPreferenceCreate(Preference **preference) { return *preference = new Preference(), SUCCESS; }
 int cublasLtMatmulPreferenceDestroy(Preference *preference) { return delete preference, SUCCESS; }
 int cublasLtMatmulPreferenceSetAttribute(Preference *preference, int attribute, const void *value, size_t bytes) {
-    return attribute == 1 ? set(preference->workspace, value, bytes) : INVALID_VALUE;
+    switch (attribute) {
+        case 1: return set(preference->workspace, value, bytes);
+        case 3: return set(preference->reductions, value, bytes);
+        default: return INVALID_VALUE;
+    }
 }
 int cublasLtMatmulAlgoGetHeuristic(void *handle, const Description *of, const Layout *a, const Layout *b, const Layout *c,
                                    const Layout *d, const Preference *preference, int asked, Candidate *candidates,
@@ -231,9 +243,12 @@ int cublasLtMatmulAlgoGetHeuristic(void *handle, const Description *of, const La
     *count = 0;
     if (!handle || !of || !a || !b || !c || !d || !preference || asked < 1) return INVALID_VALUE;
     if (int status = check(*of, *a, *b, *c, *d)) return status;
+    // Whoever lets sums be added up in the result's precision, or in place, gets less than the computation's.
+    if (preference->reductions & ~IN_COMPUTE_TYPE) return NOT_SUPPORTED;
     for (int number = 0; number < ALGORITHMS && *count < asked; ++number) {
         size_t workspace = number == 2 ? SPLIT_WORKSPACE : 0;
         if (workspace > preference->workspace) continue;
+        if (number == 2 && !(preference->reductions & IN_COMPUTE_TYPE)) continue;
         candidates[(*count)++] = Candidate{{{MARK, uint64_t(number)}}, workspace, SUCCESS, 1.0f, {}};
     }
     return SUCCESS;
@@ -263,9 +278,10 @@ int cublasLtMatmul(void *handle, const Description *of, const float *alpha, cons
     uint64_t number = algorithm->data[1];
     if (number == 2 && (workspace_bytes < SPLIT_WORKSPACE || !standin::is_on_device(workspace, SPLIT_WORKSPACE)))
         return INVALID_VALUE;
-    if (standin::is_recording(stream)) ++recorded[number];
     Product product{*of, *a, *b, *d, first, second, result, number};
+    bool is_recorded = standin::is_recording(stream);
     int status = standin::enqueue(stream, [=] {
+        replayed[number] += is_recorded;
         if (product.algorithm == 2) memset(workspace, 0x5a, SPLIT_WORKSPACE);
         product.run();
     });

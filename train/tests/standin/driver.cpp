@@ -346,7 +346,7 @@ int cuGraphLaunch(const Graph *graph, Stream *stream) {
 int cuModuleLoadData(std::string **module, const char *image) {
     GUARD;
     WORKING;
-    const std::string mark = "stand-in binary: ";
+    const std::string mark = "stand-in code: ";
     NEED(strncmp(image, mark.c_str(), mark.size()) == 0, INVALID_IMAGE);
     return *module = new std::string(image + mark.size()), SUCCESS;
 }
