@@ -63,6 +63,7 @@ def train(folder, hidden, batch, epochs):
     graph, place = None, torch.zeros(batch, dtype=torch.long, device=device)
     if mode == "graph":
         side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):
                 step(place, total)

@@ -157,6 +157,8 @@ pub struct Order<R> {
     rows: R,
     seed: u64,
     order: FileVec<u32>,
+    /// Which epoch's it is.
+    epoch: Option<u32>,
 }
 
 impl<R: Iterator<Item = u32> + Clone> Order<R> {
@@ -166,13 +168,21 @@ impl<R: Iterator<Item = u32> + Clone> Order<R> {
     /// When no file can be made there, or the disk is full.
     pub fn new(rows: R, seed: u64, folder: &Path) -> Result<Self, Error> {
         let order = FileVec::filled(folder, rows.clone().count(), 0)?;
-        Ok(Self { rows, seed, order })
+        Ok(Self { rows, seed, order, epoch: None })
     }
 
     /// The rows in the order of an epoch, counted from 1.
     pub fn of_epoch(&mut self, epoch: u32) -> &[u32] {
-        self.order.iter_mut().zip(self.rows.clone()).for_each(|(place, row)| *place = row);
-        self.order.shuffle(&mut generator(self.seed, Purpose::Order(epoch)));
+        self.draw(epoch);
         &self.order
+    }
+
+    /// Draws the order of an epoch, so that it is there when it is asked for.
+    pub fn draw(&mut self, epoch: u32) {
+        if self.epoch != Some(epoch) {
+            self.order.iter_mut().zip(self.rows.clone()).for_each(|(place, row)| *place = row);
+            self.order.shuffle(&mut generator(self.seed, Purpose::Order(epoch)));
+            self.epoch = Some(epoch);
+        }
     }
 }

@@ -103,19 +103,23 @@ impl Ensemble {
     ) -> Result<(f64, f64), Error> {
         let Self { hyperparameters, engine, .. } = self;
         let number = u32::try_from(epoch).expect("there are fewer than 2³² epochs");
-        let order = order.of_epoch(number);
-        let images = order.len();
+        let rows_in_order = order.of_epoch(number);
+        let images = rows_in_order.len();
         let steps_an_epoch = images.div_ceil(hyperparameters.batch_size) as u64;
         let learning_rate = LearningRate::new(hyperparameters, steps_an_epoch * hyperparameters.epochs as u64);
         let progress = console.progress(images as u64, "images").labelled(label);
 
-        engine.begin_epoch(number, order)?;
+        engine.begin_epoch(number, rows_in_order)?;
         let mut last_learning_rate = 0.0;
-        for (index, rows) in order.chunks(hyperparameters.batch_size).enumerate() {
+        for (index, rows) in rows_in_order.chunks(hyperparameters.batch_size).enumerate() {
             let index = (epoch as u64 - 1) * steps_an_epoch + index as u64;
             last_learning_rate = learning_rate.at(index);
             progress.advance(rows.len() as u64);
             engine.train_step(rows, Step { index, learning_rate: last_learning_rate })?;
+        }
+        // A device still computes, and need not wait for this between two epochs.
+        if epoch < hyperparameters.epochs {
+            order.draw(number + 1);
         }
         Ok((engine.end_epoch()?, last_learning_rate))
     }

@@ -134,7 +134,7 @@ fn images_that_do_not_fit_stream_to_the_very_bytes() {
         command.env("STANDIN_MEMORY", memory);
         command
     };
-    let said = succeeds(&mut cuda("resident", "200000000"));
+    let said = succeeds(&mut cuda("resident", "1000000000"));
     assert!(said.contains("the images are on the device"), "{said}");
     // What the error says is needed, rounded to a tenth of a MiB: it has room for two batches, but not for all images.
     let said = fails(&mut cuda("none", "1000000"), 1);
@@ -156,7 +156,7 @@ fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
         command.env("STANDIN_MEMORY", memory);
         command
     };
-    let said = succeeds(&mut cuda("resident", "200000000", &["1"]));
+    let said = succeeds(&mut cuda("resident", "1000000000", &["1"]));
     assert_eq!(said.matches("the images are on the device").count(), 1, "{said}");
     let said = fails(&mut cuda("none", "1000000", &["1"]), 1);
     let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
@@ -168,7 +168,7 @@ fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
     agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);
     // An epoch more on the device, behind that on the processor.
     for run in ["cpu", "resident"] {
-        let said = succeeds(&mut cuda(run, "200000000", &["2", "--resume"]));
+        let said = succeeds(&mut cuda(run, "1000000000", &["2", "--resume"]));
         assert!(said.contains("resuming after epoch 1"), "{said}");
     }
     agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);

@@ -227,8 +227,8 @@ impl Sizes {
     }
 }
 
-/// What is left for the driver and the libraries, in bytes.
-const RESERVE: usize = 64 << 20;
+/// What is left for the driver and the libraries, in bytes: these load code when it is first used.
+const RESERVE: usize = 256 << 20;
 
 /// Images that are copied to the device at once.
 const BLOCK: usize = 8192;

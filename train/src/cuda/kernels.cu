@@ -29,11 +29,42 @@ __device__ inline Element narrowed(float value) {
     if (value != value) return Element{u16(bits >> 16 | 64)};
     return Element{u16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
+__device__ inline u32 narrowed_pair(float low, float high) {
+    return u32(narrowed(low).bits) | u32(narrowed(high).bits) << 16;
+}
 #else
 typedef float Element;
 __device__ inline float widened(Element element) { return element; }
 __device__ inline Element narrowed(float value) { return value; }
 #endif
+
+// Eight elements, by accesses of 16 bytes: a group of columns begins at a multiple of as many.
+__device__ inline void load_group(const Element *from, float values[8]) {
+#ifdef BFLOAT16
+    uint4 pairs = *reinterpret_cast<const uint4 *>(from);
+    u32 words[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
+#pragma unroll
+    for (int word = 0; word < 4; ++word) {
+        values[2 * word] = __uint_as_float(words[word] << 16);
+        values[2 * word + 1] = __uint_as_float(words[word] & 0xffff0000u);
+    }
+#else
+    const float4 *fours = reinterpret_cast<const float4 *>(from);
+    float4 low = fours[0], high = fours[1];
+    values[0] = low.x, values[1] = low.y, values[2] = low.z, values[3] = low.w;
+    values[4] = high.x, values[5] = high.y, values[6] = high.z, values[7] = high.w;
+#endif
+}
+__device__ inline void store_group(Element *to, const float values[8]) {
+#ifdef BFLOAT16
+    *reinterpret_cast<uint4 *>(to) = uint4{narrowed_pair(values[0], values[1]), narrowed_pair(values[2], values[3]),
+                                           narrowed_pair(values[4], values[5]), narrowed_pair(values[6], values[7])};
+#else
+    float4 *fours = reinterpret_cast<float4 *>(to);
+    fours[0] = float4{values[0], values[1], values[2], values[3]};
+    fours[1] = float4{values[4], values[5], values[6], values[7]};
+#endif
+}
 
 // What changes from step to step, written by the host before the step is launched.
 struct Step {
@@ -174,19 +205,27 @@ KERNEL gather(Gather of) {
             : of.staged != 0 ? u64(of.step->half) * of.staged + image : of.order[of.step->first + image];
     const u8 *from = of.images + row * pixels;
     float values[8];
-    for (u32 column = 0; column < 8; ++column) {
-        u32 pixel = group * 8 + column;
-        if (pixel >= pixels) {
-            values[column] = 0.0f;
-            continue;
+    if (of.variations == 0 && pixels % 8 == 0 && group * 8 < pixels) {
+        uint2 bytes = *reinterpret_cast<const uint2 *>(from + group * 8);
+#pragma unroll
+        for (u32 column = 0; column < 8; ++column) {
+            u32 pixel = (column < 4 ? bytes.x : bytes.y) >> column % 4 * 8 & 0xff;
+            values[column] = float(pixel) * of.scale + of.offset;
         }
-        float value = of.variations == 0 ? float(from[pixel])
-                                         : varied(from, of.height, of.width, of.variations[image], pixel);
-        values[column] = value * of.scale + of.offset;
+    } else {
+        for (u32 column = 0; column < 8; ++column) {
+            u32 pixel = group * 8 + column;
+            if (pixel >= pixels) {
+                values[column] = 0.0f;
+                continue;
+            }
+            float value = of.variations == 0 ? float(from[pixel])
+                                             : varied(from, of.height, of.width, of.variations[image], pixel);
+            values[column] = value * of.scale + of.offset;
+        }
     }
     if (of.step != 0) drop(of.dropout, *of.step, image, group, values);
-    Element *to = of.output + u64(image) * of.stride + group * 8;
-    for (u32 column = 0; column < 8; ++column) to[column] = narrowed(values[column]);
+    store_group(of.output + u64(image) * of.stride + group * 8, values);
 }
 
 // A layer's bias and, where it is hidden, ReLU and dropout, where the product before did not see to them.
@@ -203,13 +242,15 @@ KERNEL activate(Activate of) {
     if (image >= of.count) return;
     Element *place = of.values + u64(image) * of.stride + group * 8;
     float values[8];
+    load_group(place, values);
+#pragma unroll
     for (u32 column = 0; column < 8; ++column) {
         u32 output = group * 8 + column;
-        float value = output < of.width ? widened(place[column]) + of.bias[output] : 0.0f;
+        float value = output < of.width ? values[column] + of.bias[output] : 0.0f;
         values[column] = of.relu == 0 || value > 0.0f ? value : 0.0f;
     }
     if (of.step != 0) drop(of.dropout, *of.step, image, group, values);
-    for (u32 column = 0; column < 8; ++column) place[column] = narrowed(values[column]);
+    store_group(place, values);
 }
 
 // The gradient by a hidden layer's output before its activation, from the one after: a ReLU passes the gradient where its
@@ -225,10 +266,13 @@ KERNEL deactivate(Deactivate of) {
     u32 image = task / groups, group = task % groups;
     if (image >= of.count) return;
     u64 start = u64(image) * of.stride + group * 8;
-    for (u32 column = 0; column < 8; ++column) {
-        bool passes = widened(of.outputs[start + column]) > 0.0f;
-        of.gradients[start + column] = narrowed(passes ? widened(of.gradients[start + column]) * of.scale : 0.0f);
-    }
+    float outputs[8], gradients[8];
+    load_group(of.outputs + start, outputs);
+    load_group(of.gradients + start, gradients);
+#pragma unroll
+    for (u32 column = 0; column < 8; ++column)
+        gradients[column] = outputs[column] > 0.0f ? gradients[column] * of.scale : 0.0f;
+    store_group(of.gradients + start, gradients);
 }
 
 // The loss of each image, and its gradient by the logits: see `softmax.rs`. A warp does an image of at most 256 classes.
@@ -296,22 +340,22 @@ KERNEL judge(Judge of) {
     }
 }
 
-// The gradient by a bias, where no product saw to it: the sum over the images. A block does 32 columns, each in 8 slices.
+// The gradient by a bias, where no product saw to it: the sum over the images. A block does 8 columns, each in 32 slices.
 struct SumRows {
     const Element *gradients;
     float *sums;
     u32 count, width, stride;
 };
 KERNEL sum_rows(SumRows of) {
-    __shared__ float slices[8][32];
-    u32 lane = threadIdx.x % 32, slice = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+    __shared__ float slices[32][8];
+    u32 lane = threadIdx.x % 8, slice = threadIdx.x / 8, column = blockIdx.x * 8 + lane;
     float sum = 0.0f;
     if (column < of.width)
-        for (u32 image = slice; image < of.count; image += 8) sum += widened(of.gradients[u64(image) * of.stride + column]);
+        for (u32 image = slice; image < of.count; image += 32) sum += widened(of.gradients[u64(image) * of.stride + column]);
     slices[slice][lane] = sum;
     __syncthreads();
     if (slice != 0 || column >= of.width) return;
-    for (u32 other = 1; other < 8; ++other) sum += slices[other][lane];
+    for (u32 other = 1; other < 32; ++other) sum += slices[other][lane];
     of.sums[column] = sum;
 }
 
@@ -388,10 +432,10 @@ KERNEL update(Update of) {
         average.w += step.average_share * (value.w - average.w);
         of.averaged[quad] = average;
     }
-    if (of.copy != 0) {
-        Element *to = of.copy + u64(quad) * 4;
-        to[0] = narrowed(value.x), to[1] = narrowed(value.y), to[2] = narrowed(value.z), to[3] = narrowed(value.w);
-    }
+#ifdef BFLOAT16
+    uint2 *copy = reinterpret_cast<uint2 *>(of.copy);
+    if (copy != 0) copy[quad] = uint2{narrowed_pair(value.x, value.y), narrowed_pair(value.z, value.w)};
+#endif
 }
 
 // The parameters as the products take them.

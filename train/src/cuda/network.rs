@@ -409,7 +409,7 @@ impl Network {
             stride: count32(self.sizes.stride(layer + 1)),
         };
         // SAFETY: the gradients have room for a batch, and the sums for the layer's width.
-        unsafe { self.kernels.sum_rows.launch(&self.stream, width.div_ceil(32) * 256, &arguments) }
+        unsafe { self.kernels.sum_rows.launch(&self.stream, width.div_ceil(8) * 256, &arguments) }
     }
 
     fn update(&self) -> Result<(), Error> {

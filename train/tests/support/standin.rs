@@ -42,7 +42,7 @@ fn build() -> PathBuf {
     for (library, parts) in LIBRARIES {
         let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
         let mut command = Command::new(compiler);
-        command.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off"]);
+        command.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing"]);
         command
             .arg(format!("-DKERNELS=\"{0}\"", kernels.display()))
             .arg(format!("-DKERNELS_PATH=\"{}\"", kernels.display()));
