@@ -117,7 +117,7 @@ impl<'a> Entries<'a> {
         let allowance = stream.allowance();
         allowance.extend(MOST_BETWEEN);
         let mut tar = tar::Archive::new(&mut *stream);
-        for entry in tar.entries().map_err(|source| damaged(self.archive, 0, source))? {
+        for entry in tar.entries_with_seek().map_err(|source| damaged(self.archive, 0, source))? {
             let mut entry = entry.map_err(|source| damaged(self.archive, self.files, without_contents(source)))?;
             let kind = entry.header().entry_type();
             if kind == EntryType::XGlobalHeader {

@@ -1,7 +1,7 @@
 //! An archive's bytes, inflated and digested in a thread of their own.
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,25 +154,50 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Stream {
+    /// At most so many of the bytes that follow, which are now read; none at the end.
+    fn advance(&mut self, most: u64) -> io::Result<&[u8]> {
         while self.position == self.piece.len() {
             match self.pieces.recv() {
                 Ok(piece) => (self.piece, self.position) = (piece?, 0),
                 Err(_the_end) => {
                     self.has_ended = true;
-                    return Ok(0);
+                    return Ok(&[]);
                 }
             }
         }
-        let count = buffer.len().min(self.piece.len() - self.position);
-        let given = self.allowance.given.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        let start = self.position;
+        let count = most.min((self.piece.len() - start) as u64);
+        let given = self.allowance.given.fetch_add(count, Ordering::Relaxed) + count;
         if given > self.allowance.most.load(Ordering::Relaxed) {
             return Err(io::Error::other("the headers before an entry, or its end, are too long"));
         }
-        buffer[..count].copy_from_slice(&self.piece[self.position..self.position + count]);
-        self.position += count;
-        Ok(count)
+        self.position += count as usize;
+        Ok(&self.piece[start..self.position])
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let taken = self.advance(buffer.len() as u64)?;
+        buffer[..taken.len()].copy_from_slice(taken);
+        Ok(taken.len())
+    }
+}
+
+/// Forward alone: what is left of an entry is passed over without a copy of it.
+impl Seek for Stream {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let SeekFrom::Current(bytes) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+        let mut left = u64::try_from(bytes).map_err(|_backwards| io::ErrorKind::Unsupported)?;
+        while left > 0 {
+            let taken = self.advance(left)?.len() as u64;
+            if taken == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends within an entry"));
+            }
+            left -= taken;
+        }
+        Ok(self.allowance.given.load(Ordering::Relaxed))
     }
 }
 
