@@ -167,6 +167,12 @@ pub enum Error {
         /// The model's classes.
         classes: Vec<String>,
     },
+    /// Two priors have one name.
+    #[error("two priors are called `{name}`: no report could tell them apart")]
+    SamePrior {
+        /// Their name.
+        name: String,
+    },
     /// The other report is on other images.
     #[error(
         "`{}` judges the {} split of data set `{}`, this one the {} split of data set `{}`, or the two data sets differ",
@@ -222,6 +228,7 @@ impl Failure for Error {
             Self::Parity { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
             Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
+            Self::SamePrior { .. } => "name each prior once, and rename one of two files with one name".to_owned(),
             Self::OtherImages { .. } => "evaluate the other run on the same data set and split".to_owned(),
             Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } | Self::ImpossibleResult { .. } => {
                 return None;

@@ -58,7 +58,15 @@ impl Prior {
     /// The priors that are asked for; if none is, those that need no file and fit the classes.
     pub(crate) fn open_all(asked: &[PriorName], classes: &[String]) -> Result<Vec<Self>, Error> {
         if !asked.is_empty() {
-            return asked.iter().map(|name| Self::open(name, classes)).collect();
+            let mut priors: Vec<Self> = Vec::new();
+            for name in asked {
+                let prior = Self::open(name, classes)?;
+                if priors.iter().any(|other| other.name == prior.name) {
+                    return Err(Error::SamePrior { name: prior.name });
+                }
+                priors.push(prior);
+            }
+            return Ok(priors);
         }
         let mut names = vec![PriorName::Test, PriorName::Uniform];
         names.extend(prior::english(classes).map(|_| PriorName::English));

@@ -111,6 +111,26 @@ fn a_prior_that_does_not_fit_the_classes_is_refused() {
 }
 
 #[test]
+fn two_priors_of_one_name_are_refused() {
+    let example = ten_each().write();
+    let [one, other] = ["one", "other"].map(|folder| {
+        let folder = example.folder.path().join(folder);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("mine.json"), r#"{"e": 1, "J": 3}"#).unwrap();
+        folder.join("mine.json")
+    });
+    for (one, other, name) in [(one, other, "mine.json"), ("uniform".into(), "uniform".into(), "uniform")] {
+        let text =
+            stderr(&example.evaluate().arg("--prior").arg(one).arg("--prior").arg(other).assert().failure().code(1));
+        assert!(
+            text.contains(&format!("two priors are called `{name}`")) && text.contains("hint: name each prior"),
+            "{text}"
+        );
+        assert!(!example.report().exists());
+    }
+}
+
+#[test]
 fn a_prior_is_estimated_from_images_without_labels() {
     let mut example = ten_each();
     // Recall 0.9 and 0.8, as on the test split.
