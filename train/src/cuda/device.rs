@@ -64,17 +64,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// The device's context, for this thread.
+    /// The device's context, for this thread. It is kept for as long as the process lives: libraries remember by the context
+    /// what they have loaded, and the next engine need not start the device again.
     ///
     /// # Errors
     /// When the device is not free.
     pub fn of(device: Device) -> Result<Rc<Self>, Error> {
         // SAFETY: the handle is of a device.
         let context = unsafe { driver::primary_ctx::retain(device.handle) }.to("use the device")?;
-        let this = Rc::new(Self { device });
-        // SAFETY: the context was just retained, and is released when `this` is dropped.
+        // SAFETY: the context was just retained, and is never released.
         unsafe { driver::ctx::set_current(context) }.to("use the device")?;
-        Ok(this)
+        Ok(Rc::new(Self { device }))
     }
 
     /// The free and all memory, in bytes.
@@ -83,13 +83,6 @@ impl Context {
     /// When the device fails.
     pub fn memory(&self) -> Result<(usize, usize), Error> {
         driver::mem_get_info().to("tell the free memory")
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: it was retained once, and everything that belongs to it holds it. A failed device is not released.
-        let _failed = unsafe { driver::primary_ctx::release(self.device.handle) };
     }
 }
 

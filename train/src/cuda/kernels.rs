@@ -2,9 +2,12 @@
 //!
 //! Each structure is the one of the same name there, field by field. Pointers are places on the device; 0 is none.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::nvrtc::result::NvrtcError;
@@ -233,12 +236,18 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Compiles them for the context's device.
+    /// Those for the context's device, compiled where no engine before had the like.
     ///
     /// # Errors
     /// When the compiler refuses them.
     pub fn compile(context: &Rc<Context>, nvrtc: &Nvrtc, element: Element) -> Result<Self, Error> {
-        let module = Module::load(context, &compile(nvrtc, context.device.capability, element)?)?;
+        let capability = context.device.capability;
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = match compiled.entry((capability, element)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(compile(nvrtc, capability, element)?),
+        };
+        let module = Module::load(context, code)?;
         Ok(Self {
             begin_step: module.kernel(c"begin_step")?,
             vary: module.kernel(c"vary")?,
@@ -256,6 +265,12 @@ impl Kernels {
         })
     }
 }
+
+/// What came of each compilation: folds of a cross-validation and trainings of a sweep have engines of their own.
+static COMPILED: Mutex<Compiled> = Mutex::new(BTreeMap::new());
+
+/// Code by the device's compute capability and the kind of element.
+type Compiled = BTreeMap<((i32, i32), Element), Vec<u8>>;
 
 /// The device's own machine code: unlike PTX, no driver of this CUDA's major version is too old for it. For a device that is
 /// newer than the compiler, PTX of the latest one that it knows, which the driver translates.

@@ -23,7 +23,7 @@ use super::kernels::{Differ, Kernels};
 use crate::options::Precision;
 
 /// What a matrix consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Element {
     /// 32 bits.
     Float32,

@@ -189,7 +189,6 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
     return *value = attribute == 75 ? standin::capability() / 10 : standin::capability() % 10, SUCCESS;
 }
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &memories, SUCCESS; }
-int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *context) { return has_context = context != nullptr, SUCCESS; }
 
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
