@@ -100,7 +100,8 @@ build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.tom
 	*/src/*/*.css */src/*/*/*.css train/src/cuda/kernels.cu fetch/sample/*)
 
 # The GPU's libraries are set up where it is asked for, or left open and the driver is there; never on another machine.
-has_driver := $(shell /sbin/ldconfig -p 2>/dev/null | grep --max-count=1 --only-matching 'libcuda\.so\.1' || ls /usr/lib/wsl/lib/libcuda.so.1 2>/dev/null)
+has_driver := $(shell /sbin/ldconfig -p 2>/dev/null | grep --max-count=1 --only-matching 'libcuda\.so\.1')$(firstword $(wildcard \
+	$(addsuffix /libcuda.so.1,/usr/lib/wsl/lib /usr/local/nvidia/lib64 $(subst :, ,$(LD_LIBRARY_PATH)))))
 uses_gpu := $(if $(filter cuda,$(ENGINE) $(PROVIDER)),yes,$(if $(filter cpu,$(ENGINE)),,$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(has_driver))))
 
 # A library of the person's own choice is used as it is; otherwise the pinned package's is unpacked once.

@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def planned(*arguments: str) -> str:
-    """The commands of `make all` with these arguments, none of which is run."""
+def planned(*arguments: str, **variables: str) -> str:
+    """The commands of `make all` with these arguments and variables of the environment, none of which is run."""
     left_out = {"ENGINE", "PROVIDER", "CUDA_HOME", "CUDA_LIBRARIES", "ORT_DYLIB_PATH", "MAKEFLAGS", "MAKELEVEL"}
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment.update(variables)
     command = ["make", "--dry-run", "--always-make", "all", "RUNS=/nowhere/runs", "DATA=/nowhere/data", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True).stdout
 
@@ -34,6 +35,13 @@ def test_the_gpu_s_libraries_are_set_up_where_one_is_asked_for_or_there(argument
     commands = planned(*arguments)
     assert ("unpack_cuda.py" in commands) == is_set_up, commands
     assert ("unpack_onnxruntime.py" in commands) != is_set_up, commands
+
+
+def test_a_driver_that_only_the_loader_s_path_names_is_found_too(tmp_path):
+    assert "unpack_cuda.py" not in planned("ENGINE=cpu", LD_LIBRARY_PATH=f"/nowhere:{tmp_path}")
+    (tmp_path / "libcuda.so.1").touch()
+    assert "unpack_cuda.py" in planned(LD_LIBRARY_PATH=f"/nowhere:{tmp_path}")
+    assert "unpack_cuda.py" not in planned("ENGINE=cpu", LD_LIBRARY_PATH=f"/nowhere:{tmp_path}")
 
 
 def test_an_installed_cuda_is_used_for_training_as_it_is():

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Proves the CUDA engine on this machine's GPU, and times it: run it in the folder that `make gpu-check` built.
 
-usage: check.py [--device NUMBER] [--images NUMBER] [--epochs NUMBER]
+usage: check.py [--parts tests+agreement+evaluation+times] [--minutes NUMBER] ...          (all: check.py --help)
 
-The engine's tests on the device; a training in each precision beside the CPU engine's; then epochs at full size, beside
-PyTorch on the same device where PyTorch can be imported. Anything that fails ends it with exit code 1. CUDA's libraries
-are set up once, in `libraries` (2 GB to download), unless CUDA_HOME names an installed CUDA.
+The engine's tests on the device; trainings in each precision beside the CPU engine's; a model judged by ONNX Runtime's CUDA
+provider; then epochs at full size, beside PyTorch on the same device where PyTorch can be imported. What fails is said, the rest is done all the same, and the exit
+code is 1. All lines are printed as they come: a run that is cut short leaves what it had found.
+
+CUDA's libraries are those of CUDA_HOME or CUDA_LIBRARIES, else of `libraries` in this folder, of Python's packages or of
+/usr/local/cuda; only where none of them has any they are downloaded to `libraries` (2 GB).
 """
 import argparse
 import ast
@@ -13,10 +16,12 @@ import importlib.util
 import json
 import os
 import pathlib
+import select
 import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 FULL_SIZE = 529_114
@@ -25,25 +30,59 @@ PRECISIONS = ["f32", "tf32", "bf16"]
 AGREEMENT = {"f32": 1e-3, "tf32": 2e-2, "bf16": 1e-1}
 NETWORKS = ["256", "1024,1024"]
 BATCHES = [256, 1024, 8192]
+PEERS = ["eager", "compile", "graph"]
+PARTS = ["tests", "agreement", "evaluation", "times"]
+NEEDED = ["libnvrtc.so.13", "libcublasLt.so.13"]
+PROVIDER = "libonnxruntime_providers_cuda.so"
+# Seconds that the tests, a training, and an answer of PyTorch may take.
+TESTS_TIME, TRAINING_TIME, ANSWER_TIME = 480, 180, 180
+# Bytes of the device that are left to a training whose images are to be streamed: the driver and the libraries take some.
+LEFT_FOR_STREAMING = 1_100_000_000
+
+failures, left_out = [], []
+
+
+def leave_out(text):
+    left_out.append(text)
+    print(f"NOT DONE: {text}", flush=True)
+
+
+def fail(text):
+    failures.append(text)
+    print(f"FAILED: {text}", flush=True)
 
 
 def environment():
-    """Where CUDA's libraries are."""
+    """The variables that name CUDA's libraries."""
     variables = dict(os.environ)
-    if not variables.get("CUDA_HOME"):
-        libraries = pathlib.Path(variables.get("CUDA_LIBRARIES") or HERE / "libraries")
-        if not libraries.exists():
-            subprocess.run([sys.executable, HERE / "unpack_cuda.py", libraries], check=True)
-        variables["CUDA_LIBRARIES"] = str(libraries)
-    return variables
+    if variables.get("CUDA_HOME") or variables.get("CUDA_LIBRARIES"):
+        return variables
+    packages = [pathlib.Path(path) for path in sys.path]
+    places = [HERE / "libraries", *(lib for path in packages for lib in sorted(path.glob("nvidia/*/lib"))),
+              pathlib.Path("/usr/local/cuda/lib64")]
+    found = next((place for place in places if all((place / name).exists() for name in NEEDED)), None)
+    if found is None:
+        found = HERE / "libraries"
+        subprocess.run([sys.executable, HERE / "unpack_cuda.py", found], check=True)
+    return {**variables, "CUDA_LIBRARIES": str(found)}
 
 
 def train(variables, run, shards, *flags):
+    """The metrics, the timings and the record of a training, with what it says of its products; nothing where it fails."""
     shutil.rmtree(run, ignore_errors=True)
-    command = [HERE / "train", "--quiet", "--no-verify", "--dataset", shards, "--run", run, *flags]
-    subprocess.run(list(map(str, command)), check=True, env=variables)
+    command = [HERE / "train", "--verbose", "--no-verify", "--dataset", shards, "--run", run, *flags]
+    command = list(map(str, command))
+    try:
+        result = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                timeout=TRAINING_TIME)
+    except subprocess.TimeoutExpired:
+        return fail(f"{' '.join(command)}: no end in {TRAINING_TIME} s")
+    if result.returncode != 0:
+        print(result.stderr, flush=True)
+        return fail(" ".join(command))
     lines = lambda name: [json.loads(line) for line in (run / name).read_text().splitlines()]
-    return lines("metrics.jsonl"), lines("timings.jsonl"), json.loads((run / "training.json").read_text())
+    said = [line.strip() for line in result.stderr.splitlines() if "products of " in line or "the images are " in line]
+    return lines("metrics.jsonl"), lines("timings.jsonl"), json.loads((run / "training.json").read_text()), said
 
 
 def npy(path):
@@ -83,23 +122,66 @@ def full_size(folder, images):
     return folder
 
 
+def same_files(one, other, of):
+    for name in ["checkpoint.safetensors", "metrics.jsonl"]:
+        if (one / name).read_bytes() != (other / name).read_bytes():
+            fail(f"{of} have another {name}")
+
+
 def agree(variables, device, work):
     """Each precision's losses beside the CPU engine's."""
     flags = ["--hidden", "256,128", "--epochs", "3", "--dropout", "0.2", "--augment", "strong", "--label-smoothing", "0.1"]
     flags += ["--ema-decay", "0.99", "--clip-norm", "1", "--weight-decay", "0.01"]
-    expected, _, _ = train(variables, work / "cpu", HERE / "shards", *flags, "--engine", "cpu")
-    for precision in PRECISIONS:
-        cuda = ["--engine", "cuda", "--device", device, "--precision", precision]
-        found, _, record = train(variables, work / precision, HERE / "shards", *flags, *cuda)
-        train(variables, work / "again", HERE / "shards", *flags, *cuda)
-        for name in ["checkpoint.safetensors", "metrics.jsonl"]:
-            if (work / precision / name).read_bytes() != (work / "again" / name).read_bytes():
-                sys.exit(f"error: two trainings in {precision} with the same seed have another {name}")
-        differences = [abs(a[k] / b[k] - 1) for a, b in zip(found, expected) for k in ["train_loss", "valid_loss"]]
-        print(f"{precision}: losses differ from the CPU engine's by at most {max(differences):.1e} of them; the same bytes twice")
-        if not max(differences) < AGREEMENT[precision]:
-            sys.exit(f"error: at most {AGREEMENT[precision]:.0e} was expected")
-    return record["provenance"]["arguments"]["device"]
+    for ensemble in [[], ["--ensemble", "2", "--test-time-shift", "1"]]:
+        expected = train(variables, work / "cpu", HERE / "shards", *flags, *ensemble, "--engine", "cpu")
+        for precision in PRECISIONS:
+            cuda = [*flags, *ensemble, "--engine", "cuda", "--device", device, "--precision", precision]
+            found = train(variables, work / precision, HERE / "shards", *cuda)
+            if not found or not expected or not train(variables, work / "again", HERE / "shards", *cuda):
+                continue
+            name = f"{precision}{', an ensemble' if ensemble else ''}"
+            same_files(work / precision, work / "again", f"two trainings in {name} with the same seed")
+            keys = ["train_loss", "valid_loss"]
+            differences = [abs(a[key] / b[key] - 1) for a, b in zip(found[0], expected[0]) for key in keys]
+            print(f"{name}: losses differ from the CPU engine's by at most {max(differences):.1e} of them", flush=True)
+            if not max(differences) < AGREEMENT[precision]:
+                fail(f"{name}: a difference of at most {AGREEMENT[precision]:.0e} was expected")
+
+
+def stream(variables, device, shards, work, peer):
+    """Images that do not fit on the device give the bytes of those that do."""
+    flags = ["--hidden", "256", "--batch-size", "1000", "--epochs", "1", "--engine", "cuda", "--device", device]
+    if not train(variables, work / "resident", shards, *flags):
+        return
+    if peer.ask(mode="occupy", left=LEFT_FOR_STREAMING) is None:
+        return
+    found = train(variables, work / "streamed", shards, *flags)
+    peer.close()
+    if found:
+        print("\n".join(found[3][:1]), flush=True)
+        if "streamed" not in found[3][0]:
+            fail(f"the images were to be streamed with {LEFT_FOR_STREAMING:,} bytes left")
+        same_files(work / "streamed", work / "resident", "streamed and resident images")
+
+
+def evaluate(variables, device, work):
+    """A model on ONNX Runtime's CUDA provider, whose logits `evaluate` compares with the trainer's own."""
+    named = pathlib.Path(variables.get("ORT_DYLIB_PATH") or pathlib.Path(variables.get("CUDA_LIBRARIES", "")) / "libonnxruntime.so")
+    if not (named.parent / PROVIDER).exists():
+        return leave_out(f"the evaluation, as there is no `{PROVIDER}` beside `{named}` (ORT_DYLIB_PATH names another)")
+    run = work / "judged"
+    if not train(variables, run, HERE / "shards", "--hidden", "256,128", "--epochs", "2", "--engine", "cpu"):
+        return
+    judge = [HERE / "evaluate", "--run", run, "--dataset", HERE / "shards", "--provider", "cuda", "--device", device]
+    for command in [[HERE / "export", "--run", run], [*judge, "--onnxruntime", named]]:
+        try:
+            result = subprocess.run(list(map(str, command)), env=variables, timeout=TRAINING_TIME)
+        except subprocess.TimeoutExpired:
+            return fail(f"{command[0].name}: no end in {TRAINING_TIME} s")
+        if result.returncode != 0:
+            return fail(f"{command[0].name} ended with {result.returncode}")
+    report = json.loads((run / "report/report.json").read_text())
+    print(f"evaluation: on {report['provider']}, {report['parity']}", flush=True)
 
 
 def flops_an_image(hidden, inputs, classes):
@@ -109,54 +191,124 @@ def flops_an_image(hidden, inputs, classes):
     return 3 * sum(layers) - layers[0]
 
 
-def peer(variables, *arguments):
-    """What PyTorch gives on the same device; nothing where it fails, which is said."""
-    result = subprocess.run([sys.executable, HERE / "torch_peer.py", *map(str, arguments)], env=variables,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if result.returncode != 0:
-        print(f"PyTorch, {arguments}: {(result.stderr.strip().splitlines() or ['no reason given'])[-1]}", file=sys.stderr)
-        return None
-    return json.loads(result.stdout.splitlines()[-1])
+class Peer:
+    """PyTorch in a process of its own, which answers one question after the other."""
+
+    def __init__(self, variables, device, shards):
+        self.command = [sys.executable, HERE / "torch_peer.py", str(device), shards]
+        self.variables, self.process = variables, None
+
+    def ask(self, **question):
+        """The answer; nothing where it fails, which is said."""
+        if self.process is None:
+            self.process = subprocess.Popen(self.command, env=self.variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            self.process.stdin.write(json.dumps(question).encode() + b"\n")
+            self.process.stdin.flush()
+            ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_TIME)
+            line = self.process.stdout.readline() if ready else None
+            answer = json.loads(line) if line else {"error": f"no answer in {ANSWER_TIME} s" if line is None else "it ended"}
+        except (OSError, ValueError) as error:
+            answer = {"error": str(error)}
+        if "error" in answer:
+            fail(f"PyTorch, {question}: {answer['error']}")
+            self.close()
+        return answer.get("found")
+
+    def close(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def time_epochs(variables, options, shards, work, peer, deadline):
+    """A table, line by line."""
+    peers = options.peers if peer else []
+    peaks = {precision: peer.ask(mode="peak", precision=precision) if peer else None for precision in options.precisions}
+    head = ["network", "batch", "precision", "epoch, ms", "images/s", "of matrix peak", *(f"times {name}" for name in peers)]
+    show = lambda row: print("| " + " | ".join(map(str, row)) + " |", flush=True)
+    print(f"\nEpochs of {options.images:,} images, the median of {options.epochs - 1}; `times X` is X's time over ours\n")
+    show(head)
+    show(["---"] * len(head))
+    products = {}
+    for hidden in options.networks:
+        for batch in options.batches:
+            for precision in options.precisions:
+                if time.monotonic() > deadline:
+                    return fail("the minutes are over: the remaining rows are missing")
+                name = f"784-{hidden.replace(',', '-')}-10"
+                flags = ["--engine", "cuda", "--device", options.device, "--precision", precision, "--hidden", hidden]
+                ours = train(variables, work / "timed", shards, *flags, "--batch-size", batch, "--epochs", options.epochs)
+                if not ours:
+                    continue
+                products[name, batch, precision] = ours[3]
+                seconds = statistics.median(line["train_seconds"] for line in ours[1][1:])
+                rate, peak = options.images / seconds, peaks[precision]
+                share = f"{rate * flops_an_image(hidden, 784, 10) / peak:.1%}" if peak else "-"
+                row = [name, batch, precision, f"{seconds * 1e3:.1f}", f"{rate:,.0f}", share]
+                for mode in peers:
+                    question = {"mode": mode, "precision": precision, "hidden": hidden, "batch": batch}
+                    other = peer.ask(**question, epochs=options.epochs) if time.monotonic() < deadline else None
+                    row.append(f"{other / seconds:.2f}" if other else "-")
+                show(row)
+    print("\nWhat products do besides, layer by layer (`DEFAULT`: nothing; what is needed is done by a kernel of ours):")
+    for (name, batch, precision), said in products.items():
+        said = "; ".join(line.split(" images, ")[-1] for line in said if " images, " in line)
+        print(f"- {name}, batch {batch}, {precision}: {said}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    several = lambda values: {"type": lambda text: text.split("+"), "default": values, "metavar": "+".join(values)}
+    parser.add_argument("--parts", **several(PARTS), help="what is done, joined by +")
+    parser.add_argument("--networks", **several(NETWORKS), help="hidden layers of those that are timed")
+    parser.add_argument("--batches", **several(list(map(str, BATCHES))), help="images in a step")
+    parser.add_argument("--precisions", **several(PRECISIONS), help="of products")
+    parser.add_argument("--peers", **several(PEERS), help="ways of PyTorch that are timed beside")
     parser.add_argument("--device", type=int, default=0)
-    parser.add_argument("--images", type=int, default=FULL_SIZE)
-    parser.add_argument("--epochs", type=int, default=4, help="of a timing, of which the first does not count")
+    parser.add_argument("--images", type=int, default=FULL_SIZE, help="that an epoch is timed with")
+    parser.add_argument("--epochs", type=int, default=4, help="of a timing, of which the first does not count: at least 2")
+    parser.add_argument("--minutes", type=float, default=60, help="when no further row is begun")
     options = parser.parse_args()
+    if options.epochs < 2:
+        parser.error("--epochs: at least 2")
+    options.batches = list(map(int, options.batches))
+    deadline = time.monotonic() + options.minutes * 60
     variables, work = environment(), HERE / "work"
     work.mkdir(exist_ok=True)
-    subprocess.run([HERE / "train", "--engines"], check=True, env=variables)
-    subprocess.run([HERE / "cuda-tests", "--test-threads=1"], check=True, env={**variables, "TEST_ON_GPU": "1"})
-    card = agree(variables, options.device, work)
-
+    offer = subprocess.run([HERE / "train", "--engines"], env=variables, stdout=subprocess.PIPE, text=True).stdout
+    print(offer, flush=True)
+    if "✗" in offer:
+        sys.exit("error: the CUDA engine cannot run on this machine")
+    if "tests" in options.parts:
+        try:
+            tests = subprocess.run([HERE / "cuda-tests", "--test-threads=1"], env={**variables, "TEST_ON_GPU": "1"},
+                                   timeout=TESTS_TIME)
+            if tests.returncode != 0:
+                fail("the engine's tests on the device")
+        except subprocess.TimeoutExpired:
+            fail(f"the engine's tests on the device: no end in {TESTS_TIME} s")
+    if "agreement" in options.parts:
+        agree(variables, options.device, work)
+    if "evaluation" in options.parts:
+        evaluate(variables, options.device, work)
     shards = full_size(work / "shards", options.images)
     has_torch = importlib.util.find_spec("torch") is not None
-    peaks = {precision: peer(variables, "peak", options.device, precision) if has_torch else None for precision in PRECISIONS}
-    peers = ["eager", "compile", "graph"] if has_torch else []
-    head = ["network", "batch", "precision", "epoch, ms", "images/s", "of matrix peak", *(f"times {p}" for p in peers)]
-    rows = []
-    for hidden in NETWORKS:
-        for batch in BATCHES:
-            for precision in PRECISIONS:
-                _, timings, _ = train(variables, work / "timed", shards, "--engine", "cuda", "--device", options.device,
-                                      "--precision", precision, "--hidden", hidden, "--batch-size", batch,
-                                      "--epochs", options.epochs)
-                seconds = statistics.median(line["train_seconds"] for line in timings[1:])
-                rate, peak = options.images / seconds, peaks[precision]
-                share = f"{rate * flops_an_image(hidden, 784, 10) / peak:.1%}" if peak else "-"
-                row = [f"784-{hidden.replace(',', '-')}-10", batch, precision, f"{seconds * 1e3:.1f}", f"{rate:,.0f}", share]
-                for name in peers:
-                    other = peer(variables, name, options.device, precision, shards, hidden, batch, options.epochs)
-                    row.append(f"{other / seconds:.2f}" if other else "failed")
-                rows.append(row)
-                print(" ".join(map(str, row)), file=sys.stderr)
-    print(f"\n{card}: epochs of {options.images:,} images, the median of {options.epochs - 1}; `times X` is X's time over ours\n")
-    for row in [head, ["---"] * len(head), *rows]:
-        print("| " + " | ".join(map(str, row)) + " |")
-    if not has_torch:
-        print("\nPyTorch is not there: no comparison, and no measured matrix peak.")
+    peer = Peer(variables, options.device, shards) if has_torch and options.peers != ["none"] else None
+    if "agreement" in options.parts and peer:
+        stream(variables, options.device, shards, work, peer)
+    if "times" in options.parts:
+        time_epochs(variables, options, shards, work, peer, deadline)
+    if peer:
+        peer.close()
+    else:
+        leave_out("what needs PyTorch: the comparison, the matrix peak, and a training whose images are streamed")
+    left_out.extend(part for part in PARTS if part not in options.parts)
+    print("\n".join(["", f"{len(left_out)} not done:", *left_out] if left_out else [""]))
+    if failures:
+        sys.exit("\n".join(["", f"{len(failures)} failed:", *failures]))
+    print("\nWhat was done passed.")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! ONNX Runtime's CUDA provider: its libraries, and a session that runs nowhere else.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ort::ep;
@@ -20,26 +22,39 @@ pub(crate) fn driver_is_missing() -> Option<String> {
 ///
 /// Products are in `f32`, not in tf32: the logits are compared with the trainer's.
 pub(crate) fn use_cuda(builder: SessionBuilder, options: &Options, onnxruntime: &Path) -> ort::Result<SessionBuilder> {
-    gpu::folders(options.cuda_libraries.as_deref().or(onnxruntime.parent())).iter().for_each(|folder| preload(folder));
+    let mut loaded = HashSet::new();
+    for folder in
+        gpu::folders(options.cuda_libraries.as_deref()).iter().map(PathBuf::as_path).chain(onnxruntime.parent())
+    {
+        preload(folder, &mut loaded);
+    }
     let provider = ep::CUDA::default().with_device_id(i32::from(options.device)).with_tf32(false);
     let builder = builder.with_execution_providers([provider.build().error_on_failure()])?;
     Ok(builder.with_disable_cpu_fallback()?)
 }
 
-/// Loads the folder's libraries by their full paths, so that those that need them find them without LD_LIBRARY_PATH. One
-/// that needs another one fails until that one is loaded; what fails for good, the provider speaks of when it is used.
-fn preload(folder: &Path) {
+/// Loads the folder's libraries by their full paths, so that those that need them find them without LD_LIBRARY_PATH; but none
+/// of a name that is loaded already, lest there be two. One that needs another one fails until that one is loaded; what
+/// fails for good, the provider speaks of when it is used.
+fn preload(folder: &Path, loaded: &mut HashSet<OsString>) {
     let is_wanted = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = path.file_name().unwrap_or_default();
+        let name = file.to_string_lossy();
         // A name with a version: the one by which others ask for it.
-        name.contains(".so.") && LIBRARIES.iter().any(|library| name.starts_with(library))
+        name.contains(".so.") && LIBRARIES.iter().any(|library| name.starts_with(library)) && !loaded.contains(file)
     };
     let files = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
     let mut waiting: Vec<PathBuf> = files.filter(is_wanted).collect();
     waiting.sort();
     loop {
         let before = waiting.len();
-        waiting.retain(|path| gpu::load(path).is_err());
+        waiting.retain(|path| {
+            let is_loaded = gpu::load(path).is_ok();
+            if is_loaded {
+                loaded.extend(path.file_name().map(ToOwned::to_owned));
+            }
+            !is_loaded
+        });
         if waiting.is_empty() || waiting.len() == before {
             return;
         }
