@@ -3,8 +3,9 @@
 
 usage: build.py BINARIES SHARDS FOLDER
 
-FOLDER then holds the stages from `train` on, the engine's tests, a small data set, what sets up CUDA's libraries, and `check.py`, which
-runs it all. It needs Linux on x86-64 with glibc 2.36 or later, and Python 3.8; nothing is compiled there.
+FOLDER then holds the stages from `train` on, the engine's tests, a small data set, what sets up CUDA's libraries, and
+`check.py`, which runs it all. It needs Linux on x86-64 with glibc 2.36 or later, and Python 3.8; nothing is compiled
+there.
 """
 import json
 import pathlib

@@ -3,9 +3,10 @@
 
 usage: check.py [--parts tests+agreement+evaluation+times] [--minutes NUMBER] ...          (all: check.py --help)
 
-The engine's tests on the device; trainings in each precision beside the CPU engine's; a model judged by ONNX Runtime's CUDA
-provider; then epochs at full size, beside PyTorch on the same device where PyTorch can be imported. What fails is said, the rest is done all the same, and the exit
-code is 1. All lines are printed as they come: a run that is cut short leaves what it had found.
+The engine's tests on the device; trainings in each precision beside the CPU engine's; a model judged by ONNX Runtime's
+CUDA provider; then epochs at full size, beside PyTorch on the same device where PyTorch can be imported. What fails is
+said, the rest is done all the same, and the exit code is 1. All lines are printed as they come: a run that is cut short
+leaves what it had found.
 
 CUDA's libraries are those of CUDA_HOME or CUDA_LIBRARIES, else of `libraries` in this folder, of Python's packages or of
 /usr/local/cuda; only where none of them has any they are downloaded to `libraries` (2 GB).
@@ -166,7 +167,8 @@ def stream(variables, device, shards, work, peer):
 
 def evaluate(variables, device, work):
     """A model on ONNX Runtime's CUDA provider, whose logits `evaluate` compares with the trainer's own."""
-    named = pathlib.Path(variables.get("ORT_DYLIB_PATH") or pathlib.Path(variables.get("CUDA_LIBRARIES", "")) / "libonnxruntime.so")
+    beside = pathlib.Path(variables.get("CUDA_LIBRARIES", "")) / "libonnxruntime.so"
+    named = pathlib.Path(variables.get("ORT_DYLIB_PATH") or beside)
     if not (named.parent / PROVIDER).exists():
         return leave_out(f"the evaluation, as there is no `{PROVIDER}` beside `{named}` (ORT_DYLIB_PATH names another)")
     run = work / "judged"
