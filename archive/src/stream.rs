@@ -120,6 +120,27 @@ impl Stream {
         Ok(())
     }
 
+    /// At most so many of the bytes that follow, which are now read; none at the end.
+    fn advance(&mut self, most: u64) -> io::Result<&[u8]> {
+        while self.position == self.piece.len() {
+            match self.pieces.recv() {
+                Ok(piece) => (self.piece, self.position) = (piece?, 0),
+                Err(_the_end) => {
+                    self.has_ended = true;
+                    return Ok(&[]);
+                }
+            }
+        }
+        let start = self.position;
+        let count = most.min((self.piece.len() - start) as u64);
+        let given = self.allowance.given.fetch_add(count, Ordering::Relaxed) + count;
+        if given > self.allowance.most.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the headers before an entry, or its end, are too long"));
+        }
+        self.position += count as usize;
+        Ok(&self.piece[start..self.position])
+    }
+
     /// The counter of bytes read, to show progress by.
     #[must_use]
     pub fn bytes_read(&self) -> BytesRead {
@@ -151,29 +172,6 @@ impl Stream {
             return Err(io::Error::other(format!("more than {most} bytes follow the end of the archive")));
         }
         Ok(self.worker.join().expect("the reading thread does not panic"))
-    }
-}
-
-impl Stream {
-    /// At most so many of the bytes that follow, which are now read; none at the end.
-    fn advance(&mut self, most: u64) -> io::Result<&[u8]> {
-        while self.position == self.piece.len() {
-            match self.pieces.recv() {
-                Ok(piece) => (self.piece, self.position) = (piece?, 0),
-                Err(_the_end) => {
-                    self.has_ended = true;
-                    return Ok(&[]);
-                }
-            }
-        }
-        let start = self.position;
-        let count = most.min((self.piece.len() - start) as u64);
-        let given = self.allowance.given.fetch_add(count, Ordering::Relaxed) + count;
-        if given > self.allowance.most.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the headers before an entry, or its end, are too long"));
-        }
-        self.position += count as usize;
-        Ok(&self.piece[start..self.position])
     }
 }
 

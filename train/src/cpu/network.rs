@@ -325,7 +325,7 @@ impl Networks {
             biases: place.biases(parameters),
             output,
             halves,
-            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).from(panels.start),
+            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).starting_at(panels.start),
             is_hidden,
             dropout: training
                 .filter(|_| is_hidden && dropout > 0.0)
@@ -398,7 +398,7 @@ impl Networks {
             operands,
             output: &self.activations[layer].lines,
             previous: Delta { by_image, copies },
-            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).from(panels.start),
+            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).starting_at(panels.start),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
         self.processor.run(&mut self.pool, &phase);

@@ -202,7 +202,7 @@ impl Grid {
     }
 
     /// The same from a block on in the second direction.
-    pub fn from(self, first: usize) -> Self {
+    pub fn starting_at(self, first: usize) -> Self {
         Self { first, ..self }
     }
 
