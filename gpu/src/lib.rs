@@ -3,7 +3,8 @@
 
 use std::env;
 use std::error::Error as _;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -26,7 +27,7 @@ pub fn folders(named: Option<&Path>) -> Vec<PathBuf> {
 
 /// A library that was loaded for as long as the process lives.
 #[derive(Debug, Clone, Copy)]
-pub struct Loaded(&'static Library);
+pub struct Loaded(*mut c_void);
 
 impl Loaded {
     /// Its function of that name.
@@ -37,8 +38,10 @@ impl Loaded {
     /// # Safety
     /// `T` is the type of a pointer to that function.
     pub unsafe fn function<T: Copy>(self, name: &CStr) -> Result<T, String> {
+        // SAFETY: the handle is of a library that is never closed, here neither.
+        let library = ManuallyDrop::new(unsafe { Library::from_raw(self.0) });
         // SAFETY: the caller's.
-        let found = unsafe { self.0.get::<T>(name.to_bytes_with_nul()) };
+        let found = unsafe { library.get::<T>(name.to_bytes_with_nul()) };
         found.map(|symbol| *symbol).map_err(|error| in_words(&error))
     }
 }
@@ -56,7 +59,7 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
     // SAFETY: loading a library runs its initialisers. CUDA's have no preconditions; that the file is what its name says is
     // the word of the person who put it there.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| in_words(&error))?;
-    Ok(Loaded(Box::leak(Box::new(library))))
+    Ok(Loaded(library.into_raw()))
 }
 
 #[cfg(test)]
