@@ -4,8 +4,8 @@
 usage: run.py --data data/NAME --run runs/NAME [--quick]          (`make bench` gives what it needs)
 
 The two sides of a row take turns, each in a process of its own; a row has the median of the turns, the lowest and the
-highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if its
-turns differ too much. Needs Linux.
+highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if other
+machines on this hardware took some of the time, or if its turns differ too much. Needs Linux.
 """
 import argparse
 import base64
@@ -65,14 +65,17 @@ def ours(what, threads, *arguments, duration):
     return json.loads(output(BIN / "bench", what, "--threads", threads, "--seconds", duration, *arguments))["found"]
 
 
+def times():
+    """What all processors have spent in all, idle, and taken away by the hypervisor, in ticks."""
+    fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return sum(fields), fields[3] + fields[4], fields[7]
+
+
 def busy_share(pause=1.0):
     """How much of all processors' time goes to whoever else is running."""
-    def times():
-        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-        return sum(fields), fields[3] + fields[4]
-    (before, idle_before) = times()
+    before, idle_before, _ = times()
     time.sleep(pause)
-    (after, idle_after) = times()
+    after, idle_after, _ = times()
     return 1 - (idle_after - idle_before) / (after - before)
 
 
@@ -90,20 +93,26 @@ class Table:
     def row(self, name, mine, theirs, digits=0, lower_is_better=False, limit=None, compares=True):
         """Takes turns; `limit`, where there is one, is measured in each."""
         turns, limits, busy = [], [], 0
+        before, _, stolen_before = times()
         for _ in range(self.rounds):
             busy = max(busy, busy_share(0.5))
             turns.append((mine(), theirs()))
             limits += [limit()] if limit else []
+        after, _, stolen_after = times()
+        stolen = (stolen_after - stolen_before) / max(after - before, 1)
         show = lambda values: (f"**{statistics.median(values):,.{digits}f}** "
                                f"({min(values):,.{digits}f} to {max(values):,.{digits}f})")
         mine, theirs = ([turn[side] for turn in turns] for side in (0, 1))
         ratio = statistics.median(mine) / statistics.median(theirs)
         ratio = 1 / ratio if lower_is_better else ratio
-        share = f" | {statistics.median(mine) / statistics.median(limits):.0%}" if limit else ""
+        # Whatever else happens on the hardware only lowers a limit: the highest is the machine's.
+        share = f" | {statistics.median(mine) / max(limits):.0%}" if limit else ""
         if compares and ratio < 1:
             self.behind.append(f"{name} ({ratio:.2f})")
-        self.disturbed |= busy > BUSY
+        self.disturbed |= max(busy, stolen) > BUSY
         mark = " (other work was running)" if busy > BUSY else ""
+        if stolen > BUSY:
+            mark += f" (**disturbed**: {stolen:.0%} of the time went to other machines on this hardware)"
         if any(max(side) > UNSTEADY * min(side) for side in (mine, theirs)):
             mark += " (**unsteady**: its ratio means little)"
         self.add(f"| {name}{mark} | {show(mine)} | {show(theirs)} | {ratio:.2f}{share} |")
@@ -298,7 +307,7 @@ def main():
         record.write_speed(table.lines)
         print(f"\nbench: {record.PATH}")
     if table.disturbed:
-        print("bench: warning: other work was running in the rows that say so", file=sys.stderr)
+        print("bench: warning: other work, or other machines, disturbed the rows that say so", file=sys.stderr)
 
 
 if __name__ == "__main__":
