@@ -69,7 +69,7 @@ def test_a_row_is_printed_as_soon_as_it_is_there_and_a_training_that_fails_leave
     def train(variables, run, shards, *flags):
         if flags[flags.index("--precision") + 1] == "tf32":
             return check.fail("tf32")
-        return [], [{"train_seconds": seconds} for seconds in (9.0, 0.5, 0.25, 1.0)], {}, ["forward: DEFAULT"]
+        return [], [{"train_seconds": seconds} for seconds in (9.0, 0.5, 0.25, 1.0)], ["forward: DEFAULT"]
 
     monkeypatch.setattr(check, "train", train)
 
@@ -79,10 +79,19 @@ def test_a_row_is_printed_as_soon_as_it_is_there_and_a_training_that_fails_leave
 
     options = argparse.Namespace(peers=["eager", "graph"], precisions=["f32", "tf32", "bf16"], networks=["256"], batches=[64],
                                  device=0, images=1000, epochs=4)
-    check.time_epochs({}, options, tmp_path, tmp_path, Peer(), float("inf"))
+    check.time_epochs({}, options, "device 0: a card", tmp_path, tmp_path, Peer(), float("inf"))
     lines = capsys.readouterr().out.splitlines()
+    assert "device 0: a card" in lines
     share = 2000 * check.flops_an_image("256", 784, 10) / 1e12
     assert f"| 784-256-10 | 64 | f32 | 500.0 | 2,000 | {share:.1%} | 4.00 | - |" in lines
     assert sum(line.startswith("| 784") for line in lines) == 2 and check.failures == ["tf32"]
-    check.time_epochs({}, options, tmp_path, tmp_path, None, 0.0)
+    check.time_epochs({}, options, "", tmp_path, tmp_path, None, 0.0)
     assert check.failures[-1].startswith("the minutes are over")
+
+
+def test_the_card_is_what_the_engines_list_says_where_it_and_the_libraries_can_be_used(check):
+    rows = ["✓ ┆ cuda ┆ libcuda.so of CUDA 13.0 ┆ /x", "✓ ┆ cuda ┆ device 0: H200, 140 GiB ┆", "✗ ┆ cuda ┆ device 1: old ┆"]
+    offer = "\n".join(["╭──╮", *(f"│ {row} │" for row in rows), "╰──╯"])
+    assert check.card_of(offer, 0) == "device 0: H200, 140 GiB"
+    assert check.card_of(offer, 1) is None and check.card_of(offer, 2) is None and check.card_of("", 0) is None
+    assert check.card_of(offer.replace("✓ ┆ cuda ┆ lib", "✗ ┆ cuda ┆ lib"), 0) is None

@@ -14,6 +14,7 @@ CUDA's libraries are those of CUDA_HOME or CUDA_LIBRARIES, else of `libraries` i
 import argparse
 import ast
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -53,6 +54,18 @@ def fail(text):
     print(f"FAILED: {text}", flush=True)
 
 
+def ended_well(command, variables, seconds, **options):
+    """What a command that ended well within so many seconds gave; nothing where it did not, which is said."""
+    command = list(map(str, command))
+    try:
+        result = subprocess.run(command, env=variables, timeout=seconds, text=True, **options)
+    except subprocess.TimeoutExpired:
+        return fail(f"{' '.join(command)}: no end in {seconds} s")
+    if result.returncode != 0:
+        return fail(f"{' '.join(command)} ended with {result.returncode}: {result.stderr or 'see above'}")
+    return result
+
+
 def environment():
     """The variables that name CUDA's libraries."""
     variables = dict(os.environ)
@@ -68,22 +81,24 @@ def environment():
     return {**variables, "CUDA_LIBRARIES": str(found)}
 
 
+def card_of(offer, device):
+    """What `train --engines` says of the device; nothing where that or a library cannot be used."""
+    cells = [line.split("┆") for line in offer.splitlines() if "┆" in line]
+    of_device = [row for row in cells if row[2].strip().startswith(f"device {device}: ")]
+    needed = of_device + [row for row in cells if not row[2].strip().startswith("device ")]
+    return of_device[0][2].strip() if of_device and not any("✗" in row[0] for row in needed) else None
+
+
 def train(variables, run, shards, *flags):
-    """The metrics, the timings and the record of a training, with what it says of its products; nothing where it fails."""
+    """The metrics and the timings of a training, and what it says of its images and products; nothing where it fails."""
     shutil.rmtree(run, ignore_errors=True)
     command = [HERE / "train", "--verbose", "--no-verify", "--dataset", shards, "--run", run, *flags]
-    command = list(map(str, command))
-    try:
-        result = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                                timeout=TRAINING_TIME)
-    except subprocess.TimeoutExpired:
-        return fail(f"{' '.join(command)}: no end in {TRAINING_TIME} s")
-    if result.returncode != 0:
-        print(result.stderr, flush=True)
-        return fail(" ".join(command))
+    result = ended_well(command, variables, TRAINING_TIME, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if not result:
+        return None
     lines = lambda name: [json.loads(line) for line in (run / name).read_text().splitlines()]
     said = [line.strip() for line in result.stderr.splitlines() if "products of " in line or "the images are " in line]
-    return lines("metrics.jsonl"), lines("timings.jsonl"), json.loads((run / "training.json").read_text()), said
+    return lines("metrics.jsonl"), lines("timings.jsonl"), said
 
 
 def npy(path):
@@ -159,8 +174,8 @@ def stream(variables, device, shards, work, peer):
     found = train(variables, work / "streamed", shards, *flags)
     peer.close()
     if found:
-        print("\n".join(found[3][:1]), flush=True)
-        if "streamed" not in found[3][0]:
+        print("\n".join(found[2][:1]), flush=True)
+        if not any("streamed" in line for line in found[2]):
             fail(f"the images were to be streamed with {LEFT_FOR_STREAMING:,} bytes left")
         same_files(work / "streamed", work / "resident", "streamed and resident images")
 
@@ -176,12 +191,8 @@ def evaluate(variables, device, work):
         return
     judge = [HERE / "evaluate", "--run", run, "--dataset", HERE / "shards", "--provider", "cuda", "--device", device]
     for command in [[HERE / "export", "--run", run], [*judge, "--onnxruntime", named]]:
-        try:
-            result = subprocess.run(list(map(str, command)), env=variables, timeout=TRAINING_TIME)
-        except subprocess.TimeoutExpired:
-            return fail(f"{command[0].name}: no end in {TRAINING_TIME} s")
-        if result.returncode != 0:
-            return fail(f"{command[0].name} ended with {result.returncode}")
+        if not ended_well(command, variables, TRAINING_TIME):
+            return
     report = json.loads((run / "report/report.json").read_text())
     print(f"evaluation: on {report['provider']}, {report['parity']}", flush=True)
 
@@ -224,36 +235,35 @@ class Peer:
             self.process = None
 
 
-def time_epochs(variables, options, shards, work, peer, deadline):
+def time_epochs(variables, options, card, shards, work, peer, deadline):
     """A table, line by line."""
     peers = options.peers if peer else []
     peaks = {precision: peer.ask(mode="peak", precision=precision) if peer else None for precision in options.precisions}
     head = ["network", "batch", "precision", "epoch, ms", "images/s", "of matrix peak", *(f"times {name}" for name in peers)]
     show = lambda row: print("| " + " | ".join(map(str, row)) + " |", flush=True)
-    print(f"\nEpochs of {options.images:,} images, the median of {options.epochs - 1}; `times X` is X's time over ours\n")
+    print(f"\n{card}\nEpochs of {options.images:,} images, the median of {options.epochs - 1}; `times X` is X's time over ours\n")
     show(head)
     show(["---"] * len(head))
     products = {}
-    for hidden in options.networks:
-        for batch in options.batches:
-            for precision in options.precisions:
-                if time.monotonic() > deadline:
-                    return fail("the minutes are over: the remaining rows are missing")
-                name = f"784-{hidden.replace(',', '-')}-10"
-                flags = ["--engine", "cuda", "--device", options.device, "--precision", precision, "--hidden", hidden]
-                ours = train(variables, work / "timed", shards, *flags, "--batch-size", batch, "--epochs", options.epochs)
-                if not ours:
-                    continue
-                products[name, batch, precision] = ours[3]
-                seconds = statistics.median(line["train_seconds"] for line in ours[1][1:])
-                rate, peak = options.images / seconds, peaks[precision]
-                share = f"{rate * flops_an_image(hidden, 784, 10) / peak:.1%}" if peak else "-"
-                row = [name, batch, precision, f"{seconds * 1e3:.1f}", f"{rate:,.0f}", share]
-                for mode in peers:
-                    question = {"mode": mode, "precision": precision, "hidden": hidden, "batch": batch}
-                    other = peer.ask(**question, epochs=options.epochs) if time.monotonic() < deadline else None
-                    row.append(f"{other / seconds:.2f}" if other else "-")
-                show(row)
+    for hidden, batch, precision in itertools.product(options.networks, options.batches, options.precisions):
+        if time.monotonic() > deadline:
+            fail("the minutes are over: the remaining rows are missing")
+            break
+        name = f"784-{hidden.replace(',', '-')}-10"
+        flags = ["--engine", "cuda", "--device", options.device, "--precision", precision, "--hidden", hidden]
+        ours = train(variables, work / "timed", shards, *flags, "--batch-size", batch, "--epochs", options.epochs)
+        if not ours:
+            continue
+        products[name, batch, precision] = ours[2]
+        seconds = statistics.median(line["train_seconds"] for line in ours[1][1:])
+        rate, peak = options.images / seconds, peaks[precision]
+        share = f"{rate * flops_an_image(hidden, 784, 10) / peak:.1%}" if peak else "-"
+        row = [name, batch, precision, f"{seconds * 1e3:.1f}", f"{rate:,.0f}", share]
+        for mode in peers:
+            question = {"mode": mode, "precision": precision, "hidden": hidden, "batch": batch}
+            other = peer.ask(**question, epochs=options.epochs) if time.monotonic() < deadline else None
+            row.append(f"{other / seconds:.2f}" if other else "-")
+        show(row)
     print("\nWhat products do besides, layer by layer (`DEFAULT`: nothing; what is needed is done by a kernel of ours):")
     for (name, batch, precision), said in products.items():
         said = "; ".join(line.split(" images, ")[-1] for line in said if " images, " in line)
@@ -267,7 +277,7 @@ def main():
     parser.add_argument("--networks", **several(NETWORKS), help="hidden layers of those that are timed")
     parser.add_argument("--batches", **several(list(map(str, BATCHES))), help="images in a step")
     parser.add_argument("--precisions", **several(PRECISIONS), help="of products")
-    parser.add_argument("--peers", **several(PEERS), help="ways of PyTorch that are timed beside")
+    parser.add_argument("--peers", **several(PEERS), help="ways of PyTorch that are timed beside, or none")
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--images", type=int, default=FULL_SIZE, help="that an epoch is timed with")
     parser.add_argument("--epochs", type=int, default=4, help="of a timing, of which the first does not count: at least 2")
@@ -279,18 +289,13 @@ def main():
     deadline = time.monotonic() + options.minutes * 60
     variables, work = environment(), HERE / "work"
     work.mkdir(exist_ok=True)
-    offer = subprocess.run([HERE / "train", "--engines"], env=variables, stdout=subprocess.PIPE, text=True).stdout
+    offer = subprocess.run([HERE / "train", "--engines"], env=variables, stderr=subprocess.PIPE, text=True).stderr
     print(offer, flush=True)
-    if "✗" in offer:
+    card = card_of(offer, options.device)
+    if card is None:
         sys.exit("error: the CUDA engine cannot run on this machine")
     if "tests" in options.parts:
-        try:
-            tests = subprocess.run([HERE / "cuda-tests", "--test-threads=1"], env={**variables, "TEST_ON_GPU": "1"},
-                                   timeout=TESTS_TIME)
-            if tests.returncode != 0:
-                fail("the engine's tests on the device")
-        except subprocess.TimeoutExpired:
-            fail(f"the engine's tests on the device: no end in {TESTS_TIME} s")
+        ended_well([HERE / "cuda-tests", "--test-threads=1"], {**variables, "TEST_ON_GPU": "1"}, TESTS_TIME)
     if "agreement" in options.parts:
         agree(variables, options.device, work)
     if "evaluation" in options.parts:
@@ -301,7 +306,7 @@ def main():
     if "agreement" in options.parts and peer:
         stream(variables, options.device, shards, work, peer)
     if "times" in options.parts:
-        time_epochs(variables, options, shards, work, peer, deadline)
+        time_epochs(variables, options, card, shards, work, peer, deadline)
     if peer:
         peer.close()
     else:
