@@ -5,6 +5,7 @@ import json
 import subprocess
 
 import numpy
+import onnx
 import onnxruntime
 import pytest
 from conftest import BINARIES, read
@@ -28,6 +29,17 @@ def logits_of(weights, images, dataset):
     return values
 
 
+def full(weights, groups):
+    """With the weights of a layer of groups as those of a full one, most of which are 0."""
+    found = dict(weights)
+    for name, weight in weights.items():
+        if name.endswith("weight") and weight.shape[1] * groups == len(weights.get(f"{int(name.split('.')[0]) - 2}.bias", ())):
+            blocks = numpy.split(weight, groups)
+            found[name] = numpy.block([[block if row == column else numpy.zeros_like(block) for column in range(groups)]
+                                       for row, block in enumerate(blocks)])
+    return found
+
+
 def shifted(images, down, right):
     """With black coming in."""
     found = numpy.zeros_like(images)
@@ -40,7 +52,7 @@ def shifted(images, down, right):
 @pytest.mark.parametrize("hidden, count, shift", [("24", 2, 1), ("none", 2, 0), ("12,9", 1, 2), ("12,9", 3, 1)])
 def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shifts(shards, tmp_path, hidden, count, shift):
     flags = ["--hidden", hidden, "--ensemble", str(count), "--test-time-shift", str(shift), "--seed", "7"]
-    _, record = train(shards, tmp_path / "ensemble", *flags)
+    joined, record = train(shards, tmp_path / "ensemble", *flags)
     seeds = [7, *(int.from_bytes(hashlib.sha256(f"7 network {network}".encode()).digest()[:8]) for network in
                   range(1, count))]
     networks = [train(shards, tmp_path / str(seed), "--hidden", hidden, "--seed", str(seed)) for seed in seeds]
@@ -52,11 +64,29 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     expected = numpy.mean([logits_of(weights, shifted(images, *place), dataset)
                            for weights, _ in networks for place in places], axis=0)
     assert record["model"]["hidden"] == [count * len(places) * int(size) for size in hidden.split(",") if size != "none"]
+    groups = count * len(places) if "," in hidden else 1
+    assert record["model"]["groups"] == groups
+    found = logits_of(full(joined, groups), images, dataset)
+    assert numpy.abs(found - expected).max() < 1e-4
+    parameters = sum(tensor.size for tensor in joined.values())
+    # The networks have the last layer's bias in common.
+    copies = sum(tensor.size for tensor in networks[0][0].values()) - len(dataset["classes"])
+    assert hidden == "none" or parameters == count * len(places) * copies + len(dataset["classes"])
     found = numpy.load(tmp_path / "ensemble" / "reference-logits.npy")
     assert numpy.abs(found - expected[: len(found)]).max() < 1e-4
     assert record["valid_accuracy"] == pytest.approx((expected.argmax(1) == labels).mean(), abs=1e-9)
 
     subprocess.run([BINARIES / "export", "--run", tmp_path / "ensemble"], check=True, capture_output=True)
+    model = onnx.load(tmp_path / "ensemble" / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True).graph.value_info
+    assert {value.name: value.type for value in model.graph.value_info} == {value.name: value.type for value in inferred}
+    numbers = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    # Two are of the standardisation.
+    assert sum(values.size for values in numbers if values.dtype == numpy.float32) == parameters + 2
     session = onnxruntime.InferenceSession(tmp_path / "ensemble" / "model.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], {"images": images})
     assert numpy.abs(found - expected).max() < 1e-4
@@ -66,9 +96,31 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     page = (tmp_path / "ensemble" / "report" / "report.html").read_text()
     assert (f"averages over images shifted by {shift} pixel" in " ".join(page.split())) == (shift > 0)
     assert ("copies, shifted, one is shown" in " ".join(page.split())) == (shift > 0)
+    report = json.loads((tmp_path / "ensemble" / "report" / "report.json").read_text())
+    assert report["making"]["parameters"] == parameters
     # Of each unit of each network, one copy.
     if hidden != "none":
         units = int(hidden.split(",")[0])
-        learned = json.loads((tmp_path / "ensemble" / "report" / "report.json").read_text())["learned"]["first_layer"]
+        learned = report["learned"]["first_layer"]
         found = {(unit["unit"] // (units * len(places)), unit["unit"] % units) for unit in learned}
         assert len(found) == len(learned) == count * units
+
+    weights = full(joined, groups)
+    test = read(shards, "test", "images")
+    values = ((test / 255 - dataset["mean"]) / dataset["standard_deviation"]).reshape(len(test), -1)
+    gradient, active = numpy.eye(values.shape[1]) / dataset["standard_deviation"], []
+    gradient = numpy.broadcast_to(gradient, (len(test), *gradient.shape))
+    for layer in range(len(report["learned"]["hidden_layers"])):
+        weight = weights[f"{2 * layer}.weight"]
+        values = numpy.maximum(values @ weight.T + weights[f"{2 * layer}.bias"], 0)
+        gradient = (weight @ gradient) * (values > 0)[:, :, None]
+        active.append((values > 0).mean())
+    shares = [layer["mean_active_share"] for layer in report["learned"]["hidden_layers"]]
+    numpy.testing.assert_allclose(shares, active, atol=1e-4)
+    last = f"{2 * len(active)}"
+    winners = (values @ weights[f"{last}.weight"].T + weights[f"{last}.bias"]).argmax(axis=1)
+    slopes = numpy.abs(numpy.einsum("nh,nhp->np", weights[f"{last}.weight"][winners], gradient))
+    saliency = numpy.load(tmp_path / "ensemble" / "report" / "saliency.npy")
+    for label in set(winners):
+        expected = slopes[winners == label].mean(axis=0)
+        numpy.testing.assert_allclose(saliency[label].ravel(), expected, rtol=1e-2, atol=1e-3 * expected.max())

@@ -1,4 +1,5 @@
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
@@ -24,6 +25,15 @@ pub struct ModelDescription {
     pub standard_deviation: f64,
     /// Sizes of the hidden layers, first to last; each is followed by a `ReLU`.
     pub hidden: Vec<usize>,
+    /// The hidden layers are so many groups of equal width, each of which sees its own group of the hidden layer before and
+    /// no other. All groups see the image, and the output sees all of them.
+    #[serde(default = "one_group")]
+    pub groups: NonZeroUsize,
+}
+
+/// Of a file that is older than groups are.
+fn one_group() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 impl ModelDescription {
@@ -33,21 +43,78 @@ impl ModelDescription {
         let input = self.height * self.width;
         [input].into_iter().chain(self.hidden.iter().copied()).chain([self.classes.len()]).collect()
     }
+
+    /// The layers' shapes, first to last.
+    #[must_use]
+    pub fn layers(&self) -> Vec<LayerShape> {
+        let sizes = self.sizes();
+        let between_hidden_layers = 1..self.hidden.len();
+        let layer = |(index, ends): (usize, &[usize])| LayerShape {
+            inputs: ends[0],
+            outputs: ends[1],
+            groups: if between_hidden_layers.contains(&index) { self.groups } else { NonZeroUsize::MIN },
+        };
+        sizes.windows(2).enumerate().map(layer).collect()
+    }
+
+    /// Weights and biases of all layers.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.layers().iter().map(LayerShape::parameters).sum()
+    }
 }
 
-/// A fully connected layer: `y = x · weightᵀ + bias`.
+/// The shape of a [`LinearLayer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerShape {
+    /// Width of its input.
+    pub inputs: usize,
+    /// Width of its output.
+    pub outputs: usize,
+    /// Into how many groups both fall.
+    pub groups: NonZeroUsize,
+}
+
+impl LayerShape {
+    /// `[out, in / groups]`, the weight's shape.
+    #[must_use]
+    pub fn weight(&self) -> [usize; 2] {
+        [self.outputs, self.inputs / self.groups]
+    }
+
+    /// Weights and biases.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let [outputs, inputs] = self.weight();
+        outputs * inputs + self.outputs
+    }
+}
+
+/// A linear layer: `y = x · weightᵀ + bias` for each group of `x` and the same group of `y`, with the rows of `weight` that
+/// are this group's outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearLayer {
-    /// `[out, in]`.
+    /// `[out, in / groups]`.
     pub weight: Array2<f32>,
     /// `[out]`.
     pub bias: Array1<f32>,
+    /// 1 is a fully connected layer.
+    pub groups: NonZeroUsize,
+}
+
+impl LinearLayer {
+    /// A fully connected layer.
+    #[must_use]
+    pub fn full(weight: Array2<f32>, bias: Array1<f32>) -> Self {
+        Self { weight, bias, groups: NonZeroUsize::MIN }
+    }
 }
 
 /// `checkpoint.safetensors`: a trained network.
 ///
 /// The tensors are named and shaped as `torch.nn.Sequential(Linear, ReLU, Linear, ...)` names them (`0.weight`
-/// `[out, in]`, `0.bias`, `2.weight`, ...), so `load_state_dict` takes the file as it is.
+/// `[out, in]`, `0.bias`, `2.weight`, ...), so `load_state_dict` takes the file as it is. A layer of several groups is what
+/// `torch.nn.Conv1d(in, out, kernel_size=1, groups=groups)` computes; its weight lacks only the kernel's axis of 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// What the network is.
@@ -74,7 +141,7 @@ impl Checkpoint {
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<Digest> {
         let mut tensors = Tensors::new();
-        for (index, LinearLayer { weight, bias }) in self.layers.iter().enumerate() {
+        for (index, LinearLayer { weight, bias, .. }) in self.layers.iter().enumerate() {
             let (weight_name, bias_name) = Self::tensor_names(index);
             tensors.insert(
                 weight_name,
@@ -118,14 +185,15 @@ impl Checkpoint {
         if model.height.checked_mul(model.width).is_none() {
             return Err(malformed(format!("its images are {}x{} pixels", model.height, model.width)));
         }
-        let sizes = model.sizes();
+        if let Some(width) = model.hidden.iter().find(|width| !width.is_multiple_of(model.groups.get())) {
+            return Err(malformed(format!("its hidden layer of {width} units has no {} equal groups", model.groups)));
+        }
         let mut layers = Vec::new();
-        for (index, ends) in sizes.windows(2).enumerate() {
-            let (inputs, outputs) = (ends[0], ends[1]);
+        for (index, shape) in model.layers().iter().enumerate() {
             let (weight_name, bias_name) = Self::tensor_names(index);
-            let weight = Array2::from_shape_vec((outputs, inputs), take(&weight_name, &[outputs, inputs])?);
-            let bias = Array1::from_vec(take(&bias_name, &[outputs])?);
-            layers.push(LinearLayer { weight: weight.expect("the shape was compared"), bias });
+            let weight = Array2::from_shape_vec(shape.weight(), take(&weight_name, &shape.weight())?);
+            let bias = Array1::from_vec(take(&bias_name, &[shape.outputs])?);
+            layers.push(LinearLayer { weight: weight.expect("the shape was compared"), bias, groups: shape.groups });
         }
         match tensors.keys().next() {
             Some(name) => Err(malformed(format!("tensor `{name}` is not part of the network that it describes"))),
@@ -151,13 +219,34 @@ mod tests {
             width: 3,
             mean: 0.25,
             standard_deviation: 0.5,
-            hidden: vec![4],
+            hidden: vec![4, 6],
+            groups: NonZeroUsize::new(2).unwrap(),
         };
-        let layer = |outputs: usize, inputs: usize| LinearLayer {
+        let layer = |outputs: usize, inputs: usize, groups| LinearLayer {
             weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
             bias: Array1::from_shape_fn(outputs, |o| o as f32),
+            groups,
         };
-        Checkpoint { model, provenance: Provenance::new("train", "0.1.0"), layers: vec![layer(4, 6), layer(2, 4)] }
+        let layers = vec![layer(4, 6, NonZeroUsize::MIN), layer(6, 2, model.groups), layer(2, 6, NonZeroUsize::MIN)];
+        Checkpoint { model, provenance: Provenance::new("train", "0.1.0"), layers }
+    }
+
+    #[test]
+    fn only_layers_between_two_hidden_ones_have_groups() {
+        let model = example().model;
+        let shapes = model.layers();
+        assert_eq!(shapes.iter().map(|layer| layer.groups.get()).collect::<Vec<_>>(), [1, 2, 1]);
+        assert_eq!(shapes.iter().map(LayerShape::weight).collect::<Vec<_>>(), [[4, 6], [6, 2], [2, 6]]);
+        // As torch counts those of Linear(6, 4), Conv1d(4, 6, 1, groups=2) and Linear(6, 2).
+        assert_eq!(model.parameters(), 28 + 18 + 14);
+    }
+
+    #[test]
+    fn a_description_without_groups_is_of_one() {
+        let mut description = serde_json::to_value(example().model).unwrap();
+        description.as_object_mut().unwrap().remove("groups");
+        let found: ModelDescription = serde_json::from_value(description).unwrap();
+        assert_eq!(found, ModelDescription { groups: NonZeroUsize::MIN, ..example().model });
     }
 
     #[test]
@@ -174,17 +263,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint.safetensors");
         let mut wrong_shape = example();
-        wrong_shape.model.hidden = vec![5];
+        wrong_shape.model.hidden = vec![8, 6];
+        let mut no_groups = example();
+        no_groups.model.groups = NonZeroUsize::MIN;
+        let mut uneven = example();
+        uneven.model.groups = NonZeroUsize::new(3).unwrap();
         let mut missing = example();
         missing.layers.pop();
         let mut surplus = example();
-        surplus.layers.push(surplus.layers[1].clone());
+        surplus.layers.push(surplus.layers[2].clone());
         let mut not_finite = example();
         not_finite.layers[1].bias[0] = f32::NAN;
         for (checkpoint, expected) in [
-            (wrong_shape, "tensor `0.weight` has shape [4, 6]; its description says [5, 6]"),
-            (missing, "tensor `2.weight` is missing"),
-            (surplus, "tensor `4.bias` is not part of the network that it describes"),
+            (wrong_shape, "tensor `0.weight` has shape [4, 6]; its description says [8, 6]"),
+            (no_groups, "tensor `2.weight` has shape [6, 2]; its description says [6, 4]"),
+            (uneven, "its hidden layer of 4 units has no 3 equal groups"),
+            (missing, "tensor `4.weight` is missing"),
+            (surplus, "tensor `6.bias` is not part of the network that it describes"),
             (not_finite, "tensor `2.bias` holds NaN"),
         ] {
             checkpoint.write(&path).unwrap();

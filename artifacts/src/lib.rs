@@ -41,7 +41,7 @@ pub mod tensors;
 mod training;
 mod unfinished;
 
-pub use checkpoint::{Checkpoint, LinearLayer, ModelDescription};
+pub use checkpoint::{Checkpoint, LayerShape, LinearLayer, ModelDescription};
 pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,

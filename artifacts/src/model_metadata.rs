@@ -68,6 +68,7 @@ impl ModelMetadata {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::num::NonZeroUsize;
 
     use super::*;
 
@@ -82,6 +83,7 @@ mod tests {
                 mean: 0.1,
                 standard_deviation: 0.3,
                 hidden: vec![],
+                groups: NonZeroUsize::MIN,
             },
             checkpoint: Digest::of(b"checkpoint"),
             training: Provenance::new("train", "0.1.0").with_seed(u64::MAX),

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
@@ -85,10 +86,13 @@ fn checkpoint() -> Checkpoint {
         mean: 0.25,
         standard_deviation: 0.5,
         hidden: vec![3],
+        groups: NonZeroUsize::MIN,
     };
-    let layer = |outputs: usize, inputs: usize| LinearLayer {
-        weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
-        bias: Array1::from_shape_fn(outputs, |o| o as f32),
+    let layer = |outputs: usize, inputs: usize| {
+        LinearLayer::full(
+            Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
+            Array1::from_shape_fn(outputs, |o| o as f32),
+        )
     };
     Checkpoint {
         model,

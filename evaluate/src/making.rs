@@ -1,6 +1,6 @@
 //! Section 7: how the model was made, gathered from the artifacts of every stage.
 
-use artifacts::{Dataset, Digest, EpochTiming, ModelDescription, Provenance, Source, SplitName};
+use artifacts::{Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, Source, SplitName};
 
 use crate::inputs::Inputs;
 use crate::report::{ArtifactDigest, DatasetSummary, LayerSummary, Making, TrainingTimings};
@@ -27,19 +27,17 @@ pub(crate) fn making(inputs: &Inputs<'_>) -> Making {
 }
 
 fn layers(model: &ModelDescription) -> Vec<LayerSummary> {
-    let sizes = model.sizes();
-    let layers = sizes.windows(2).enumerate();
-    let summary = |(index, ends): (usize, &[usize])| {
-        let [inputs, outputs] = [ends[0] as u64, ends[1] as u64];
-        LayerSummary {
-            name: (2 * index).to_string(),
-            inputs,
-            outputs,
-            relu: index + 2 < sizes.len(),
-            parameters: inputs * outputs + outputs,
-        }
+    let shapes = model.layers();
+    let last = shapes.len() - 1;
+    let summary = |(index, shape): (usize, LayerShape)| LayerSummary {
+        name: (2 * index).to_string(),
+        inputs: shape.inputs as u64,
+        outputs: shape.outputs as u64,
+        groups: shape.groups.get() as u64,
+        relu: index < last,
+        parameters: shape.parameters() as u64,
     };
-    layers.map(summary).collect()
+    shapes.into_iter().enumerate().map(summary).collect()
 }
 
 fn dataset(dataset: &Dataset) -> DatasetSummary {

@@ -5,7 +5,14 @@
 //!                                └ (pixel / 255 − mean) / deviation ┘          └ Softmax ─ probabilities
 //! ```
 //!
-//! With a temperature T, `Mul` by 1/T stands before `Softmax`.
+//! With a temperature T, `Mul` by 1/T stands before `Softmax`. A layer of G groups is, in place of its `Gemm`, a product of
+//! matrices a group:
+//!
+//! ```text
+//! [N, in] ─ Reshape ─ [N, G, in / G] ─ Transpose ─ [G, N, in / G] ─┐
+//!   ┌─────────────────────────────────────────────────────── MatMul ─┘
+//!   └ [G, N, out / G] ─ Transpose ─ [N, G, out / G] ─ Reshape ─ Add ─ [N, out]
+//! ```
 
 use artifacts::{Checkpoint, LinearLayer, ModelDescription};
 
@@ -35,8 +42,17 @@ pub(crate) struct Step {
     pub constants: Vec<Constant>,
     /// The name of the tensor that it gives.
     pub output: String,
-    /// The axes of `output` behind the batch axis.
-    pub shape: Vec<usize>,
+    /// The axes of `output`.
+    pub shape: Vec<Axis>,
+}
+
+/// The length of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Axis {
+    /// As many as there are images.
+    Batch,
+    /// So many.
+    Of(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +63,39 @@ pub(crate) enum Operation {
     Cast,
     /// By a scalar.
     Multiply,
-    /// A scalar.
+    /// A scalar, or a row to each row.
     Add,
     /// `x · weightᵀ + bias`.
     Linear,
+    /// To the shape that its constant says; the batch axis stays.
+    Reshape,
+    /// The first two axes change places.
+    Transpose,
+    /// `x · weight`, a product a group: `[G, N, in] · [G, in, out]`.
+    MatMul,
     /// `max(x, 0)`.
     Relu,
     /// Along the last axis.
     Softmax,
 }
 
-/// A tensor of `f32` that is part of the model.
+/// A tensor that is part of the model.
 #[derive(Debug)]
 pub(crate) struct Constant {
     pub name: String,
+    pub element: Element,
     pub shape: Vec<usize>,
     /// Row-major, little-endian, as ONNX's `raw_data`.
     pub bytes: Vec<u8>,
+}
+
+/// What a constant consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Element {
+    /// The model's numbers.
+    F32,
+    /// The sizes of a shape.
+    I64,
 }
 
 impl Graph {
@@ -73,7 +105,11 @@ impl Graph {
         let mut steps = standardisation(model);
         let last = checkpoint.layers.len() - 1;
         for (index, layer) in checkpoint.layers.iter().enumerate() {
-            steps.push(linear(index, layer, index == last));
+            let output = if index == last { LOGITS.to_owned() } else { format!("{}.output", 2 * index) };
+            match layer.groups.get() {
+                1 => steps.push(linear(index, layer, &output)),
+                groups => steps.extend(grouped(index, layer, groups, &output)),
+            }
             if index < last {
                 steps.push(relu(index, layer.bias.len()));
             }
@@ -95,7 +131,8 @@ impl Graph {
 impl Step {
     /// How many numbers the operation holds.
     pub(crate) fn parameters(&self) -> usize {
-        self.constants.iter().map(Constant::len).sum()
+        let numbers = self.constants.iter().filter(|constant| constant.element == Element::F32);
+        numbers.map(|constant| constant.shape.iter().product::<usize>()).sum()
     }
 
     /// How many bytes these numbers take.
@@ -106,11 +143,15 @@ impl Step {
 
 impl Constant {
     fn new(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
-        Self { name: name.to_owned(), shape: shape.to_vec(), bytes: values.flat_map(f32::to_le_bytes).collect() }
+        let bytes = values.flat_map(f32::to_le_bytes).collect();
+        Self { name: name.to_owned(), element: Element::F32, shape: shape.to_vec(), bytes }
     }
 
-    fn len(&self) -> usize {
-        self.shape.iter().product()
+    /// What `Reshape` takes, where the first axis stays as it is.
+    fn shape_behind_the_batch(name: &str, axes: &[usize]) -> Self {
+        let sizes = [0].into_iter().chain(axes.iter().copied());
+        let bytes = sizes.flat_map(|size| (size as i64).to_le_bytes()).collect();
+        Self { name: name.to_owned(), element: Element::I64, shape: vec![1 + axes.len()], bytes }
     }
 }
 
@@ -135,15 +176,42 @@ fn scalar(name: &str, value: f64) -> Vec<Constant> {
 }
 
 /// Layer `index`, whose constants are named as `torch.nn.Sequential` names its parameters: `0.weight`, `0.bias`.
-fn linear(index: usize, layer: &LinearLayer, is_last: bool) -> Step {
+fn linear(index: usize, layer: &LinearLayer, output: &str) -> Step {
     let (weight, bias) = Checkpoint::tensor_names(index);
-    let place = 2 * index;
-    let output = if is_last { LOGITS.to_owned() } else { format!("{place}.output") };
     let constants = vec![
         Constant::new(&weight, layer.weight.shape(), layer.weight.iter().copied()),
         Constant::new(&bias, layer.bias.shape(), layer.bias.iter().copied()),
     ];
-    step(&format!("{place}.linear"), Operation::Linear, constants, &output, &[layer.bias.len()])
+    step(&format!("{}.linear", 2 * index), Operation::Linear, constants, output, &[layer.bias.len()])
+}
+
+/// Layer `index` where it has several groups. Its weights stand as they are multiplied, `[G, in / G, out / G]`.
+fn grouped(index: usize, layer: &LinearLayer, groups: usize, output: &str) -> [Step; 6] {
+    let (weight, bias) = Checkpoint::tensor_names(index);
+    let (inputs, outputs) = (layer.weight.ncols(), layer.weight.nrows() / groups);
+    let places = (0..groups).flat_map(|group| (0..inputs).map(move |input| (group, input)));
+    let transposed = places
+        .flat_map(|(group, input)| (0..outputs).map(move |output| layer.weight[[group * outputs + output, input]]));
+    let weight = Constant::new(&format!("{weight}.transposed"), &[groups, inputs, outputs], transposed);
+    let bias = Constant::new(&bias, layer.bias.shape(), layer.bias.iter().copied());
+
+    let named = |name: &str| format!("{}.{name}", 2 * index);
+    let reshape = |name: &str, axes: &[usize], output: &str| {
+        let shape = Constant::shape_behind_the_batch(&named(&format!("{name}.shape")), axes);
+        step(&named(name), Operation::Reshape, vec![shape], &named(output), axes)
+    };
+    let of_groups_first = |name: &str, operation, constants, output: &str, width| Step {
+        shape: vec![Axis::Of(groups), Axis::Batch, Axis::Of(width)],
+        ..step(&named(name), operation, constants, &named(output), &[])
+    };
+    [
+        reshape("group", &[groups, inputs], "grouped"),
+        of_groups_first("transpose", Operation::Transpose, vec![], "transposed", inputs),
+        of_groups_first("linear", Operation::MatMul, vec![weight], "products", outputs),
+        step(&named("transpose_back"), Operation::Transpose, vec![], &named("products.grouped"), &[groups, outputs]),
+        reshape("ungroup", &[layer.bias.len()], "ungrouped"),
+        step(&named("add"), Operation::Add, vec![bias], output, &[layer.bias.len()]),
+    ]
 }
 
 fn relu(index: usize, width: usize) -> Step {
@@ -151,17 +219,26 @@ fn relu(index: usize, width: usize) -> Step {
     step(&format!("{place}.relu"), Operation::Relu, vec![], &format!("{place}.output"), &[width])
 }
 
-fn step(name: &str, operation: Operation, constants: Vec<Constant>, output: &str, shape: &[usize]) -> Step {
-    Step { name: name.to_owned(), operation, constants, output: output.to_owned(), shape: shape.to_vec() }
+/// An operation whose output has these axes behind the batch axis.
+fn step(name: &str, operation: Operation, constants: Vec<Constant>, output: &str, axes: &[usize]) -> Step {
+    let shape = [Axis::Batch].into_iter().chain(axes.iter().copied().map(Axis::Of)).collect();
+    Step { name: name.to_owned(), operation, constants, output: output.to_owned(), shape }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::num::NonZeroUsize;
+
+    use artifacts::LayerShape;
 
     use super::*;
 
     fn network(hidden: Vec<usize>) -> Checkpoint {
+        network_of_groups(hidden, NonZeroUsize::MIN)
+    }
+
+    fn network_of_groups(hidden: Vec<usize>, groups: NonZeroUsize) -> Checkpoint {
         let model = ModelDescription {
             classes: vec!["A".into(), "B".into(), "C".into()],
             height: 4,
@@ -169,23 +246,24 @@ mod tests {
             mean: 0.4,
             standard_deviation: 0.45,
             hidden,
+            groups,
         };
-        let sizes = model.sizes();
-        let layers = sizes
-            .windows(2)
-            .map(|ends| LinearLayer {
-                weight: ndarray::Array2::ones((ends[1], ends[0])),
-                bias: ndarray::Array1::zeros(ends[1]),
-            })
-            .collect();
+        let layer = |shape: LayerShape| LinearLayer {
+            weight: ndarray::Array2::ones(shape.weight()),
+            bias: ndarray::Array1::zeros(shape.outputs),
+            groups: shape.groups,
+        };
+        let layers = model.layers().into_iter().map(layer).collect();
         Checkpoint { model, provenance: artifacts::Provenance::new("train", "0.1.0"), layers }
     }
 
     #[test]
     fn every_name_is_different_and_the_outputs_are_last() {
-        let networks = [vec![], vec![7], vec![7, 6, 5]];
-        for (hidden, temperature) in networks.iter().flat_map(|hidden| [(hidden, None), (hidden, Some(2.0))]) {
-            let graph = Graph::of(&network(hidden.clone()), temperature);
+        let three = NonZeroUsize::new(3).unwrap();
+        let of_groups = network_of_groups(vec![6, 3, 9], three);
+        let networks = [network(vec![]), network(vec![7]), network(vec![7, 6, 5]), of_groups];
+        for (network, temperature) in networks.iter().flat_map(|network| [(network, None), (network, Some(2.0))]) {
+            let (graph, hidden) = (Graph::of(network, temperature), &network.model.hidden);
             let names: Vec<_> = graph
                 .steps
                 .iter()
@@ -208,6 +286,8 @@ mod tests {
     #[test]
     fn parameters_are_the_network_s_and_the_two_of_the_standardisation() {
         assert_eq!(Graph::of(&network(vec![7]), None).parameters(), 20 * 7 + 7 + 7 * 3 + 3 + 2);
+        let groups = network_of_groups(vec![6, 4], NonZeroUsize::new(2).unwrap());
+        assert_eq!(Graph::of(&groups, None).parameters(), 20 * 6 + 6 + (3 * 2 + 3 * 2) + 4 + 4 * 3 + 3 + 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use onnx_rs::ast::{
     ValueInfo,
 };
 
-use crate::graph::{Graph, IMAGES, LOGITS, Operation, PROBABILITIES, Step};
+use crate::graph::{Axis, Constant, Element, Graph, IMAGES, LOGITS, Operation, PROBABILITIES, Step};
 
 /// ONNX's file form 8 and operator set 17 are of 2022: onnxruntime reads them from 1.12 on, and nothing here needs newer.
 pub(crate) const IR_VERSION: i64 = 8;
@@ -17,7 +17,7 @@ pub(crate) const OPSET: i64 = 17;
 pub(crate) const MOST_BYTES: usize = i32::MAX as usize;
 
 /// The name of the batch axis.
-const BATCH: &str = "N";
+pub(crate) const BATCH: &str = "N";
 
 /// The bytes of `model.onnx`.
 pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
@@ -40,10 +40,15 @@ pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
             name: "classifier",
             node: nodes(graph),
             initializer: initializers(graph),
-            input: vec![value(IMAGES, DataType::Uint8, &graph.image, &described[0])],
+            input: vec![value(
+                IMAGES,
+                DataType::Uint8,
+                &[Axis::Batch, Axis::Of(height), Axis::Of(width)],
+                &described[0],
+            )],
             output: vec![
-                value(LOGITS, DataType::Float, &[graph.classes], &described[1]),
-                value(PROBABILITIES, DataType::Float, &[graph.classes], &described[2]),
+                value(LOGITS, DataType::Float, &[Axis::Batch, Axis::Of(graph.classes)], &described[1]),
+                value(PROBABILITIES, DataType::Float, &[Axis::Batch, Axis::Of(graph.classes)], &described[2]),
             ],
             value_info: intermediate_values(graph),
             ..OnnxGraph::default()
@@ -78,6 +83,9 @@ fn op_type(operation: Operation) -> OpType<'static> {
         Operation::Multiply => OpType::Mul,
         Operation::Add => OpType::Add,
         Operation::Linear => OpType::Gemm,
+        Operation::Reshape => OpType::Reshape,
+        Operation::Transpose => OpType::Transpose,
+        Operation::MatMul => OpType::MatMul,
         Operation::Relu => OpType::Relu,
         Operation::Softmax => OpType::Softmax,
     }
@@ -90,13 +98,24 @@ fn attributes(operation: Operation) -> Vec<Attribute<'static>> {
         Operation::Cast => integer("to", DataType::Float as i64),
         Operation::Linear => integer("transB", 1),
         Operation::Softmax => integer("axis", -1),
-        Operation::Multiply | Operation::Add | Operation::Relu => vec![],
+        Operation::Transpose => {
+            vec![Attribute { name: "perm", r#type: AttributeType::Ints, ints: vec![1, 0, 2], ..Attribute::default() }]
+        }
+        Operation::Multiply | Operation::Add | Operation::Reshape | Operation::MatMul | Operation::Relu => vec![],
     }
 }
 
-fn initializers(graph: &Graph) -> Vec<TensorProto<'_>> {
+fn initializers<'a>(graph: &'a Graph) -> Vec<TensorProto<'a>> {
     let constants = graph.steps.iter().flat_map(|step| &step.constants);
-    constants.map(|c| TensorProto::from_raw(&c.name, signed(&c.shape), DataType::Float, &c.bytes)).collect()
+    let tensor = |constant: &'a Constant| {
+        let element = match constant.element {
+            Element::F32 => DataType::Float,
+            Element::I64 => DataType::Int64,
+        };
+        let shape = constant.shape.iter().map(|&size| signed(size)).collect();
+        TensorProto::from_raw(&constant.name, shape, element, &constant.bytes)
+    };
+    constants.map(tensor).collect()
 }
 
 /// The tensors between the operations, so that a viewer shows their shapes.
@@ -109,15 +128,17 @@ fn element_type(step: &Step) -> DataType {
     if step.operation == Operation::Flatten { DataType::Uint8 } else { DataType::Float }
 }
 
-/// A tensor of the given shape behind the batch axis.
-fn value<'a>(name: &'a str, elem_type: DataType, shape: &[usize], doc_string: &'a str) -> ValueInfo<'a> {
-    let axes = [Dimension::Param(BATCH)].into_iter().chain(signed(shape).into_iter().map(Dimension::Value));
-    let dim = axes.map(|value| TensorShapeDimension { value, denotation: "" }).collect();
+fn value<'a>(name: &'a str, elem_type: DataType, shape: &[Axis], doc_string: &'a str) -> ValueInfo<'a> {
+    let dimension = |axis: &Axis| match axis {
+        Axis::Batch => Dimension::Param(BATCH),
+        Axis::Of(size) => Dimension::Value(signed(*size)),
+    };
+    let dim = shape.iter().map(|axis| TensorShapeDimension { value: dimension(axis), denotation: "" }).collect();
     let tensor = TensorTypeProto { elem_type, shape: Some(TensorShape { dim }) };
     let r#type = Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: "" });
     ValueInfo { name, r#type, doc_string, ..ValueInfo::default() }
 }
 
-fn signed(shape: &[usize]) -> Vec<i64> {
-    shape.iter().map(|&size| i64::try_from(size).expect("an array in memory has fewer than 2^63 rows")).collect()
+fn signed(size: usize) -> i64 {
+    i64::try_from(size).expect("an array in memory has fewer than 2^63 rows")
 }

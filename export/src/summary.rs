@@ -2,8 +2,8 @@
 
 use terminal::{Align, Table};
 
-use crate::graph::{Graph, Operation, Step};
-use crate::onnx::{IR_VERSION, OPSET};
+use crate::graph::{Axis, Graph, Operation, Step};
+use crate::onnx::{BATCH, IR_VERSION, OPSET};
 
 /// One row an operation.
 pub(crate) fn table(graph: &Graph) -> Table {
@@ -38,6 +38,9 @@ fn operation(operation: Operation) -> String {
         Operation::Multiply => "Mul",
         Operation::Add => "Add",
         Operation::Linear => "Gemm",
+        Operation::Reshape => "Reshape",
+        Operation::Transpose => "Transpose",
+        Operation::MatMul => "MatMul",
         Operation::Relu => "Relu",
         Operation::Softmax => "Softmax",
     }
@@ -45,6 +48,9 @@ fn operation(operation: Operation) -> String {
 }
 
 fn shape(step: &Step) -> String {
-    let sizes = step.shape.iter().map(|size| format!(", {size}"));
-    format!("[N{}]", sizes.collect::<String>())
+    let sizes = step.shape.iter().map(|axis| match axis {
+        Axis::Batch => BATCH.to_owned(),
+        Axis::Of(size) => size.to_string(),
+    });
+    format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
 }

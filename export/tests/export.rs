@@ -3,10 +3,12 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroUsize;
 use std::process::{Command as Process, Output, Stdio};
 
 use artifacts::{
-    Checkpoint, Digest, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
+    Checkpoint, Digest, LayerShape, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory,
+    TrainingRecord,
 };
 use assert_cmd::Command;
 use ndarray::{Array1, Array2};
@@ -14,6 +16,10 @@ use onnx_rs::ast::{DataType, Graph, OpType};
 use tempfile::TempDir;
 
 fn checkpoint(hidden: &[usize]) -> Checkpoint {
+    checkpoint_of_groups(hidden, NonZeroUsize::MIN)
+}
+
+fn checkpoint_of_groups(hidden: &[usize], groups: NonZeroUsize) -> Checkpoint {
     let model = ModelDescription {
         classes: vec!["A".into(), "\"é\"".into(), "B C".into()],
         height: 3,
@@ -21,15 +27,14 @@ fn checkpoint(hidden: &[usize]) -> Checkpoint {
         mean: 0.4,
         standard_deviation: 0.45,
         hidden: hidden.to_vec(),
+        groups,
     };
-    let sizes = model.sizes();
-    let layers = sizes
-        .windows(2)
-        .map(|ends| LinearLayer {
-            weight: Array2::from_shape_fn((ends[1], ends[0]), |(o, i)| (o as f32 - i as f32) / 8.0),
-            bias: Array1::from_shape_fn(ends[1], |o| -(o as f32)),
-        })
-        .collect();
+    let layer = |shape: LayerShape| LinearLayer {
+        weight: Array2::from_shape_fn(shape.weight(), |(o, i)| (o as f32 - i as f32) / 8.0),
+        bias: Array1::from_shape_fn(shape.outputs, |o| -(o as f32)),
+        groups: shape.groups,
+    };
+    let layers = model.layers().into_iter().map(layer).collect();
     Checkpoint { model, provenance: Provenance::new("train", "0.1.0").with_seed(7), layers }
 }
 
@@ -110,6 +115,36 @@ fn a_network_without_hidden_layers_is_exported_too() {
     let nodes = &model.graph.as_ref().unwrap().node;
     assert_eq!(nodes.iter().filter(|node| node.op_type == OpType::Gemm).count(), 1);
     assert_eq!(nodes[4].output, ["logits"]);
+}
+
+#[test]
+fn a_layer_of_groups_is_a_product_a_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint_of_groups(&[4, 6], NonZeroUsize::new(2).unwrap());
+    let run = finished_run(&folder, &checkpoint);
+    let assert = export_run(&run).success();
+    assert!(stderr(&assert).contains("[2, N, 3]"), "{}", stderr(&assert));
+    let bytes = fs::read(run.model()).unwrap();
+    let model = onnx_rs::parse(&bytes).unwrap();
+    let graph = model.graph.as_ref().unwrap();
+    assert_eq!(
+        operations(graph)[6..13],
+        [
+            ("2.group", "Reshape"),
+            ("2.transpose", "Transpose"),
+            ("2.linear", "MatMul"),
+            ("2.transpose_back", "Transpose"),
+            ("2.ungroup", "Reshape"),
+            ("2.add", "Add"),
+            ("3.relu", "Relu"),
+        ]
+    );
+    // [groups, in / groups, out / groups], of a checkpoint's [out, in / groups].
+    let weight = graph.get_initializer("2.weight.transposed").unwrap();
+    assert_eq!(weight.dims(), [2, 2, 3]);
+    let expected =
+        [[0.0, 1.0, 2.0], [-1.0, 0.0, 1.0], [3.0, 4.0, 5.0], [2.0, 3.0, 4.0]].map(|row| row.map(|w| w / 8.0_f32));
+    assert_eq!(weight.as_f32().unwrap().as_ref(), expected.concat());
 }
 
 #[test]

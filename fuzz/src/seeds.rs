@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Cursor, Write as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use artifacts::{
@@ -61,11 +62,15 @@ fn checkpoint() -> Checkpoint {
         width: 2,
         mean: 0.25,
         standard_deviation: 0.5,
-        hidden: vec![2],
+        hidden: vec![2, 2],
+        groups: NonZeroUsize::new(2).expect("2 is not 0"),
     };
-    let layer = || LinearLayer { weight: Array2::zeros((2, 4)), bias: Array1::zeros(2) };
-    let last = LinearLayer { weight: Array2::ones((2, 2)), bias: Array1::ones(2) };
-    Checkpoint { model, provenance: Provenance::new("train", "0").with_seed(1), layers: vec![layer(), last] }
+    let layers = vec![
+        LinearLayer::full(Array2::zeros((2, 4)), Array1::zeros(2)),
+        LinearLayer { weight: Array2::zeros((2, 1)), bias: Array1::zeros(2), groups: model.groups },
+        LinearLayer::full(Array2::ones((2, 2)), Array1::ones(2)),
+    ];
+    Checkpoint { model, provenance: Provenance::new("train", "0").with_seed(1), layers }
 }
 
 fn dataset() -> Dataset {

@@ -54,10 +54,12 @@ fn archive(bytes: &[u8]) -> bool {
 /// A network's layers fit together and hold finite numbers.
 fn checkpoint(bytes: &[u8]) -> bool {
     let Ok(checkpoint) = Checkpoint::parse(bytes, Path::new("checkpoint")) else { return false };
-    let sizes = checkpoint.model.sizes();
-    assert_eq!(checkpoint.layers.len(), sizes.len() - 1);
-    for (ends, layer) in sizes.windows(2).zip(&checkpoint.layers) {
-        assert_eq!((layer.weight.dim(), layer.bias.len()), ((ends[1], ends[0]), ends[1]));
+    let shapes = checkpoint.model.layers();
+    assert_eq!(checkpoint.layers.len(), shapes.len());
+    for (shape, layer) in shapes.iter().zip(&checkpoint.layers) {
+        assert!(shape.inputs.is_multiple_of(shape.groups.get()) && shape.outputs.is_multiple_of(shape.groups.get()));
+        assert_eq!(layer.weight.shape(), shape.weight());
+        assert_eq!((layer.bias.len(), layer.groups), (shape.outputs, shape.groups));
         assert!(layer.weight.iter().chain(&layer.bias).all(|value| value.is_finite()));
     }
     true

@@ -1,5 +1,6 @@
 //! The training and validation images, and the order in which an epoch sees them.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use rand::seq::SliceRandom as _;
 use scratch::FileVec;
 
 use crate::error::Error;
-use crate::options::HiddenSizes;
+use crate::options::{HiddenSizes, Hyperparameters};
 use crate::random::{Purpose, generator, philox};
 
 /// What an engine trains and validates on.
@@ -138,6 +139,20 @@ impl Data {
             mean: self.dataset.mean,
             standard_deviation: self.dataset.standard_deviation,
             hidden: hidden.0.clone(),
+            groups: NonZeroUsize::MIN,
+        }
+    }
+
+    /// The network that a training leaves: its networks' copies side by side.
+    #[must_use]
+    pub fn describe_joined(&self, hyperparameters: &Hyperparameters) -> ModelDescription {
+        let (network, copies) = (self.describe_model(&hyperparameters.hidden), hyperparameters.copies());
+        // A single hidden layer sees the whole image, and nothing but the output sees it.
+        let groups = if network.hidden.len() > 1 { copies } else { NonZeroUsize::MIN };
+        ModelDescription {
+            hidden: network.hidden.iter().map(|width| width * copies.get()).collect(),
+            groups,
+            ..network
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use artifacts::Weights;
+use artifacts::{LinearLayer, Weights};
 use ndarray::Array2;
 use terminal::Console;
 
@@ -171,17 +171,15 @@ impl Ensemble {
         for network in parameters {
             networks.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
         }
-        let (model, parameters) = model.join(&networks);
-        Joined { model, parameters, data, engine, networks, keeps_average: hyperparameters.ema_decay.is_some() }
+        let layers = model.join(&networks);
+        Joined { layers, data, engine, networks, keeps_average: hyperparameters.ema_decay.is_some() }
     }
 }
 
 /// The network that a training leaves.
 pub struct Joined {
-    /// Its sizes.
-    pub model: Mlp,
-    /// Laid out as [`Mlp`] says.
-    pub parameters: Vec<f32>,
+    /// Its layers, first to last.
+    pub layers: Vec<LinearLayer>,
     data: Arc<Data>,
     /// Computes with one of the networks at a time, in the place of the one that it had selected.
     engine: Box<dyn Engine>,

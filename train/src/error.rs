@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use artifacts::SplitName;
@@ -16,14 +17,14 @@ pub enum Error {
     /// The network does not fit in the memory of any machine that it is meant for.
     #[error(
         "the network{} has {parameters} parameters; at most {} are possible",
-        if *copies > 1 { format!(" that {copies} copies are joined to") } else { String::new() },
+        if copies.get() > 1 { format!(" that {copies} copies are joined to") } else { String::new() },
         Mlp::MOST_PARAMETERS
     )]
     TooLarge {
         /// Weights and biases.
         parameters: usize,
         /// How many networks it is made of.
-        copies: usize,
+        copies: NonZeroUsize,
     },
     /// Shifted images would show nothing.
     #[error("--test-time-shift {pixels} moves images of {height}x{width} pixels out of sight")]

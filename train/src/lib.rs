@@ -68,16 +68,9 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let mut verification = Verification::begin(&data, !options.no_verify)?;
-    let model = Mlp::new(&data.describe_model(&hyperparameters.joined_hidden()).sizes());
+    let model = data.describe_joined(hyperparameters);
     if model.parameters() > Mlp::MOST_PARAMETERS {
         return Err(Error::TooLarge { parameters: model.parameters(), copies: hyperparameters.copies() });
-    }
-    if hyperparameters.copies() > 1 && hyperparameters.hidden.0.len() > 1 {
-        console.warn(format!(
-            "{} copies of a network with several hidden layers are joined to one: most of its weights between them are 0, \
-             and all are stored and multiplied; --ensemble 1 --test-time-shift 0 joins none",
-            hyperparameters.copies()
-        ));
     }
     let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
@@ -231,12 +224,8 @@ fn finish(
     let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
     let logits = network.validation_logits(0..data.valid.len().min(reference_logits::ROWS))?;
     let provenance = provenance_on(network.engine(), hyperparameters, data.digest);
-    let description = data.describe_model(&hyperparameters.joined_hidden());
-    let checkpoint = Checkpoint {
-        model: description.clone(),
-        provenance: provenance.clone(),
-        layers: network.model.linear_layers(&network.parameters),
-    };
+    let description = data.describe_joined(hyperparameters);
+    let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
     let record = TrainingRecord {
         provenance,
         model: description,

@@ -1,10 +1,11 @@
 //! The multilayer perceptron: its sizes, its first weights, and where each parameter lies in one flat buffer.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use artifacts::tensors::{Tensor, Tensors};
 use artifacts::{Checkpoint, LinearLayer};
-use ndarray::{Array1, Array2};
+use ndarray::{Array, ArrayView, ArrayView1, ArrayView2, Axis, Dimension, RemoveAxis, concatenate};
 use rand_distr::{Distribution as _, Normal};
 
 use crate::random::{Purpose, generator};
@@ -28,6 +29,24 @@ pub struct Layer {
     pub weight: Range<usize>,
     /// The bias's place.
     pub bias: Range<usize>,
+}
+
+impl Layer {
+    /// The weight and the bias in a buffer.
+    fn of<'a>(&self, buffer: &'a [f32]) -> (ArrayView2<'a, f32>, ArrayView1<'a, f32>) {
+        let weight = ArrayView2::from_shape((self.outputs, self.inputs), &buffer[self.weight.clone()]);
+        (weight.expect("the place has the weight's size"), ArrayView1::from(&buffer[self.bias.clone()]))
+    }
+}
+
+fn stack<D: RemoveAxis>(axis: Axis, parts: &[ArrayView<'_, f32, D>]) -> Array<f32, D> {
+    concatenate(axis, parts).expect("the networks are of the same sizes")
+}
+
+/// The sum of shares of `parts`, of which there is one at least.
+fn mean<D: Dimension>(parts: &[ArrayView<'_, f32, D>], share: f32) -> Array<f32, D> {
+    let (first, others) = parts.split_first().expect("there is a network");
+    others.iter().fold(first * share, |sum, part| sum + part * share)
 }
 
 impl Mlp {
@@ -96,34 +115,27 @@ impl Mlp {
         parameters
     }
 
-    /// The perceptron whose logits are the mean of those of perceptrons of these sizes, one for each buffer of parameters;
-    /// and its parameters. Its hidden layers are theirs side by side: of several such layers, most weights are 0.
+    /// The layers of the perceptron whose logits are the mean of those of perceptrons of these sizes, one for each buffer of
+    /// parameters. Its hidden layers are theirs side by side, a group each.
+    ///
+    /// # Panics
+    /// Without a network.
     #[must_use]
-    pub fn join(&self, networks: &[Vec<f32>]) -> (Self, Vec<f32>) {
-        if let [only] = networks {
-            return (self.clone(), only.clone());
-        }
-        let (count, last) = (networks.len(), self.layers.len() - 1);
-        let hidden = self.layers[..last].iter().map(|layer| count * layer.outputs);
-        let sizes: Vec<usize> = [self.inputs()].into_iter().chain(hidden).chain([self.outputs()]).collect();
-        let joined = Self::new(&sizes);
-        let mut parameters = vec![0.0; joined.parameters()];
-        for (index, (layer, whole)) in self.layers.iter().zip(&joined.layers).enumerate() {
-            for (network, of_network) in networks.iter().enumerate() {
-                // All share the image and the logits.
-                let input = if index == 0 { 0 } else { network * layer.inputs };
-                let (output, share) =
-                    if index == last { (0, 1.0 / count as f32) } else { (network * layer.outputs, 1.0) };
-                let weights = of_network[layer.weight.clone()].chunks_exact(layer.inputs);
-                for ((row, weights), &bias) in (output..).zip(weights).zip(&of_network[layer.bias.clone()]) {
-                    let start = whole.weight.start + row * whole.inputs + input;
-                    let places = parameters[start..].iter_mut();
-                    places.zip(weights).for_each(|(place, &weight)| *place += share * weight);
-                    parameters[whole.bias.start + row] += share * bias;
-                }
+    pub fn join(&self, networks: &[Vec<f32>]) -> Vec<LinearLayer> {
+        let count = NonZeroUsize::new(networks.len()).expect("there is a network");
+        let last = self.layers.len() - 1;
+        let layers = self.layers.iter().enumerate().map(|(index, layer)| {
+            let (weights, biases): (Vec<_>, Vec<_>) = networks.iter().map(|network| layer.of(network)).unzip();
+            if index < last {
+                // The first sees the image, of which there is one.
+                let groups = if index == 0 { NonZeroUsize::MIN } else { count };
+                return LinearLayer { weight: stack(Axis(0), &weights), bias: stack(Axis(0), &biases), groups };
             }
-        }
-        (joined, parameters)
+            let share = 1.0 / count.get() as f32;
+            let weight = if last == 0 { mean(&weights, share) } else { stack(Axis(1), &weights) * share };
+            LinearLayer::full(weight, mean(&biases, share))
+        });
+        layers.collect()
     }
 
     /// The parameters with which the perceptron sees an image of `[height, width]` as if it were shifted, down and to the
@@ -179,17 +191,6 @@ impl Mlp {
         Ok(buffer)
     }
 
-    /// The buffer as a checkpoint's layers.
-    #[must_use]
-    pub fn linear_layers(&self, buffer: &[f32]) -> Vec<LinearLayer> {
-        let layers = self.layers.iter().map(|layer| LinearLayer {
-            weight: Array2::from_shape_vec((layer.outputs, layer.inputs), buffer[layer.weight.clone()].to_vec())
-                .expect("the place has the weight's size"),
-            bias: Array1::from_vec(buffer[layer.bias.clone()].to_vec()),
-        });
-        layers.collect()
-    }
-
     fn named(&self) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
         self.layers.iter().enumerate().flat_map(|(index, layer)| {
             let (weight, bias) = Checkpoint::tensor_names(index);
@@ -234,14 +235,15 @@ mod tests {
     }
 
     /// The logits for an image, in `f64`.
-    fn logits(mlp: &Mlp, parameters: &[f32], image: &[f64]) -> Vec<f64> {
+    fn logits(layers: &[LinearLayer], image: &[f64]) -> Vec<f64> {
         let mut values = image.to_vec();
-        for (index, layer) in mlp.layers().iter().enumerate() {
-            let rows = parameters[layer.weight.clone()].chunks_exact(layer.inputs);
-            let outputs = rows.zip(&parameters[layer.bias.clone()]).map(|(row, &bias)| {
-                let sum: f64 = row.iter().zip(&values).map(|(&weight, value)| f64::from(weight) * value).sum();
+        for (index, LinearLayer { weight, bias, groups }) in layers.iter().enumerate() {
+            let outputs_a_group = bias.len() / groups.get();
+            let outputs = weight.rows().into_iter().zip(bias).enumerate().map(|(unit, (row, &bias))| {
+                let group = &values[unit / outputs_a_group * row.len()..][..row.len()];
+                let sum: f64 = row.iter().zip(group).map(|(&weight, value)| f64::from(weight) * value).sum();
                 let output = sum + f64::from(bias);
-                if index + 1 < mlp.layers().len() { output.max(0.0) } else { output }
+                if index + 1 < layers.len() { output.max(0.0) } else { output }
             });
             values = outputs.collect();
         }
@@ -266,17 +268,30 @@ mod tests {
             for count in [1, 3] {
                 let mlp = Mlp::new(sizes);
                 let networks = networks(&mlp, count);
-                let (joined, parameters) = mlp.join(&networks);
-                let found = logits(&joined, &parameters, &image);
+                let joined = mlp.join(&networks);
+                let found = logits(&joined, &image);
                 for (class, found) in found.into_iter().enumerate() {
-                    let sum: f64 = networks.iter().map(|network| logits(&mlp, network, &image)[class]).sum();
-                    assert!((found - sum / count as f64).abs() < 1e-6, "{sizes:?} of {count}");
+                    let alone = networks.chunks(1).map(|network| logits(&mlp.join(network), &image)[class]);
+                    assert!((found - alone.sum::<f64>() / count as f64).abs() < 1e-6, "{sizes:?} of {count}");
                 }
+                let groups = joined.iter().map(|layer| layer.groups.get() as u64).collect::<Vec<_>>();
+                let expected =
+                    (0..groups.len()).map(|index| if (1..sizes.len() - 2).contains(&index) { count } else { 1 });
+                assert_eq!(groups, expected.collect::<Vec<_>>());
             }
         }
-        let mlp = Mlp::new(&[6, 5, 3]);
-        let [only] = &networks(&mlp, 1)[..] else { unreachable!() };
-        assert_eq!(mlp.join(std::slice::from_ref(only)), (mlp, only.clone()));
+    }
+
+    #[test]
+    fn one_network_joined_is_itself() {
+        let mlp = Mlp::new(&[6, 5, 4, 3]);
+        let only = networks(&mlp, 1);
+        let joined = mlp.join(&only);
+        let buffer: Vec<f32> =
+            joined.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias).copied()).collect();
+        assert_eq!([buffer], only[..]);
+        let shapes: Vec<_> = joined.iter().map(|layer| layer.weight.dim()).collect();
+        assert_eq!(shapes, [(5, 6), (4, 5), (3, 4)]);
     }
 
     #[test]
@@ -293,8 +308,8 @@ mod tests {
         let [network] = &networks(&mlp, 1)[..] else { unreachable!() };
         for shift in [[0, 0], [0, 1], [0, -1], [2, 0], [-2, 0], [1, -3], [5, 0]] {
             let shifted = mlp.shifted(network, [3, 4], shift, outside);
-            let found = logits(&mlp, &shifted, &shifted_image([0, 0]));
-            let expected = logits(&mlp, network, &shifted_image(shift));
+            let found = logits(&mlp.join(&[shifted]), &shifted_image([0, 0]));
+            let expected = logits(&mlp.join(std::slice::from_ref(network)), &shifted_image(shift));
             let is_near = found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5);
             assert!(is_near, "{shift:?}: {found:?} for {expected:?}");
         }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -91,13 +92,13 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "SIZES", default_value = "256")]
     pub hidden: HiddenSizes,
 
-    /// Networks to train, each from a seed of its own; they are joined to one that gives the mean of their logits and is as
-    /// many times as wide: best with a single hidden layer
+    /// Networks to train, each from a seed of its own; they are joined to one that gives the mean of their logits, and is as
+    /// many times as large
     #[arg(long, value_name = "NETWORKS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub ensemble: u32,
 
     /// Once it is trained, let the network give the mean of its logits for the image and for the image shifted by so many
-    /// pixels to each side, as a network five times as wide; 0 is no shift
+    /// pixels to each side, as a network five times as large; 0 is no shift
     #[arg(long, value_name = "PIXELS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8))]
     pub test_time_shift: u32,
 
@@ -218,15 +219,12 @@ impl Hyperparameters {
     }
 
     /// How many networks the one that a training leaves is made of.
+    ///
+    /// # Panics
+    /// Never: there is a network.
     #[must_use]
-    pub fn copies(&self) -> usize {
-        self.ensemble as usize * self.shifts().count()
-    }
-
-    /// The hidden layers of the network that a training leaves.
-    #[must_use]
-    pub fn joined_hidden(&self) -> HiddenSizes {
-        HiddenSizes(self.hidden.0.iter().map(|size| size * self.copies()).collect())
+    pub fn copies(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.ensemble as usize * self.shifts().count()).expect("an ensemble has a network")
     }
 
     /// Their values by the names of their flags, with underscores.

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use artifacts::{EpochMetrics, EpochTiming, RunDirectory, TrainingRecord, Weights};
+use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, TrainingRecord, Weights};
 use clap::ValueEnum as _;
 use terminal::{Align, Console, Table};
 
@@ -10,7 +10,6 @@ use crate::cpu::kernel::Processor;
 use crate::cuda;
 use crate::data::Data;
 use crate::engine::Engine;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Options};
 use crate::state::Progress;
 
@@ -57,8 +56,8 @@ pub fn engines(offer: &cuda::Offer, console: &Console) {
 }
 
 /// The layers of what comes of a training, as torchinfo shows them. A multiplication and an addition are two FLOPs.
-pub fn summary(model: &Mlp, hyperparameters: &Hyperparameters, console: &Console) {
-    if hyperparameters.copies() > 1 {
+pub fn summary(model: &ModelDescription, hyperparameters: &Hyperparameters, console: &Console) {
+    if hyperparameters.copies().get() > 1 {
         let Hyperparameters { ensemble, hidden, .. } = hyperparameters;
         let (networks, shifts) =
             (if *ensemble == 1 { "network" } else { "networks" }, hyperparameters.shifts().count());
@@ -72,29 +71,28 @@ pub fn summary(model: &Mlp, hyperparameters: &Hyperparameters, console: &Console
         ("bytes", Align::Right),
         ("FLOPs a sample", Align::Right),
     ]);
-    let last = model.layers().len() - 1;
+    let layers = model.layers();
     let mut all_flops = 0;
-    for (index, layer) in model.layers().iter().enumerate() {
-        let parameters = layer.weight.len() + layer.bias.len();
-        let flops = 2 * layer.weight.len() + layer.outputs;
+    for (index, layer) in layers.iter().enumerate() {
+        let [outputs, inputs] = layer.weight();
+        let flops = 2 * outputs * inputs + outputs;
         all_flops += flops;
-        let shape = format!("[N, {}]", layer.outputs);
-        table.row([
-            format!("{} Linear", 2 * index),
-            shape.clone(),
-            grouped(parameters),
-            grouped(4 * parameters),
-            grouped(flops),
-        ]);
-        if index < last {
-            all_flops += layer.outputs;
-            table.row([format!("{} ReLU", 2 * index + 1), shape, "0".into(), "0".into(), grouped(layer.outputs)]);
+        let shape = format!("[N, {outputs}]");
+        let name = match layer.groups.get() {
+            1 => format!("{} Linear", 2 * index),
+            groups => format!("{} Linear in {groups} groups", 2 * index),
+        };
+        let parameters = layer.parameters();
+        table.row([name, shape.clone(), grouped(parameters), grouped(4 * parameters), grouped(flops)]);
+        if index + 1 < layers.len() {
+            all_flops += outputs;
+            table.row([format!("{} ReLU", 2 * index + 1), shape, "0".into(), "0".into(), grouped(outputs)]);
         }
     }
     let parameters = model.parameters();
     table.row([
         "all".into(),
-        format!("[N, {}]", model.outputs()),
+        format!("[N, {}]", model.classes.len()),
         grouped(parameters),
         grouped(4 * parameters),
         grouped(all_flops),

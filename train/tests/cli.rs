@@ -334,10 +334,9 @@ fn an_ensemble_is_the_join_of_the_trainings_with_its_networks_seeds() {
         networks.push(parameters.collect::<Vec<f32>>());
     }
     assert!(networks.len() == 3 && networks[0] != networks[1] && networks[1] != networks[2]);
-    let (joined, parameters) = Mlp::new(&[36, 12, 7, 4]).join(&networks);
     let checkpoint = Checkpoint::read(&ensemble.checkpoint()).unwrap().0;
-    assert_eq!(checkpoint.model.hidden, [36, 21]);
-    assert_eq!(checkpoint.layers, joined.linear_layers(&parameters));
+    assert_eq!((&checkpoint.model.hidden[..], checkpoint.model.groups.get()), (&[36, 21][..], 3));
+    assert_eq!(checkpoint.layers, Mlp::new(&[36, 12, 7, 4]).join(&networks));
 }
 
 #[test]
@@ -366,10 +365,10 @@ fn an_ensemble_goes_on_where_it_was() {
 #[test]
 fn what_networks_are_joined_to_may_be_too_large_and_shifts_too_far() {
     let workplace = Workplace::new();
-    let output = workplace.run("run", &["--hidden", "4096,4096", "--ensemble", "9"]);
+    let output = workplace.run("run", &["--hidden", "8192,8192", "--ensemble", "9"]);
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
-    assert!(said.contains("error: the network that 9 copies are joined to has 1"), "{said}");
+    assert!(said.contains("error: the network that 9 copies are joined to has 6"), "{said}");
     assert!(said.contains("--ensemble and --test-time-shift"), "{said}");
     let output = workplace.run("run", &["--hidden", "8", "--test-time-shift", "6"]);
     assert_eq!(output.status.code(), Some(2));
@@ -377,7 +376,7 @@ fn what_networks_are_joined_to_may_be_too_large_and_shifts_too_far() {
     let output =
         workplace.run("run", &["--hidden", "8,8", "--ensemble", "2", "--test-time-shift", "1", "--epochs", "1"]);
     let said = stderr(&output);
-    assert!(said.contains("10 copies of a network with several hidden layers"), "{said}");
+    assert!(said.contains("2 Linear in 10 groups"), "{said}");
     assert!(said.contains("2 networks with hidden layers 8,8, each for 5 shifts of the image, become one:"), "{said}");
 }
 

@@ -2,6 +2,7 @@
 //! the winning logit hangs on.
 
 use artifacts::{LinearLayer, ModelDescription};
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
 /// A network in `f32`, as the trainer has it.
@@ -43,7 +44,7 @@ impl<'a> Network<'a> {
         let mut hidden: Vec<Array2<f32>> = Vec::new();
         for layer in &self.layers[..self.layers.len() - 1] {
             let input = hidden.last().unwrap_or(&pixels);
-            let mut output = input.dot(&layer.weight.t()) + &layer.bias;
+            let mut output = product(layer, input.view(), Direction::Forward) + &layer.bias;
             output.mapv_inplace(|value| value.max(0.0));
             hidden.push(output);
         }
@@ -62,7 +63,7 @@ impl<'a> Network<'a> {
                     *slope = 0.0;
                 }
             });
-            gradient = gradient.dot(&layer.weight);
+            gradient = product(layer, gradient.view(), Direction::Backward);
         }
         gradient / self.standard_deviation
     }
@@ -76,9 +77,40 @@ impl<'a> Network<'a> {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Direction {
+    /// From inputs to outputs.
+    Forward,
+    /// From the outputs' gradients to those of the inputs.
+    Backward,
+}
+
+/// `values` by the layer's weights, group by group: `[N, in]` to `[N, out]`, or back.
+fn product(layer: &LinearLayer, values: ArrayView2<'_, f32>, direction: Direction) -> Array2<f32> {
+    let groups = layer.groups.get();
+    let (outputs, inputs) = (layer.weight.nrows() / groups, layer.weight.ncols());
+    let (from, to) = match direction {
+        Direction::Forward => (inputs, outputs),
+        Direction::Backward => (outputs, inputs),
+    };
+    let mut product = Array2::zeros((values.nrows(), groups * to));
+    let parts = product.axis_chunks_iter_mut(Axis(1), to);
+    let weights = layer.weight.axis_chunks_iter(Axis(0), outputs);
+    for ((mut part, values), weight) in parts.zip(values.axis_chunks_iter(Axis(1), from)).zip(weights) {
+        let weight = match direction {
+            Direction::Forward => weight.reversed_axes(),
+            Direction::Backward => weight,
+        };
+        general_mat_mul(1.0, &values, &weight, 0.0, &mut part);
+    }
+    product
+}
+
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use std::num::NonZeroUsize;
+
+    use ndarray::{array, s};
 
     use super::*;
 
@@ -86,8 +118,8 @@ mod tests {
     #[test]
     fn the_gradient_goes_through_the_units_that_are_active() {
         let layers = [
-            LinearLayer { weight: array![[1.0, 2.0], [-1.0, 1.0]], bias: array![0.0, 0.5] },
-            LinearLayer { weight: array![[3.0, 5.0], [-2.0, 7.0]], bias: array![0.0, 0.0] },
+            LinearLayer::full(array![[1.0, 2.0], [-1.0, 1.0]], array![0.0, 0.5]),
+            LinearLayer::full(array![[3.0, 5.0], [-2.0, 7.0]], array![0.0, 0.0]),
         ];
         let model = ModelDescription {
             classes: vec!["A".into(), "B".into()],
@@ -96,6 +128,7 @@ mod tests {
             mean: 0.0,
             standard_deviation: 0.5,
             hidden: vec![2],
+            groups: NonZeroUsize::MIN,
         };
         let network = Network::new(&model, &layers);
         // Pixels 1 and 0, standardised 2 and 0: units 2 and max(-1.5, 0).
@@ -105,5 +138,17 @@ mod tests {
         assert_eq!(network.gradient(&activations, &[0]), array![[6.0, 12.0]]);
         assert_eq!(network.gradient(&activations, &[1]), array![[-4.0, -8.0]]);
         assert_eq!(network.first_layer_norms(), array![5.0_f64.sqrt(), 2.0_f64.sqrt()]);
+    }
+
+    #[test]
+    fn a_layer_of_groups_is_the_full_layer_whose_other_weights_are_zero() {
+        let weight = array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0], [11.0, 12.0]];
+        let mut full = Array2::zeros((6, 4));
+        full.slice_mut(s![..3, ..2]).assign(&weight.slice(s![..3, ..]));
+        full.slice_mut(s![3.., 2..]).assign(&weight.slice(s![3.., ..]));
+        let layer = LinearLayer { weight, bias: Array1::zeros(6), groups: NonZeroUsize::new(2).unwrap() };
+        let (inputs, slopes) = (array![[1.0, -2.0, 3.0, 0.5]], array![[1.0, 0.0, -1.0, 2.0, 0.5, 3.0]]);
+        assert_eq!(product(&layer, inputs.view(), Direction::Forward), inputs.dot(&full.t()));
+        assert_eq!(product(&layer, slopes.view(), Direction::Backward), slopes.dot(&full));
     }
 }

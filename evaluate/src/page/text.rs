@@ -1,6 +1,6 @@
 //! Numbers as words, and what is undefined as a dash.
 
-use artifacts::SplitName;
+use artifacts::{ModelDescription, SplitName};
 use maud::{Markup, html};
 
 use crate::report::{Estimate, Proportion};
@@ -17,6 +17,15 @@ pub(crate) fn split(name: SplitName) -> &'static str {
         SplitName::Train => "training",
         SplitName::Valid => "validation",
         SplitName::Test => "test",
+    }
+}
+
+/// A network by its sizes: "784–256–10".
+pub(crate) fn network(model: &ModelDescription) -> String {
+    let sizes = model.sizes().iter().map(ToString::to_string).collect::<Vec<_>>().join("–");
+    match model.groups.get() {
+        1 => sizes,
+        groups => format!("{sizes} (hidden layers in {groups} groups)"),
     }
 }
 

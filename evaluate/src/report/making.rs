@@ -35,9 +35,11 @@ pub struct LayerSummary {
     pub inputs: u64,
     /// How many outputs.
     pub outputs: u64,
+    /// Into how many groups inputs and outputs fall, each of which is connected with its own alone; 1 is fully connected.
+    pub groups: u64,
     /// Whether a `ReLU` follows.
     pub relu: bool,
-    /// Weights and biases, `inputs · outputs + outputs`.
+    /// Weights and biases, `inputs · outputs / groups + outputs`.
     pub parameters: u64,
 }
 

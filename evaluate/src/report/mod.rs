@@ -93,5 +93,5 @@ pub struct Report {
 
 impl Document for Report {
     const KIND: &'static str = "report.json";
-    const SCHEMA_VERSION: u32 = 3;
+    const SCHEMA_VERSION: u32 = 4;
 }

@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
@@ -76,6 +77,7 @@ impl Example {
             mean: 0.0,
             standard_deviation: 1.0 / 255.0,
             hidden: vec![],
+            groups: NonZeroUsize::MIN,
         }
     }
 
@@ -123,7 +125,7 @@ impl Example {
     /// Writes the network whose logit `c` is the value of pixel `c`; returns the digest.
     fn write_checkpoint(&self) -> Digest {
         let weight = Array2::from_shape_fn((self.classes.len(), PIXELS), |(class, pixel)| f32::from(class == pixel));
-        let layers = vec![LinearLayer { weight, bias: Array1::zeros(self.classes.len()) }];
+        let layers = vec![LinearLayer::full(weight, Array1::zeros(self.classes.len()))];
         let checkpoint =
             Checkpoint { model: self.description(), provenance: Provenance::new("train", "0.1.0"), layers };
         checkpoint.write(&self.run().checkpoint()).unwrap()

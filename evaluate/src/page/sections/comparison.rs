@@ -7,7 +7,7 @@ use super::images::{gallery, image, item};
 use super::table;
 use crate::page::Material;
 use crate::page::notes::Note;
-use crate::page::text::{count, counted, number, percentage};
+use crate::page::text::{count, counted, network, number, percentage};
 use crate::report::Comparison;
 
 /// How many images are shown; `report.json` lists more.
@@ -15,7 +15,6 @@ const PICTURES: usize = 48;
 
 pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Result<Markup, ImageError> {
     let report = material.report;
-    let sizes: Vec<String> = comparison.other.sizes().iter().map(ToString::to_string).collect();
     let shown = comparison.images.iter().take(PICTURES).map(|differing| {
         let words = format!("labelled {}: {} here, {} there", differing.label, differing.this, differing.other);
         let picture = image(material, report.split, differing.row, &words)?;
@@ -29,7 +28,7 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
     let points = |share: f64| format!("{:+.2}", share * 100.0).replace('-', "−");
     Ok(html! {
         p {
-            "The other model, a perceptron " (sizes.join("–")) ", on the same images: "
+            "The other model, a perceptron " (network(&comparison.other)) ", on the same images: "
             @if let Some(value) = comparison.other_accuracy.value {
                 "accuracy " strong { (percentage(value)) }
                 @if let Some(this) = report.overall.without_duplicates.accuracy.value { ", this one " strong { (percentage(this)) } }

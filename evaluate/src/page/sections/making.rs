@@ -148,7 +148,7 @@ fn network(making: &Making) -> Markup {
         html! {
             @for layer in &making.layers {
                 tr {
-                    th scope="row" { "Linear " (layer.name) }
+                    th scope="row" { "Linear " (layer.name) @if layer.groups > 1 { ", in " (layer.groups) " groups" } }
                     td { (count(layer.inputs)) }
                     td { (count(layer.outputs)) }
                     td { @if layer.relu { "ReLU" } @else { "softmax" } }

@@ -3,7 +3,7 @@
 use artifacts::SplitName;
 use maud::{Markup, html};
 
-use crate::page::text::{count, counted, per_cent, percentage, split};
+use crate::page::text::{count, counted, network, per_cent, percentage, split};
 use crate::report::{ClassFigures, Report};
 
 /// What was judged.
@@ -74,9 +74,8 @@ fn sureness(report: &Report) -> Markup {
 
 /// What was judged in which tool.
 pub(crate) fn meta(report: &Report) -> Markup {
-    let sizes: Vec<String> = report.model.sizes().iter().map(ToString::to_string).collect();
     html! {
-        "A multilayer perceptron " (sizes.join("–")) " on " (report.model.height) "×" (report.model.width) " pixels; "
+        "A multilayer perceptron " (network(&report.model)) " on " (report.model.height) "×" (report.model.width) " pixels; "
         (split(report.split)) " split of data set “" (report.dataset) "”; computed in ONNX Runtime on " (report.provider) "."
         @if let Some(parity) = &report.parity {
             " Its logits are the trainer's"
