@@ -75,6 +75,6 @@ def asked_run(chain, shards, unlabelled):
     classes = json.loads((shards / "dataset.json").read_text())["classes"]
     prior = unlabelled.with_name("prior.json")
     prior.write_text(json.dumps({name: 1 + place for place, name in enumerate(classes)}))
-    chain.make("all", RUN="asked", EPOCHS=1, TEMPERATURE=2, CROSS_VALIDATE=2, PRIOR=f"uniform test english {prior}",
+    chain.make("all", RUN="asked", EPOCHS=1, TEMPERATURE=2, CROSS_VALIDATE=2, PRIOR=f"uniform split english {prior}",
                ESTIMATE_PRIOR=unlabelled, COMPARE=chain.run() / "report" / "report.json")
     return chain.run("asked")

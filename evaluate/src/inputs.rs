@@ -55,7 +55,7 @@ impl<'a> Inputs<'a> {
         let model = Model::open(&runtime, &run.model(), recorded.as_deref(), options)?;
         model_is_of_training(&model, &training)?;
         model_fits_data(&model.metadata.model, &dataset)?;
-        let priors = Prior::open_all(&options.prior, &dataset.classes)?;
+        let priors = Prior::open_all(&options.prior, &dataset.classes, options.split.into())?;
         let unlabelled = options.estimate_prior.as_deref();
         let unlabelled = unlabelled.map(|path| Unlabelled::read(path, &model.metadata.model)).transpose()?;
         let other = options.compare.as_deref();

@@ -50,8 +50,9 @@ pub struct Options {
     #[arg(long)]
     pub no_verify: bool,
 
-    /// Tell what to expect where the classes are as frequent as here: uniform, test, english, or a JSON file of one weight
-    /// a class; may be given several times [default: test, uniform and, if the classes are letters, english]
+    /// Tell what to expect where the classes are as frequent as here: split (the one that is judged), uniform, english, or a
+    /// JSON file of one weight a class; may be given several times [default: split, uniform and, if the classes are letters,
+    /// english]
     #[arg(long, value_name = "PRIOR", help_heading = "Questions")]
     pub prior: Vec<PriorName>,
 

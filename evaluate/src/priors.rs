@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use artifacts::{Digest, IoContext as _};
+use artifacts::{Digest, IoContext as _, SplitName};
 
 use crate::error::Error;
 use crate::measures::confusion::ConfusionMatrix;
@@ -17,8 +17,8 @@ use crate::measures::prior;
 pub enum PriorName {
     /// Every class as frequent as any other.
     Uniform,
-    /// As in the split that is judged.
-    Test,
+    /// As in the split that is judged, whose name it has.
+    Split,
     /// As letters are in English text.
     English,
     /// As a file says: JSON, an object of one weight a class.
@@ -31,7 +31,7 @@ impl FromStr for PriorName {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "uniform" => Self::Uniform,
-            "test" => Self::Test,
+            "split" => Self::Split,
             "english" => Self::English,
             path => Self::File(path.into()),
         })
@@ -56,11 +56,11 @@ enum Shares {
 
 impl Prior {
     /// The priors that are asked for; if none is, those that need no file and fit the classes.
-    pub(crate) fn open_all(asked: &[PriorName], classes: &[String]) -> Result<Vec<Self>, Error> {
+    pub(crate) fn open_all(asked: &[PriorName], classes: &[String], split: SplitName) -> Result<Vec<Self>, Error> {
         if !asked.is_empty() {
             let mut priors: Vec<Self> = Vec::new();
             for name in asked {
-                let prior = Self::open(name, classes)?;
+                let prior = Self::open(name, classes, split)?;
                 if priors.iter().any(|other| other.name == prior.name) {
                     return Err(Error::SamePrior { name: prior.name });
                 }
@@ -68,16 +68,16 @@ impl Prior {
             }
             return Ok(priors);
         }
-        let mut names = vec![PriorName::Test, PriorName::Uniform];
+        let mut names = vec![PriorName::Split, PriorName::Uniform];
         names.extend(prior::english(classes).map(|_| PriorName::English));
-        Self::open_all(&names, classes)
+        Self::open_all(&names, classes, split)
     }
 
-    fn open(name: &PriorName, classes: &[String]) -> Result<Self, Error> {
+    fn open(name: &PriorName, classes: &[String], split: SplitName) -> Result<Self, Error> {
         let built_in = |name: &str, shares| Ok(Self { name: name.to_owned(), shares, digest: None });
         match name {
             PriorName::Uniform => built_in("uniform", Shares::Known(vec![1.0 / classes.len() as f64; classes.len()])),
-            PriorName::Test => built_in("test", Shares::OfTheSplit),
+            PriorName::Split => built_in(split.as_str(), Shares::OfTheSplit),
             PriorName::English => {
                 let shares = prior::english(classes).ok_or_else(|| Error::NoLetters { classes: classes.to_vec() })?;
                 built_in("english", Shares::Known(shares))

@@ -147,6 +147,7 @@ fn the_validation_split_can_be_judged_too() {
     let report = read_report(&example.report());
     assert_eq!((&report["split"], &report["images"]), (&json!("valid"), &json!(40)));
     assert_eq!(report["provenance"]["arguments"]["split"], "valid");
+    assert_eq!(report["bayes"]["priors"][0]["name"], "valid");
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub struct ClassBayes {
 /// What to expect where the classes are as frequent as given here, and images of a class look as in the split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OtherPrior {
-    /// "uniform", "test", "english", or a file's name.
+    /// "uniform", "english", the name of the split that is judged ("test") where the classes are as frequent as in it, or a
+    /// file's name.
     pub name: String,
     /// How frequent each class is; they sum to 1.
     pub priors: Vec<f64>,
