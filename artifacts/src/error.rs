@@ -45,6 +45,26 @@ pub enum Error {
         /// The file that every folder which may be replaced has.
         mark: &'static str,
     },
+    /// There is something else in the folder of an earlier run, which would be lost with it.
+    #[error("`{}` is of no earlier output: `{}` is not replaced", path.display(), place.display())]
+    Stranger {
+        /// The file or folder.
+        path: PathBuf,
+        /// The folder that it is in.
+        place: PathBuf,
+    },
+    /// A folder that is replaced may not be the one that somebody is in.
+    #[error("`{}` is the working folder or one that it lies in", path.display())]
+    WorkingFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that is replaced is renamed, which a mounted file system cannot be.
+    #[error("`{}` is a file system of its own, which cannot be replaced", path.display())]
+    MountPoint {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
     /// The file was written to while it was read.
     #[error("`{}` was changed while it was read", path.display())]
     Changed {
@@ -89,6 +109,9 @@ impl Error {
             }),
             Self::Locked { .. } => Some("wait until it has ended, or name another folder".to_owned()),
             Self::Foreign { .. } => Some("name a folder that is new, empty, or an earlier output".to_owned()),
+            Self::Stranger { .. } => Some("move it elsewhere, or name another folder".to_owned()),
+            Self::WorkingFolder { .. } => Some("the whole folder is replaced: name a folder in it".to_owned()),
+            Self::MountPoint { .. } => Some("name a folder in it".to_owned()),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
                 stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
             }

@@ -1,14 +1,15 @@
 //! Writing so that a killed stage leaves the old file, or none.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 
 use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, IoContext as _, Result};
 use crate::lock::Lock;
-use crate::unfinished::{Unfinished, begin, removed};
+use crate::unfinished::{Unfinished, begin};
 
 /// Writes a file by way of a temporary name beside it, and returns the digest of its bytes.
 ///
@@ -53,32 +54,37 @@ pub struct StagedDirectory {
 }
 
 impl StagedDirectory {
-    /// An empty staging folder for `place`, which must be absent, empty, or have a file named `mark`: the folder of an
-    /// earlier run. What a killed run left in staging is removed first.
+    /// An empty staging folder for `place`, which must be absent, empty, or the folder of an earlier run: it has a file
+    /// named `mark`, and nothing in it whose name is not a `part`. What a killed run left in staging is removed first.
+    /// A link stands for what it leads to.
     ///
     /// # Errors
-    /// When `place` is something else, another process is about to replace it, or the staging folder cannot be made or
-    /// emptied.
-    pub fn replacing(place: &Path, mark: &'static str) -> Result<Self> {
-        let is_empty = || fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-        if place.exists() && !place.join(mark).exists() && !is_empty() {
-            return Err(Error::Foreign { path: place.to_owned(), mark });
+    /// When `place` is something else, the working folder or a file system of its own, another process is about to replace
+    /// it, or the staging folder cannot be made or emptied.
+    pub fn replacing(place: &Path, mark: &'static str, is_part: impl Fn(&str) -> bool) -> Result<Self> {
+        let asked = place;
+        let place = resolved(asked)?;
+        if env::current_dir().is_ok_and(|folder| folder.starts_with(&place)) {
+            return Err(Error::WorkingFolder { path: asked.to_owned() });
         }
-        let lock = Lock::beside(place)?;
-        let staging = beside(place, ".partial");
-        let replaced = beside(place, ".replaced");
+        refuse_what_is_foreign(&place, asked, mark, is_part)?;
+        let lock = Lock::beside(&place).map_err(|error| match error {
+            Error::Locked { holder, .. } => Error::Locked { place: asked.to_owned(), holder },
+            error => error,
+        })?;
+        let [staging, removed, replaced] = [".partial", ".removed", ".replaced"].map(|suffix| beside(&place, suffix));
         if replaced.exists() && !place.exists() {
             // A run was killed between the two renames of `commit`.
-            fs::rename(&replaced, place).context("rename to", place)?;
+            fs::rename(&replaced, &place).context("rename to", &place)?;
         }
-        remove_directory(&replaced)?;
-        remove_directory(&staging)?;
-        remove_directory(&removed(&staging))?;
+        for left in [&replaced, &staging, &removed] {
+            remove_directory(left)?;
+        }
         let unfinished = begin(|| {
             fs::create_dir_all(&staging).context("create the folder", &staging)?;
-            Ok::<_, Error>(Some(Unfinished::staging(&staging)))
+            Ok::<_, Error>(Some(Unfinished::staging(&staging, &removed)))
         })?;
-        Ok(Self { staging, place: place.to_owned(), unfinished, _lock: lock })
+        Ok(Self { staging, place, unfinished, _lock: lock })
     }
 
     /// Where to write for now.
@@ -119,6 +125,57 @@ impl Drop for StagedDirectory {
     }
 }
 
+/// The place without links and dots. What is not there yet is taken as it is written.
+fn resolved(place: &Path) -> Result<PathBuf> {
+    let absolute = path::absolute(place).context("find", place)?;
+    let real = absolute.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    let (there, real) = real.ok_or(io::ErrorKind::NotFound).map_err(io::Error::from).context("find", place)?;
+    let missing = absolute.strip_prefix(there).unwrap_or(Path::new(""));
+    if missing.components().any(|component| !matches!(component, Component::Normal(_))) {
+        return Err(io::Error::from(io::ErrorKind::NotFound)).context("find", place);
+    }
+    Ok(if missing.as_os_str().is_empty() { real } else { real.join(missing) })
+}
+
+fn refuse_what_is_foreign(
+    place: &Path,
+    asked: &Path,
+    mark: &'static str,
+    is_part: impl Fn(&str) -> bool,
+) -> Result<()> {
+    // A link to nothing is there too.
+    if fs::symlink_metadata(place).is_err() {
+        return Ok(());
+    }
+    if is_mount_point(place) {
+        return Err(Error::MountPoint { path: asked.to_owned() });
+    }
+    let foreign = || Error::Foreign { path: asked.to_owned(), mark };
+    let entries = fs::read_dir(place).map_err(|_| foreign())?.collect::<io::Result<Vec<_>>>();
+    let names: Vec<OsString> = entries.context("read the folder", place)?.iter().map(fs::DirEntry::file_name).collect();
+    if !names.is_empty() && !names.iter().any(|name| name == mark) {
+        return Err(foreign());
+    }
+    // What a desktop notes of a folder that somebody looked at.
+    let is_known = |name: &OsString| name.to_str().is_some_and(|name| name == ".DS_Store" || is_part(name));
+    match names.iter().find(|name| !is_known(name)) {
+        Some(name) => Err(Error::Stranger { path: asked.join(name), place: asked.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn is_mount_point(place: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    place.parent().is_some_and(|parent| device(place).is_some() && device(place) != device(parent))
+}
+
+#[cfg(not(unix))]
+fn is_mount_point(_place: &Path) -> bool {
+    false
+}
+
 /// `folder/NAME` to `folder/.NAMEsuffix`: hidden, on the same file system.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(".");
@@ -150,6 +207,10 @@ fn unless_absent(removed: io::Result<()>) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn is_part(name: &str) -> bool {
+        ["mark", "train"].contains(&name)
+    }
+
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
@@ -169,7 +230,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let place = parent.path().join("shards");
         for (content, commit) in [("first", true), ("dropped", false), ("second", true)] {
-            let staged = StagedDirectory::replacing(&place, "mark").unwrap();
+            let staged = StagedDirectory::replacing(&place, "mark", is_part).unwrap();
             fs::write(staged.path().join("mark"), content).unwrap();
             if commit {
                 staged.commit().unwrap();
@@ -198,7 +259,7 @@ mod tests {
             fs::create_dir(parent.path().join(left)).unwrap();
             fs::write(parent.path().join(left).join("half"), "h").unwrap();
         }
-        let staged = StagedDirectory::replacing(&place, "mark").unwrap();
+        let staged = StagedDirectory::replacing(&place, "mark", is_part).unwrap();
         assert_eq!(fs::read_dir(staged.path()).unwrap().count(), 0);
         drop(staged);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -210,7 +271,7 @@ mod tests {
         let place = parent.path().join("shards");
         fs::create_dir(parent.path().join(".shards.replaced")).unwrap();
         fs::write(parent.path().join(".shards.replaced/mark"), "old").unwrap();
-        drop(StagedDirectory::replacing(&place, "mark").unwrap());
+        drop(StagedDirectory::replacing(&place, "mark", is_part).unwrap());
         assert_eq!(fs::read_to_string(place.join("mark")).unwrap(), "old");
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
@@ -220,13 +281,61 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let (folder, file) = (parent.path().join("precious"), parent.path().join("file"));
         fs::create_dir(&folder).unwrap();
-        assert!(StagedDirectory::replacing(&folder, "mark").is_ok(), "an empty folder may be");
+        assert!(StagedDirectory::replacing(&folder, "mark", is_part).is_ok(), "an empty folder may be");
         fs::write(folder.join("thesis.txt"), "important").unwrap();
         fs::write(&file, "important").unwrap();
         for place in [&folder, &file] {
-            let message = StagedDirectory::replacing(place, "mark").unwrap_err().to_string();
+            let message = StagedDirectory::replacing(place, "mark", is_part).unwrap_err().to_string();
             assert!(message.ends_with("is there and has no mark: it is not replaced"), "{message}");
         }
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+
+        let earlier = parent.path().join("earlier");
+        fs::create_dir_all(earlier.join("train")).unwrap();
+        for name in ["mark", ".DS_Store"] {
+            fs::write(earlier.join(name), "").unwrap();
+        }
+        assert!(StagedDirectory::replacing(&earlier, "mark", is_part).is_ok());
+        fs::write(earlier.join("thesis.txt"), "important").unwrap();
+        let message = StagedDirectory::replacing(&earlier, "mark", is_part).unwrap_err().to_string();
+        let (thesis, place) = (earlier.join("thesis.txt"), earlier.display());
+        assert_eq!(message, format!("`{}` is of no earlier output: `{place}` is not replaced", thesis.display()));
+    }
+
+    #[test]
+    fn nothing_is_touched_for_a_place_without_a_name_of_its_own() {
+        let here = env::current_dir().unwrap();
+        let parent = here.join("..").canonicalize().unwrap();
+        let entries = |folder: &Path| fs::read_dir(folder).unwrap().count();
+        let before = [entries(&here), entries(&parent)];
+        // Tests share the working folder, which is this crate's: each of these is it or one above it.
+        for place in [".", "./", "..", "../", "src/..", "/", parent.to_str().unwrap()] {
+            let message = StagedDirectory::replacing(Path::new(place), "mark", is_part).unwrap_err().to_string();
+            assert_eq!(message, format!("`{place}` is the working folder or one that it lies in"));
+        }
+        for place in ["", "absent/..", "absent/../other"] {
+            let message = StagedDirectory::replacing(Path::new(place), "mark", is_part).unwrap_err().to_string();
+            assert_eq!(message, format!("cannot find `{place}`"));
+        }
+        assert_eq!([entries(&here), entries(&parent)], before);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stands_for_what_it_leads_to() {
+        let parent = tempfile::tempdir().unwrap();
+        let (real, link) = (parent.path().join("large disk/shards"), parent.path().join("link"));
+        fs::create_dir_all(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let staged = StagedDirectory::replacing(&link, "mark", is_part).unwrap();
+        assert_eq!(staged.path().parent().unwrap(), real.parent().unwrap().canonicalize().unwrap());
+        fs::write(staged.path().join("mark"), "new").unwrap();
+        staged.commit().unwrap();
+        assert_eq!(fs::read_to_string(real.join("mark")).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+
+        fs::remove_dir_all(&real).unwrap();
+        let message = StagedDirectory::replacing(&link, "mark", is_part).unwrap_err().to_string();
+        assert!(message.ends_with("link` is there and has no mark: it is not replaced"), "{message}");
     }
 }

@@ -23,7 +23,8 @@ pub struct StageTiming {
 }
 
 impl StageTimings {
-    const FILE_NAME: &str = "timings-stages.json";
+    /// The name of the file that says them, in the folder that the stage writes.
+    pub const FILE_NAME: &str = "timings-stages.json";
 
     /// Those in `folder`; none where there is no such file.
     ///

@@ -12,8 +12,8 @@ static UNFINISHED: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Leftover {
     File(PathBuf),
-    /// With all that is in it.
-    Staging(PathBuf),
+    /// With all that is in it, by way of the second name.
+    Staging(PathBuf, PathBuf),
     /// Unless there is something in it.
     Folder(PathBuf),
 }
@@ -27,8 +27,8 @@ impl Unfinished {
         Self::register(Leftover::File(path.into()))
     }
 
-    pub(crate) fn staging(path: impl Into<PathBuf>) -> Self {
-        Self::register(Leftover::Staging(path.into()))
+    pub(crate) fn staging(path: impl Into<PathBuf>, aside: impl Into<PathBuf>) -> Self {
+        Self::register(Leftover::Staging(path.into(), aside.into()))
     }
 
     pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
@@ -92,32 +92,26 @@ pub fn remove_unfinished() -> NothingFinishes {
         // What cannot be removed now is removed by the next run.
         let _left_for_the_next_run = match leftover {
             Leftover::File(path) => fs::remove_file(path),
-            Leftover::Staging(path) => remove_while_it_is_filled(path),
+            Leftover::Staging(path, aside) => remove_while_it_is_filled(path, aside),
             Leftover::Folder(path) => fs::remove_dir(path),
         };
     }
     NothingFinishes { _beginning: beginning, _all: all }
 }
 
-/// Where a staging folder is put aside to be removed.
-pub(crate) fn removed(staging: &Path) -> PathBuf {
-    staging.with_extension("removed")
-}
-
-/// Other threads are still at work: under another name they no longer find the folder. One may have been amid making a
+/// Other threads are still at work: put `aside`, the folder is no longer found by them. One may have been amid making a
 /// file, which then comes after the first removal.
-fn remove_while_it_is_filled(staging: &Path) -> io::Result<()> {
+fn remove_while_it_is_filled(staging: &Path, aside: &Path) -> io::Result<()> {
     const ATTEMPTS: usize = 20;
-    let aside = removed(staging);
-    fs::rename(staging, &aside)?;
+    fs::rename(staging, aside)?;
     for _ in 1..ATTEMPTS {
-        let _once_more = fs::remove_dir_all(&aside);
+        let _once_more = fs::remove_dir_all(aside);
         thread::sleep(Duration::from_millis(1));
         if !aside.exists() {
             return Ok(());
         }
     }
-    fs::remove_dir_all(&aside)
+    fs::remove_dir_all(aside)
 }
 
 #[cfg(test)]
@@ -127,7 +121,7 @@ mod tests {
     #[test]
     fn a_staging_folder_goes_however_fast_it_is_filled() {
         let parent = tempfile::tempdir().unwrap();
-        let staging = parent.path().join(".raw.partial");
+        let (staging, aside) = (parent.path().join(".raw.partial"), parent.path().join(".raw.removed"));
         for _ in 0..20 {
             fs::create_dir(&staging).unwrap();
             thread::scope(|scope| {
@@ -141,7 +135,7 @@ mod tests {
                     })
                 });
                 thread::sleep(Duration::from_millis(3));
-                remove_while_it_is_filled(&staging).unwrap();
+                remove_while_it_is_filled(&staging, &aside).unwrap();
                 assert_eq!(filled.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
             });
             assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);

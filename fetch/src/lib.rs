@@ -37,6 +37,9 @@ use crate::request::{Request, WantedArchive};
 use crate::store::Store;
 use crate::unpack::unpack;
 
+/// What there is in an output folder.
+const PARTS: [&str; 5] = ["train", "test", Source::FILE_NAME, Origins::FILE_NAME, StageTimings::FILE_NAME];
+
 /// Fetches what `options` ask for.
 ///
 /// # Errors
@@ -50,7 +53,7 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         console.say(format!("`{}` is already in `{}`", source.name, request.output.display()));
         return Ok(());
     }
-    let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME)?;
+    let staged = StagedDirectory::replacing(&request.output, Source::FILE_NAME, |name| PARTS.contains(&name))?;
     let mut store = Store::new(&request.archives);
     let mut archives = Vec::new();
     for wanted in &request.parts {

@@ -22,7 +22,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    const FILE_NAME: &str = "origin.json";
+    /// The file's name in an output folder.
+    pub(crate) const FILE_NAME: &str = "origin.json";
 
     /// Those that `request` asks for.
     pub fn wanted(request: &Request) -> Self {

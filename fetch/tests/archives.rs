@@ -72,7 +72,7 @@ fn what_is_there_already_is_left_alone_until_the_archive_changes() {
     let arguments = ["--archive", "set.tar.gz", "--output", "raw"];
     workplace.file("set.tar.gz", &letters_of(2, 1));
     workplace.run_well(&arguments);
-    let marker = workplace.file("raw/marker", b"");
+    let marker = workplace.file("raw/train/marker", b"");
     assert!(workplace.run_well(&arguments).contains("is already in `raw`"));
     assert!(marker.exists());
 
@@ -81,7 +81,7 @@ fn what_is_there_already_is_left_alone_until_the_archive_changes() {
     assert!(!said.contains("already"), "{said}");
     assert!(!marker.exists());
 
-    let marker = workplace.file("raw/marker", b"");
+    let marker = workplace.file("raw/train/marker", b"");
     workplace.run_well(&[&arguments[..], &["--force"]].concat());
     assert!(!marker.exists());
 }

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
-use artifacts::{Dataset, Rejected, SplitName};
+use artifacts::{Dataset, Rejected, RemovedCounts, SplitName};
 use terminal::Failure;
+
+use crate::header::MOST_PIXELS_A_SIDE;
 
 /// Why a data set cannot be preprocessed.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// No file is an image.
-    #[error("none of the {files} files under `{}` is a PNG image{}", folder.display(), examples(rejected))]
+    #[error("none of the {files} files under `{}` is an image that can be read{}", folder.display(), examples(rejected))]
     NoImage {
         /// The folder or archive.
         folder: PathBuf,
@@ -78,10 +80,12 @@ pub enum Error {
         valid_fraction: f64,
     },
     /// A split without an image is of no use to the stages that follow.
-    #[error("the {split} split has no image")]
+    #[error("the {split} split has no image{}", removals(removed))]
     EmptySplit {
         /// Which.
         split: SplitName,
+        /// What was removed, of all splits.
+        removed: RemovedCounts,
     },
     /// Inputs cannot be standardised.
     #[error("all training pixels have the same value")]
@@ -94,14 +98,19 @@ impl Failure for Error {
             Self::Artifact(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Classes { .. } => Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned()),
-            Self::NoImage { .. } => Some("the images lie in class folders, as `A/*.png`, `B/*.png`".to_owned()),
+            Self::NoImage { .. } => Some(format!(
+                "PNG images of up to {MOST_PIXELS_A_SIDE} pixels a side are read, in class folders, as `A/*.png`, `B/*.png`"
+            )),
             Self::TooManyRejects { .. } => {
                 Some("if the rest is what you want, allow it: `--max-rejects 1` allows any number".to_owned())
             }
-            Self::EmptySplit { split: SplitName::Train } => {
+            Self::EmptySplit { split: SplitName::Train, removed } if removed.leaks > 0 => {
+                Some("are the images to test on others than those to train on?".to_owned())
+            }
+            Self::EmptySplit { split: SplitName::Train, .. } => {
                 Some("lower --valid-fraction or --test-fraction".to_owned())
             }
-            Self::EmptySplit { split } => Some(format!("raise --{split}-fraction, or add images")),
+            Self::EmptySplit { split, .. } => Some(format!("raise --{split}-fraction, or add images")),
             Self::Threads { .. }
             | Self::TestClass { .. }
             | Self::ClassName { .. }
@@ -117,6 +126,18 @@ impl Failure for Error {
             _ => 1,
         }
     }
+}
+
+fn removals(removed: &RemovedCounts) -> String {
+    let RemovedCounts { duplicates, leaks, conflicting_leaks, conflicts, .. } = removed;
+    let reasons = [
+        (duplicates, "duplicates"),
+        (&(leaks + conflicting_leaks), "copies of images to test or validate on"),
+        (conflicts, "under two labels"),
+    ];
+    let some = reasons.into_iter().filter(|&(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let some = some.collect::<Vec<_>>().join(", ");
+    if some.is_empty() { some } else { format!("; removed were: {some}") }
 }
 
 fn examples(rejected: &[Rejected]) -> String {

@@ -12,6 +12,9 @@ use scratch::{FileVec, Name, Names};
 use crate::error::Error;
 use crate::options::Options;
 
+/// Where macOS puts what its archives hold beside files.
+const RESOURCE_FORKS: &str = "__MACOSX";
+
 /// The files to preprocess, in the order of their names.
 #[derive(Debug)]
 pub struct Folders {
@@ -92,7 +95,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         train.1 = Role::Train.directory();
     }
 
-    let train_classes = class_folders(&train.0)?;
+    let train_classes = class_folders(&train.0, &options.output)?;
     let classes: Vec<String> = train_classes.keys().cloned().collect();
     check_classes(&classes, &train.0)?;
     let mut listing = Listing {
@@ -105,7 +108,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         listing.add(folder, &prefixed(train.1, &class), label, false)?;
     }
     if let Some((test, _)) = &test {
-        for (class, folder) in class_folders(test)? {
+        for (class, folder) in class_folders(test, &options.output)? {
             let label = label_of(&class, &classes, &train.0, test)?;
             listing.add(folder, &prefixed(Role::Test.directory(), &class), label, true)?;
         }
@@ -135,16 +138,22 @@ fn prefixed(part: &str, class: &str) -> String {
     if part.is_empty() { class.to_owned() } else { format!("{part}/{class}") }
 }
 
-/// The visible folders in `folder`, by name.
-fn class_folders(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+/// The visible folders in `folder`, by name; links stand for what they lead to. The `output` of an earlier run is none, nor
+/// is what an archive of a Mac has of resource forks.
+fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let output = output.canonicalize().ok();
     let mut folders = BTreeMap::new();
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
-        if !path.is_dir() {
+        let name = text_name(&path);
+        if name.as_ref().is_some_and(|name| name.starts_with('.') || name == RESOURCE_FORKS) {
             continue;
         }
-        match text_name(&path) {
-            Some(name) if name.starts_with('.') => {}
+        let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();
+        if !is_folder || output.is_some() && path.canonicalize().ok() == output {
+            continue;
+        }
+        match name {
             Some(name) => drop(folders.insert(name, path)),
             None => return Err(Error::ClassName { path }),
         }

@@ -42,7 +42,8 @@ impl Header {
             return Err("it is empty".to_owned());
         }
         if !bytes.starts_with(SIGNATURE) {
-            return Err("it is no PNG file".to_owned());
+            let other = image::guess_format(bytes).ok().map(|format| format!(" but {}", format.to_mime_type()));
+            return Err(format!("it is no PNG file{}", other.unwrap_or_default()));
         }
         let Some((start, _)) = bytes.split_first_chunk::<LENGTH>() else {
             return Err("it ends within its header".to_owned());

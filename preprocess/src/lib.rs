@@ -21,7 +21,7 @@ mod summary;
 use std::path::Path;
 use std::time::Instant;
 
-use artifacts::{Dataset, Fonts, Provenance, SplitName, Splits, StageTimings, StagedDirectory};
+use artifacts::{Dataset, Fonts, Provenance, RemovedCounts, SplitName, Splits, StageTimings, StagedDirectory};
 pub use decode::decode_file;
 pub use error::Error;
 pub use options::Options;
@@ -30,6 +30,9 @@ use terminal::Console;
 use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
 use crate::split::{Assigned, Member};
+
+/// What there is in an output folder.
+const PARTS: [&str; 6] = ["train", "valid", "test", Dataset::FILE_NAME, Dataset::REMOVED_LIST, StageTimings::FILE_NAME];
 
 /// Preprocesses the folder or the archive of `options` to `options.output`.
 ///
@@ -40,7 +43,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let before = options.input.as_deref().map(StageTimings::read).transpose()?.unwrap_or_default();
     let pool = read::pool(options.threads.map_or(0, usize::from))?;
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
-    let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME)?;
+    let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME, |name| PARTS.contains(&name))?;
     let scratch = Scratch::create(staged.path())?;
     let (folders, records) = match wanted {
         Some(wanted) => {
@@ -85,6 +88,7 @@ fn write(
     let (findings, removed) = duplicates::remove(&mut images, scratch.folder())?;
     let removed_list = shards::write_removed_list(folder, &images, &folders.names, &findings)?;
     let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;
+    check_splits(&splits, &folders.classes, removed, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
         provenance: provenance(folders, decoded, options),
@@ -101,7 +105,6 @@ fn write(
         converted: decoded.converted.clone(),
         rejected: decoded.rejected.clone(),
     };
-    check_splits(&dataset.splits, &dataset.classes, console)?;
     artifacts::write_json(&folder.join(Dataset::FILE_NAME), &dataset)?;
     Ok(dataset)
 }
@@ -135,12 +138,12 @@ fn count_fonts(images: &[Assigned], groups: &[Member]) -> Fonts {
     fonts
 }
 
-fn check_splits(splits: &Splits, classes: &[String], console: &Console) -> Result<(), Error> {
+fn check_splits(splits: &Splits, classes: &[String], removed: RemovedCounts, console: &Console) -> Result<(), Error> {
     for (name, split) in
         [(SplitName::Train, &splits.train), (SplitName::Valid, &splits.valid), (SplitName::Test, &splits.test)]
     {
         if split.images == 0 {
-            return Err(Error::EmptySplit { split: name });
+            return Err(Error::EmptySplit { split: name, removed });
         }
         for (class, _) in classes.iter().zip(&split.images_by_class).filter(|&(_, &count)| count == 0) {
             console.warn(format!("class `{class}` has no image in the {name} split"));

@@ -181,7 +181,7 @@ fn what_is_no_archive_of_class_folders_is_said_as_fetch_says_it_and_leaves_nothi
         (
             "no image",
             &no_image,
-            &["none of the 2 files under `set.tar.gz` is a PNG image", "train/A/1.png: it is empty"],
+            &["none of the 2 files under `set.tar.gz` is an image that can be read", "train/A/1.png: it is empty"],
         ),
         ("too much", &good, &["is one file more than the 79 of --max-files", "hint: if the archive is to be trusted"]),
     ];

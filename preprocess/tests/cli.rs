@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -136,6 +137,67 @@ fn the_same_files_give_the_same_bytes_whatever_their_order_on_disk_and_the_threa
 
     backwards.run_well(&["--seed", "1"]);
     assert_ne!(contents(&forwards.output()), contents(&backwards.output()));
+}
+
+#[test]
+fn folders_that_are_no_classes_are_passed_over_and_links_are_followed() {
+    let workplace = Workplace::with_letters(200);
+    let elsewhere = workplace.0.path().join("elsewhere");
+    fs::rename(workplace.input().join("B"), &elsewhere).unwrap();
+    symlink(&elsewhere, workplace.input().join("B")).unwrap();
+    workplace.file("__MACOSX/A/._0000.png", b"a resource fork");
+    workplace.file(".git/config", b"");
+    // The output of the first is no class of the second.
+    let output = workplace.input().join("shards");
+    let arguments = ["--output", output.to_str().unwrap()];
+    for _ in 0..2 {
+        let run = workplace.run(&arguments);
+        assert!(run.status.success(), "{}", stderr(&run));
+        assert_eq!(Dataset::read(&output).unwrap().0.classes, ["A", "B"]);
+    }
+    symlink("nowhere", workplace.input().join("C")).unwrap();
+    let said = stderr(&workplace.run(&arguments));
+    assert!(said.contains("cannot read") && said.contains("in/C`"), "{said}");
+}
+
+#[test]
+fn of_a_split_that_is_left_empty_it_is_said_what_was_removed() {
+    let workplace = Workplace::with_letters(20);
+    let run = workplace.run(&["--test-input", workplace.input().to_str().unwrap()]);
+    let said = stderr(&run);
+    assert!(said.contains("the train split has no image; removed were: "), "{said}");
+    assert!(said.contains("copies of images to test or validate on"), "{said}");
+    assert!(said.contains("hint: are the images to test on others than those to train on?"), "{said}");
+}
+
+#[test]
+fn an_earlier_output_in_which_there_is_something_else_is_not_replaced() {
+    let workplace = Workplace::with_letters(200);
+    workplace.run_well(&[]);
+    let before = contents(&workplace.output());
+    let thesis = workplace.output().join("thesis.txt");
+    fs::write(&thesis, "important").unwrap();
+    let said = stderr(&workplace.run(&[]));
+    assert!(said.contains("thesis.txt` is of no earlier output"), "{said}");
+    assert!(said.contains("hint: move it elsewhere, or name another folder"), "{said}");
+    fs::remove_file(&thesis).unwrap();
+    assert_eq!(contents(&workplace.output()), before);
+}
+
+/// A folder of temporary names beside `.` is one of its parent's.
+#[test]
+fn the_working_folder_is_not_replaced_and_nothing_beside_it_is_touched() {
+    let workplace = Workplace::with_letters(20);
+    let inside = workplace.0.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    let before = contents(workplace.0.path());
+    for output in [".", "./", "../inside", ".."] {
+        let run = workplace.command(&["--output", output]).current_dir(&inside).output().unwrap();
+        assert_eq!(run.status.code(), Some(1));
+        let said = stderr(&run);
+        assert!(said.contains(&format!("`{output}` is the working folder or one that it lies in")), "{said}");
+        assert_eq!(contents(workplace.0.path()), before);
+    }
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
     *wrong_checksum.last_mut().unwrap() ^= 1;
     let jpeg_start = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01".to_vec();
     let bad = [
-        ("jpeg", jpeg_start, "it is no PNG file"),
+        ("jpeg", jpeg_start, "it is no PNG file but image/jpeg"),
         ("magic", [b"\x89PNX\r\n\x1a\n", &png(&[plain.clone(), rows.clone()])[8..]].concat(), "it is no PNG file"),
         ("checksum", png(&[plain.clone(), wrong_checksum]), "it does not decode: "),
         ("critical-chunk", png(&[plain.clone(), chunk(b"ABCD", b"x"), rows.clone()]), "it does not decode: "),

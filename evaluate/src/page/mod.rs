@@ -54,7 +54,7 @@ pub struct Material<'a> {
 pub fn write(folder: &Path, material: &Material<'_>, timings: &Timings) -> Result<(), Error> {
     let (page, figures) = render(material).map_err(|source| Error::Picture { source })?;
     let place = folder.join(FIGURES);
-    let staged = StagedDirectory::replacing(&place, CONFUSION)?;
+    let staged = StagedDirectory::replacing(&place, CONFUSION, |name| name.ends_with(".svg"))?;
     for (name, content) in figures {
         artifacts::write_file(&staged.path().join(name), |writer| writer.write_all(content.as_bytes()))?;
     }
