@@ -90,6 +90,7 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     session = onnxruntime.InferenceSession(tmp_path / "ensemble" / "model.onnx", providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], {"images": images})
     assert numpy.abs(found - expected).max() < 1e-4
+    assert session.run(["logits"], {"images": images[:0]})[0].shape == (0, len(dataset["classes"]))
 
     command = [BINARIES / "evaluate", "--run", tmp_path / "ensemble", "--dataset", shards]
     subprocess.run(command, check=True, capture_output=True)
@@ -98,6 +99,9 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     assert ("copies, shifted, one is shown" in " ".join(page.split())) == (shift > 0)
     report = json.loads((tmp_path / "ensemble" / "report" / "report.json").read_text())
     assert report["making"]["parameters"] == parameters
+    assert [layer["groups"] for layer in report["making"]["layers"]] == [
+        groups if 0 < layer < len(report["making"]["layers"]) - 1 else 1 for layer in range(len(report["making"]["layers"]))]
+    assert (f"(hidden layers in {groups} groups)" in page) == (f"Linear 2, in {groups} groups" in page) == (groups > 1)
     # Of each unit of each network, one copy.
     if hidden != "none":
         units = int(hidden.split(",")[0])
@@ -124,3 +128,16 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     for label in set(winners):
         expected = slopes[winners == label].mean(axis=0)
         numpy.testing.assert_allclose(saliency[label].ravel(), expected, rtol=1e-2, atol=1e-3 * expected.max())
+
+
+def test_what_is_reported_of_groups_does_not_depend_on_the_threads(shards, tmp_path):
+    """A product of stacked matrices would: with so many threads, some have a single row."""
+    run = tmp_path / "run"
+    train(shards, run, "--hidden", "1024,32", "--ensemble", "4")
+    subprocess.run([BINARIES / "export", "--run", run], check=True, capture_output=True)
+    found = []
+    for threads in ["1", "16"]:
+        command = [BINARIES / "evaluate", "--run", run, "--dataset", shards, "--batch-size", "16", "--threads", threads]
+        subprocess.run(command, check=True, capture_output=True)
+        found.append([(run / "report" / name).read_bytes() for name in ["logits.npy", "validation-logits.npy", "report.json"]])
+    assert found[0] == found[1]

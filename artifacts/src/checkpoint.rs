@@ -57,6 +57,30 @@ impl ModelDescription {
         sizes.windows(2).enumerate().map(layer).collect()
     }
 
+    /// Says why there can be no such network.
+    ///
+    /// # Errors
+    /// When an image, the classes or a layer is empty, the pixels cannot be standardised, or there are no such groups.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { height, width, mean, standard_deviation, hidden, groups, .. } = self;
+        if height.checked_mul(*width).is_none_or(|pixels| pixels == 0) {
+            return Err(format!("its images are {height}x{width} pixels"));
+        }
+        if self.classes.is_empty() {
+            return Err("it has no class".to_owned());
+        }
+        if !mean.is_finite() || !standard_deviation.is_finite() || *standard_deviation <= 0.0 {
+            return Err(format!("its pixels have the mean {mean} and the standard deviation {standard_deviation}"));
+        }
+        if let Some(width) = hidden.iter().find(|&width| *width == 0 || !width.is_multiple_of(groups.get())) {
+            return Err(format!("its hidden layer of {width} units has no {groups} equal groups"));
+        }
+        if groups.get() > 1 && hidden.len() < 2 {
+            return Err(format!("it has {groups} groups, but no two hidden layers"));
+        }
+        Ok(())
+    }
+
     /// Weights and biases of all layers.
     #[must_use]
     pub fn parameters(&self) -> usize {
@@ -113,8 +137,8 @@ impl LinearLayer {
 /// `checkpoint.safetensors`: a trained network.
 ///
 /// The tensors are named and shaped as `torch.nn.Sequential(Linear, ReLU, Linear, ...)` names them (`0.weight`
-/// `[out, in]`, `0.bias`, `2.weight`, ...), so `load_state_dict` takes the file as it is. A layer of several groups is what
-/// `torch.nn.Conv1d(in, out, kernel_size=1, groups=groups)` computes; its weight lacks only the kernel's axis of 1.
+/// `[out, in]`, `0.bias`, `2.weight`, ...), so `load_state_dict` takes the file as it is, unless it has groups: such a layer
+/// is what `torch.nn.Conv1d(in, out, kernel_size=1, groups=groups)` computes, and its weight lacks the kernel's axis of 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// What the network is.
@@ -182,12 +206,7 @@ impl Checkpoint {
                 None => Ok(tensor.values),
             }
         };
-        if model.height.checked_mul(model.width).is_none() {
-            return Err(malformed(format!("its images are {}x{} pixels", model.height, model.width)));
-        }
-        if let Some(width) = model.hidden.iter().find(|width| !width.is_multiple_of(model.groups.get())) {
-            return Err(malformed(format!("its hidden layer of {width} units has no {} equal groups", model.groups)));
-        }
+        model.check().map_err(malformed)?;
         let mut layers = Vec::new();
         for (index, shape) in model.layers().iter().enumerate() {
             let (weight_name, bias_name) = Self::tensor_names(index);

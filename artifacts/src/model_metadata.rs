@@ -61,7 +61,10 @@ impl ModelMetadata {
         if *found != Self::SCHEMA_VERSION {
             return Err(format!("its metadata has schema version {found}; this build reads {}", Self::SCHEMA_VERSION));
         }
-        serde_json::from_value(Value::Object(fields)).map_err(|error| format!("its metadata: {error}"))
+        let metadata: Self =
+            serde_json::from_value(Value::Object(fields)).map_err(|error| format!("its metadata: {error}"))?;
+        metadata.model.check().map_err(|reason| format!("its metadata: {reason}"))?;
+        Ok(metadata)
     }
 }
 

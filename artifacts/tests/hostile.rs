@@ -140,11 +140,26 @@ type Lie = (fn(&mut Checkpoint), &'static str);
 fn a_checkpoint_whose_description_lies_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
-    let lies: [Lie; 6] = [
+    let lies: [Lie; 12] = [
         (|lie| lie.model.hidden = vec![4], "tensor `0.weight` has shape [3, 6]; its description says [4, 6]"),
         (|lie| lie.model.hidden = vec![], "tensor `0.weight` has shape [3, 6]; its description says [2, 6]"),
         (|lie| (lie.model.height, lie.model.width) = (usize::MAX, 2), "its images are 18446744073709551615x2 pixels"),
-        (|lie| lie.model.classes.clear(), "tensor `2.weight` has shape [2, 3]; its description says [0, 3]"),
+        (|lie| lie.model.width = 0, "its images are 2x0 pixels"),
+        (|lie| lie.model.classes.clear(), "it has no class"),
+        (|lie| lie.model.standard_deviation = 0.0, "its pixels have the mean 0.25 and the standard deviation 0"),
+        (|lie| lie.model.hidden = vec![0], "its hidden layer of 0 units has no 1 equal groups"),
+        (
+            |lie| lie.model.groups = NonZeroUsize::MAX,
+            "its hidden layer of 3 units has no 18446744073709551615 equal groups",
+        ),
+        (|lie| lie.model.groups = NonZeroUsize::new(3).unwrap(), "it has 3 groups, but no two hidden layers"),
+        (
+            |lie| {
+                lie.model =
+                    ModelDescription { hidden: vec![3, 3], groups: NonZeroUsize::new(3).unwrap(), ..lie.model.clone() }
+            },
+            "tensor `2.weight` has shape [2, 3]; its description says [3, 1]",
+        ),
         (|lie| lie.layers[0].weight[[1, 2]] = f32::NAN, "tensor `0.weight` holds NaN"),
         (|lie| lie.layers[1].bias[0] = f32::NEG_INFINITY, "tensor `2.bias` holds -inf"),
     ];

@@ -187,7 +187,8 @@ def evaluate(variables, device, work):
     if not (named.parent / PROVIDER).exists():
         return leave_out(f"the evaluation, as there is no `{PROVIDER}` beside `{named}` (ORT_DYLIB_PATH names another)")
     run = work / "judged"
-    if not train(variables, run, HERE / "shards", "--hidden", "256,128", "--epochs", "2", "--engine", "cpu"):
+    if not train(variables, run, HERE / "shards", "--hidden", "256,128", "--ensemble", "2", "--epochs", "2",
+                 "--engine", "cpu"):
         return
     judge = [HERE / "evaluate", "--run", run, "--dataset", HERE / "shards", "--provider", "cuda", "--device", device]
     for command in [[HERE / "export", "--run", run], [*judge, "--onnxruntime", named]]:

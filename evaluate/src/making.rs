@@ -7,7 +7,7 @@ use crate::report::{ArtifactDigest, DatasetSummary, LayerSummary, Making, Traini
 
 /// Section 7.
 pub(crate) fn making(inputs: &Inputs<'_>) -> Making {
-    let layers = layers(&inputs.training.model);
+    let layers = layers(&inputs.checkpoint.model);
     let export = inputs.model.metadata.export.clone();
     Making {
         learning_curves: inputs.metrics.clone(),

@@ -5,14 +5,9 @@
 //!                                └ (pixel / 255 − mean) / deviation ┘          └ Softmax ─ probabilities
 //! ```
 //!
-//! With a temperature T, `Mul` by 1/T stands before `Softmax`. A layer of G groups is, in place of its `Gemm`, a product of
-//! matrices a group:
-//!
-//! ```text
-//! [N, in] ─ Reshape ─ [N, G, in / G] ─ Transpose ─ [G, N, in / G] ─┐
-//!   ┌─────────────────────────────────────────────────────── MatMul ─┘
-//!   └ [G, N, out / G] ─ Transpose ─ [N, G, out / G] ─ Reshape ─ Add ─ [N, out]
-//! ```
+//! With a temperature T, `Mul` by 1/T stands before `Softmax`. A layer of G groups is a `Split`, a `Gemm` a group and a
+//! `Concat`. A product of stacked matrices would be one node, but onnxruntime does not pack its weights: the number of
+//! threads then decides the last bits, and up to 1.31 a batch of no image ends the process.
 
 use artifacts::{Checkpoint, LinearLayer, ModelDescription};
 
@@ -42,17 +37,28 @@ pub(crate) struct Step {
     pub constants: Vec<Constant>,
     /// The name of the tensor that it gives.
     pub output: String,
-    /// The axes of `output`.
-    pub shape: Vec<Axis>,
+    /// The axes of `output` behind the batch axis.
+    pub shape: Vec<usize>,
+    /// What the operation falls into, where it is done group by group.
+    pub groups: Option<Groups>,
 }
 
-/// The length of an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Axis {
-    /// As many as there are images.
-    Batch,
-    /// So many.
-    Of(usize),
+/// An operation that is done on each of some equal parts of a tensor. Its constants are those of the first, the second, ...
+#[derive(Debug)]
+pub(crate) struct Groups {
+    /// The name of the node that parts what the operation takes.
+    pub split: String,
+    pub each: Vec<Group>,
+    /// Widths of a group's input and output.
+    pub widths: [usize; 2],
+}
+
+/// The names of a group's node, of the part that it takes, and of the one that it gives.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub name: String,
+    pub input: String,
+    pub output: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,39 +69,23 @@ pub(crate) enum Operation {
     Cast,
     /// By a scalar.
     Multiply,
-    /// A scalar, or a row to each row.
+    /// A scalar.
     Add,
     /// `x · weightᵀ + bias`.
     Linear,
-    /// To the shape that its constant says; the batch axis stays.
-    Reshape,
-    /// The first two axes change places.
-    Transpose,
-    /// `x · weight`, a product a group: `[G, N, in] · [G, in, out]`.
-    MatMul,
     /// `max(x, 0)`.
     Relu,
     /// Along the last axis.
     Softmax,
 }
 
-/// A tensor that is part of the model.
+/// A tensor of `f32` that is part of the model.
 #[derive(Debug)]
 pub(crate) struct Constant {
     pub name: String,
-    pub element: Element,
     pub shape: Vec<usize>,
     /// Row-major, little-endian, as ONNX's `raw_data`.
     pub bytes: Vec<u8>,
-}
-
-/// What a constant consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Element {
-    /// The model's numbers.
-    F32,
-    /// The sizes of a shape.
-    I64,
 }
 
 impl Graph {
@@ -105,11 +95,10 @@ impl Graph {
         let mut steps = standardisation(model);
         let last = checkpoint.layers.len() - 1;
         for (index, layer) in checkpoint.layers.iter().enumerate() {
-            let output = if index == last { LOGITS.to_owned() } else { format!("{}.output", 2 * index) };
-            match layer.groups.get() {
-                1 => steps.push(linear(index, layer, &output)),
-                groups => steps.extend(grouped(index, layer, groups, &output)),
-            }
+            steps.push(match layer.groups.get() {
+                1 => linear(index, layer, index == last),
+                groups => grouped(index, layer, groups),
+            });
             if index < last {
                 steps.push(relu(index, layer.bias.len()));
             }
@@ -122,6 +111,12 @@ impl Graph {
         Self { image: [model.height, model.width], classes: model.classes.len(), steps }
     }
 
+    /// How many nodes the model has.
+    pub(crate) fn nodes(&self) -> usize {
+        let nodes = |step: &Step| step.groups.as_ref().map_or(1, |groups| groups.each.len() + 2);
+        self.steps.iter().map(nodes).sum()
+    }
+
     /// How many numbers the model holds.
     pub(crate) fn parameters(&self) -> usize {
         self.steps.iter().map(Step::parameters).sum()
@@ -131,8 +126,7 @@ impl Graph {
 impl Step {
     /// How many numbers the operation holds.
     pub(crate) fn parameters(&self) -> usize {
-        let numbers = self.constants.iter().filter(|constant| constant.element == Element::F32);
-        numbers.map(|constant| constant.shape.iter().product::<usize>()).sum()
+        self.constants.iter().map(Constant::len).sum()
     }
 
     /// How many bytes these numbers take.
@@ -143,15 +137,11 @@ impl Step {
 
 impl Constant {
     fn new(name: &str, shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
-        let bytes = values.flat_map(f32::to_le_bytes).collect();
-        Self { name: name.to_owned(), element: Element::F32, shape: shape.to_vec(), bytes }
+        Self { name: name.to_owned(), shape: shape.to_vec(), bytes: values.flat_map(f32::to_le_bytes).collect() }
     }
 
-    /// What `Reshape` takes, where the first axis stays as it is.
-    fn shape_behind_the_batch(name: &str, axes: &[usize]) -> Self {
-        let sizes = [0].into_iter().chain(axes.iter().copied());
-        let bytes = sizes.flat_map(|size| (size as i64).to_le_bytes()).collect();
-        Self { name: name.to_owned(), element: Element::I64, shape: vec![1 + axes.len()], bytes }
+    fn len(&self) -> usize {
+        self.shape.iter().product()
     }
 }
 
@@ -176,42 +166,41 @@ fn scalar(name: &str, value: f64) -> Vec<Constant> {
 }
 
 /// Layer `index`, whose constants are named as `torch.nn.Sequential` names its parameters: `0.weight`, `0.bias`.
-fn linear(index: usize, layer: &LinearLayer, output: &str) -> Step {
+fn linear(index: usize, layer: &LinearLayer, is_last: bool) -> Step {
     let (weight, bias) = Checkpoint::tensor_names(index);
+    let place = 2 * index;
+    let output = if is_last { LOGITS.to_owned() } else { format!("{place}.output") };
     let constants = vec![
         Constant::new(&weight, layer.weight.shape(), layer.weight.iter().copied()),
         Constant::new(&bias, layer.bias.shape(), layer.bias.iter().copied()),
     ];
-    step(&format!("{}.linear", 2 * index), Operation::Linear, constants, output, &[layer.bias.len()])
+    step(&format!("{place}.linear"), Operation::Linear, constants, &output, &[layer.bias.len()])
 }
 
-/// Layer `index` where it has several groups. Its weights stand as they are multiplied, `[G, in / G, out / G]`.
-fn grouped(index: usize, layer: &LinearLayer, groups: usize, output: &str) -> [Step; 6] {
+/// Layer `index` where it has several groups; it is not the last one.
+fn grouped(index: usize, layer: &LinearLayer, groups: usize) -> Step {
     let (weight, bias) = Checkpoint::tensor_names(index);
-    let (inputs, outputs) = (layer.weight.ncols(), layer.weight.nrows() / groups);
-    let places = (0..groups).flat_map(|group| (0..inputs).map(move |input| (group, input)));
-    let transposed = places
-        .flat_map(|(group, input)| (0..outputs).map(move |output| layer.weight[[group * outputs + output, input]]));
-    let weight = Constant::new(&format!("{weight}.transposed"), &[groups, inputs, outputs], transposed);
-    let bias = Constant::new(&bias, layer.bias.shape(), layer.bias.iter().copied());
-
-    let named = |name: &str| format!("{}.{name}", 2 * index);
-    let reshape = |name: &str, axes: &[usize], output: &str| {
-        let shape = Constant::shape_behind_the_batch(&named(&format!("{name}.shape")), axes);
-        step(&named(name), Operation::Reshape, vec![shape], &named(output), axes)
+    let place = 2 * index;
+    let [inputs, outputs] = [layer.weight.ncols(), layer.bias.len() / groups];
+    let constants = (0..groups).flat_map(|group| {
+        let rows = group * outputs..(group + 1) * outputs;
+        let weights = rows.clone().flat_map(|row| layer.weight.row(row).into_iter().copied());
+        [
+            Constant::new(&format!("{weight}.{group}"), &[outputs, inputs], weights),
+            Constant::new(&format!("{bias}.{group}"), &[outputs], rows.clone().map(|row| layer.bias[row])),
+        ]
+    });
+    let group = |group: usize| Group {
+        name: format!("{place}.linear.{group}"),
+        input: format!("{place}.input.{group}"),
+        output: format!("{place}.output.{group}"),
     };
-    let of_groups_first = |name: &str, operation, constants, output: &str, width| Step {
-        shape: vec![Axis::Of(groups), Axis::Batch, Axis::Of(width)],
-        ..step(&named(name), operation, constants, &named(output), &[])
-    };
-    [
-        reshape("group", &[groups, inputs], "grouped"),
-        of_groups_first("transpose", Operation::Transpose, vec![], "transposed", inputs),
-        of_groups_first("linear", Operation::MatMul, vec![weight], "products", outputs),
-        step(&named("transpose_back"), Operation::Transpose, vec![], &named("products.grouped"), &[groups, outputs]),
-        reshape("ungroup", &[layer.bias.len()], "ungrouped"),
-        step(&named("add"), Operation::Add, vec![bias], output, &[layer.bias.len()]),
-    ]
+    let (output, constants) = (format!("{place}.output"), constants.collect());
+    let each = (0..groups).map(group).collect();
+    Step {
+        groups: Some(Groups { split: format!("{place}.split"), each, widths: [inputs, outputs] }),
+        ..step(&format!("{place}.linear"), Operation::Linear, constants, &output, &[layer.bias.len()])
+    }
 }
 
 fn relu(index: usize, width: usize) -> Step {
@@ -219,10 +208,9 @@ fn relu(index: usize, width: usize) -> Step {
     step(&format!("{place}.relu"), Operation::Relu, vec![], &format!("{place}.output"), &[width])
 }
 
-/// An operation whose output has these axes behind the batch axis.
-fn step(name: &str, operation: Operation, constants: Vec<Constant>, output: &str, axes: &[usize]) -> Step {
-    let shape = [Axis::Batch].into_iter().chain(axes.iter().copied().map(Axis::Of)).collect();
-    Step { name: name.to_owned(), operation, constants, output: output.to_owned(), shape }
+fn step(name: &str, operation: Operation, constants: Vec<Constant>, output: &str, shape: &[usize]) -> Step {
+    let (name, output, shape) = (name.to_owned(), output.to_owned(), shape.to_vec());
+    Step { name, operation, constants, output, shape, groups: None }
 }
 
 #[cfg(test)]
@@ -268,10 +256,14 @@ mod tests {
                 .steps
                 .iter()
                 .flat_map(|step| {
-                    let constants = step.constants.iter().map(|constant| constant.name.as_str());
-                    constants.chain([step.name.as_str(), step.output.as_str()])
+                    let constants = step.constants.iter().map(|constant| constant.name.clone());
+                    let names = |group: &'_ Group| [&group.name, &group.input, &group.output].map(String::clone);
+                    let of_groups = step.groups.iter().flat_map(|groups| groups.each.iter().flat_map(names));
+                    let split = step.groups.iter().map(|groups| groups.split.clone());
+                    let names = [step.name.clone(), step.output.clone()];
+                    constants.chain(names).chain(of_groups).chain(split).collect::<Vec<String>>()
                 })
-                .chain([IMAGES])
+                .chain([IMAGES.to_owned()])
                 .collect();
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{hidden:?}: {names:?}");
             let outputs: Vec<_> = graph.steps.iter().map(|step| step.output.as_str()).collect();

@@ -7,7 +7,7 @@ use onnx_rs::ast::{
     ValueInfo,
 };
 
-use crate::graph::{Axis, Constant, Element, Graph, IMAGES, LOGITS, Operation, PROBABILITIES, Step};
+use crate::graph::{Graph, Groups, IMAGES, LOGITS, Operation, PROBABILITIES, Step};
 
 /// ONNX's file form 8 and operator set 17 are of 2022: onnxruntime reads them from 1.12 on, and nothing here needs newer.
 pub(crate) const IR_VERSION: i64 = 8;
@@ -17,7 +17,7 @@ pub(crate) const OPSET: i64 = 17;
 pub(crate) const MOST_BYTES: usize = i32::MAX as usize;
 
 /// The name of the batch axis.
-pub(crate) const BATCH: &str = "N";
+const BATCH: &str = "N";
 
 /// The bytes of `model.onnx`.
 pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
@@ -40,15 +40,10 @@ pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
             name: "classifier",
             node: nodes(graph),
             initializer: initializers(graph),
-            input: vec![value(
-                IMAGES,
-                DataType::Uint8,
-                &[Axis::Batch, Axis::Of(height), Axis::Of(width)],
-                &described[0],
-            )],
+            input: vec![value(IMAGES, DataType::Uint8, &graph.image, &described[0])],
             output: vec![
-                value(LOGITS, DataType::Float, &[Axis::Batch, Axis::Of(graph.classes)], &described[1]),
-                value(PROBABILITIES, DataType::Float, &[Axis::Batch, Axis::Of(graph.classes)], &described[2]),
+                value(LOGITS, DataType::Float, &[graph.classes], &described[1]),
+                value(PROBABILITIES, DataType::Float, &[graph.classes], &described[2]),
             ],
             value_info: intermediate_values(graph),
             ..OnnxGraph::default()
@@ -62,18 +57,44 @@ fn nodes(graph: &Graph) -> Vec<Node<'_>> {
     let mut previous = IMAGES;
     let mut nodes = Vec::new();
     for step in &graph.steps {
-        let constants = step.constants.iter().map(|constant| constant.name.as_str());
-        nodes.push(Node {
-            name: &step.name,
-            op_type: op_type(step.operation),
-            input: [previous].into_iter().chain(constants).collect(),
-            output: vec![&step.output],
-            attribute: attributes(step.operation),
-            ..Node::default()
-        });
+        let constants: Vec<&str> = step.constants.iter().map(|constant| constant.name.as_str()).collect();
+        match &step.groups {
+            None => nodes.push(operation(step.operation, &step.name, previous, &constants, &step.output)),
+            Some(Groups { split, each, .. }) => {
+                let parts = each.iter().map(|group| group.input.as_str()).collect();
+                nodes.push(along_the_width(OpType::Split, split, vec![previous], parts));
+                let constants = constants.chunks_exact(constants.len() / each.len());
+                nodes.extend(each.iter().zip(constants).map(|(group, constants)| {
+                    operation(step.operation, &group.name, &group.input, constants, &group.output)
+                }));
+                let parts = each.iter().map(|group| group.output.as_str()).collect();
+                nodes.push(along_the_width(OpType::Concat, &step.name, parts, vec![&step.output]));
+            }
+        }
         previous = &step.output;
     }
     nodes
+}
+
+fn operation<'a>(
+    operation: Operation,
+    name: &'a str,
+    input: &'a str,
+    constants: &[&'a str],
+    output: &'a str,
+) -> Node<'a> {
+    Node {
+        name,
+        op_type: op_type(operation),
+        input: [input].into_iter().chain(constants.iter().copied()).collect(),
+        output: vec![output],
+        attribute: attributes(operation),
+        ..Node::default()
+    }
+}
+
+fn along_the_width<'a>(op_type: OpType<'a>, name: &'a str, input: Vec<&'a str>, output: Vec<&'a str>) -> Node<'a> {
+    Node { name, op_type, input, output, attribute: vec![integer("axis", 1)], ..Node::default() }
 }
 
 fn op_type(operation: Operation) -> OpType<'static> {
@@ -83,62 +104,53 @@ fn op_type(operation: Operation) -> OpType<'static> {
         Operation::Multiply => OpType::Mul,
         Operation::Add => OpType::Add,
         Operation::Linear => OpType::Gemm,
-        Operation::Reshape => OpType::Reshape,
-        Operation::Transpose => OpType::Transpose,
-        Operation::MatMul => OpType::MatMul,
         Operation::Relu => OpType::Relu,
         Operation::Softmax => OpType::Softmax,
     }
 }
 
 fn attributes(operation: Operation) -> Vec<Attribute<'static>> {
-    let integer = |name, i| vec![Attribute { name, r#type: AttributeType::Int, i, ..Attribute::default() }];
     match operation {
-        Operation::Flatten => integer("axis", 1),
-        Operation::Cast => integer("to", DataType::Float as i64),
-        Operation::Linear => integer("transB", 1),
-        Operation::Softmax => integer("axis", -1),
-        Operation::Transpose => {
-            vec![Attribute { name: "perm", r#type: AttributeType::Ints, ints: vec![1, 0, 2], ..Attribute::default() }]
-        }
-        Operation::Multiply | Operation::Add | Operation::Reshape | Operation::MatMul | Operation::Relu => vec![],
+        Operation::Flatten => vec![integer("axis", 1)],
+        Operation::Cast => vec![integer("to", DataType::Float as i64)],
+        Operation::Linear => vec![integer("transB", 1)],
+        Operation::Softmax => vec![integer("axis", -1)],
+        Operation::Multiply | Operation::Add | Operation::Relu => vec![],
     }
 }
 
-fn initializers<'a>(graph: &'a Graph) -> Vec<TensorProto<'a>> {
+fn integer(name: &str, i: i64) -> Attribute<'_> {
+    Attribute { name, r#type: AttributeType::Int, i, ..Attribute::default() }
+}
+
+fn initializers(graph: &Graph) -> Vec<TensorProto<'_>> {
     let constants = graph.steps.iter().flat_map(|step| &step.constants);
-    let tensor = |constant: &'a Constant| {
-        let element = match constant.element {
-            Element::F32 => DataType::Float,
-            Element::I64 => DataType::Int64,
-        };
-        let shape = constant.shape.iter().map(|&size| signed(size)).collect();
-        TensorProto::from_raw(&constant.name, shape, element, &constant.bytes)
-    };
-    constants.map(tensor).collect()
+    constants.map(|c| TensorProto::from_raw(&c.name, signed(&c.shape), DataType::Float, &c.bytes)).collect()
 }
 
 /// The tensors between the operations, so that a viewer shows their shapes.
 fn intermediate_values(graph: &Graph) -> Vec<ValueInfo<'_>> {
     let inner = graph.steps.iter().filter(|step| ![LOGITS, PROBABILITIES].contains(&step.output.as_str()));
-    inner.map(|step| value(&step.output, element_type(step), &step.shape, "")).collect()
+    let of_groups = graph.steps.iter().filter_map(|step| step.groups.as_ref()).flat_map(|groups| {
+        let [input, output] = groups.widths.map(|width| move |name| value(name, DataType::Float, &[width], ""));
+        groups.each.iter().flat_map(move |group| [input(&group.input), output(&group.output)])
+    });
+    inner.map(|step| value(&step.output, element_type(step), &step.shape, "")).chain(of_groups).collect()
 }
 
 fn element_type(step: &Step) -> DataType {
     if step.operation == Operation::Flatten { DataType::Uint8 } else { DataType::Float }
 }
 
-fn value<'a>(name: &'a str, elem_type: DataType, shape: &[Axis], doc_string: &'a str) -> ValueInfo<'a> {
-    let dimension = |axis: &Axis| match axis {
-        Axis::Batch => Dimension::Param(BATCH),
-        Axis::Of(size) => Dimension::Value(signed(*size)),
-    };
-    let dim = shape.iter().map(|axis| TensorShapeDimension { value: dimension(axis), denotation: "" }).collect();
+/// A tensor of the given shape behind the batch axis.
+fn value<'a>(name: &'a str, elem_type: DataType, shape: &[usize], doc_string: &'a str) -> ValueInfo<'a> {
+    let axes = [Dimension::Param(BATCH)].into_iter().chain(signed(shape).into_iter().map(Dimension::Value));
+    let dim = axes.map(|value| TensorShapeDimension { value, denotation: "" }).collect();
     let tensor = TensorTypeProto { elem_type, shape: Some(TensorShape { dim }) };
     let r#type = Some(TypeProto { value: Some(TypeValue::Tensor(tensor)), denotation: "" });
     ValueInfo { name, r#type, doc_string, ..ValueInfo::default() }
 }
 
-fn signed(size: usize) -> i64 {
-    i64::try_from(size).expect("an array in memory has fewer than 2^63 rows")
+fn signed(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&size| i64::try_from(size).expect("an array in memory has fewer than 2^63 rows")).collect()
 }

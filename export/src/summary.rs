@@ -2,8 +2,8 @@
 
 use terminal::{Align, Table};
 
-use crate::graph::{Axis, Graph, Operation, Step};
-use crate::onnx::{BATCH, IR_VERSION, OPSET};
+use crate::graph::{Graph, Operation, Step};
+use crate::onnx::{IR_VERSION, OPSET};
 
 /// One row an operation.
 pub(crate) fn table(graph: &Graph) -> Table {
@@ -20,37 +20,37 @@ pub(crate) fn table(graph: &Graph) -> Table {
             0 => String::new(),
             count => count.to_string(),
         });
-        table.row([step.name.clone(), operation(step.operation), step.output.clone(), shape(step), parameters, bytes]);
+        table.row([step.name.clone(), operations(step), step.output.clone(), shape(step), parameters, bytes]);
     }
     table
 }
 
 /// The whole in a line.
 pub(crate) fn line(graph: &Graph, bytes: usize) -> String {
-    let (nodes, parameters) = (graph.steps.len(), graph.parameters());
+    let (nodes, parameters) = (graph.nodes(), graph.parameters());
     format!("export: {nodes} nodes, {parameters} parameters, {bytes} bytes; ONNX IR {IR_VERSION}, opset {OPSET}")
 }
 
-fn operation(operation: Operation) -> String {
+fn operations(step: &Step) -> String {
+    match &step.groups {
+        None => operation(step.operation).to_owned(),
+        Some(groups) => format!("Split, {} {}, Concat", groups.each.len(), operation(step.operation)),
+    }
+}
+
+fn operation(operation: Operation) -> &'static str {
     match operation {
         Operation::Flatten => "Flatten",
         Operation::Cast => "Cast to f32",
         Operation::Multiply => "Mul",
         Operation::Add => "Add",
         Operation::Linear => "Gemm",
-        Operation::Reshape => "Reshape",
-        Operation::Transpose => "Transpose",
-        Operation::MatMul => "MatMul",
         Operation::Relu => "Relu",
         Operation::Softmax => "Softmax",
     }
-    .to_owned()
 }
 
 fn shape(step: &Step) -> String {
-    let sizes = step.shape.iter().map(|axis| match axis {
-        Axis::Batch => BATCH.to_owned(),
-        Axis::Of(size) => size.to_string(),
-    });
-    format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
+    let sizes = step.shape.iter().map(|size| format!(", {size}"));
+    format!("[N{}]", sizes.collect::<String>())
 }

@@ -57,6 +57,7 @@ fn checkpoint(bytes: &[u8]) -> bool {
     let shapes = checkpoint.model.layers();
     assert_eq!(checkpoint.layers.len(), shapes.len());
     for (shape, layer) in shapes.iter().zip(&checkpoint.layers) {
+        assert!(shape.inputs > 0 && shape.outputs > 0);
         assert!(shape.inputs.is_multiple_of(shape.groups.get()) && shape.outputs.is_multiple_of(shape.groups.get()));
         assert_eq!(layer.weight.shape(), shape.weight());
         assert_eq!((layer.bias.len(), layer.groups), (shape.outputs, shape.groups));
