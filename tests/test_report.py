@@ -284,11 +284,12 @@ def check_prior(found: dict, judged: Judged) -> None:
         expected = metrics.accuracy_score(judged.truth, predicted, sample_weight=weights)
         np.testing.assert_allclose(found[name]["accuracy"]["value"], expected, err_msg=name, **CLOSE)
         right, support = np.bincount(judged.truth[predicted == judged.truth], minlength=len(priors)), np.bincount(judged.truth)
-        ends = np.array(proportion_confint(right, support, method="wilson"))
-        reach = np.sqrt(((priors * (ends - right / support)) ** 2).sum(axis=1))
-        np.testing.assert_allclose(
-            found[name]["accuracy"]["interval_95"], expected + reach * [-1, 1], err_msg=name, **CLOSE
-        )
+        # Wilson's, among as many images as have this variance, or would have it if all classes were alike.
+        shares = right / support
+        variance, if_alike = np.sum(priors**2 * shares * (1 - shares) / support), 1 / np.sum(priors**2 / support)
+        effective = min(expected * (1 - expected) / variance, if_alike) if variance else if_alike
+        interval = proportion_confint(expected * effective, effective, method="wilson")
+        np.testing.assert_allclose(found[name]["accuracy"]["interval_95"], interval, err_msg=name, **CLOSE)
         precision = metrics.precision_score(
             judged.truth, predicted, labels=judged.labels_range, average=None, zero_division=np.nan,
             sample_weight=weights,

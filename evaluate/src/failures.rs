@@ -28,7 +28,7 @@ pub(crate) fn failures(
 
     let training = training_images(inputs)?;
     let reason = "no cross-validation says what networks that did not see them make of these images: \
-                  `train --cross-validate 5`, or `make CROSS_VALIDATE=5`";
+                  `train --cross-validate 5`, or `make evaluate CROSS_VALIDATE=5`";
     reasons.explain(training.as_ref(), Failures::TRAINING_LABELS, reason);
     let mut splits: Vec<Labelled> = training.into_iter().collect();
     splits

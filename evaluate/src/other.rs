@@ -41,10 +41,10 @@ impl Other {
         }
         let predictions: Array1<u8> = read_array(path, &report, PREDICTIONS)?;
         let probabilities: Array2<f32> = read_array(path, &report, PROBABILITIES)?;
-        let images = dataset.split(split).images;
-        if predictions.len() != images || probabilities.dim() != (images, dataset.classes.len()) {
-            let reason =
-                format!("the arrays beside it are not of {images} images and {} classes", dataset.classes.len());
+        let (images, classes) = (dataset.split(split).images, dataset.classes.len());
+        let are_classes = predictions.iter().all(|&class| usize::from(class) < classes);
+        if predictions.len() != images || probabilities.dim() != (images, classes) || !are_classes {
+            let reason = format!("the arrays beside it are not of {images} images and {classes} classes");
             return Err(artifacts::Error::Malformed { path: path.to_owned(), kind: "report.json", reason }.into());
         }
         let model = report.provenance.inputs.get("model.onnx").copied().ok_or_else(|| artifacts::Error::Malformed {
@@ -117,9 +117,12 @@ fn read_array<T: ViewElement + Clone, D: ndarray::Dimension>(
 ) -> Result<ndarray::Array<T, D>, Error> {
     let path = report_path.with_file_name(name);
     let bytes = fs::read(&path).context("read", &path)?;
-    if let Some(&recorded) = report.files.get(name) {
-        Digest::of(&bytes).check(&path, recorded, report_path)?;
-    }
+    let recorded = report.files.get(name).ok_or_else(|| artifacts::Error::Malformed {
+        path: report_path.to_owned(),
+        kind: "report.json",
+        reason: format!("it has no digest of {name}"),
+    })?;
+    Digest::of(&bytes).check(&path, *recorded, report_path)?;
     npy::array(&bytes)
         .map_err(|reason| artifacts::Error::Malformed { path, kind: "array of predictions", reason }.into())
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::{fmt, fs};
 
 use artifacts::{Digest, IoContext as _, SplitName};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 use crate::measures::confusion::ConfusionMatrix;
@@ -35,6 +37,35 @@ impl FromStr for PriorName {
             "english" => Self::English,
             path => Self::File(path.into()),
         })
+    }
+}
+
+/// A weight a class. Of two for one class, neither is taken.
+struct Weights(BTreeMap<String, f64>);
+
+impl<'de> Deserialize<'de> for Weights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WeightsVisitor).map(Self)
+    }
+}
+
+struct WeightsVisitor;
+
+impl<'de> Visitor<'de> for WeightsVisitor {
+    type Value = BTreeMap<String, f64>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut weights = BTreeMap::new();
+        while let Some((class, weight)) = entries.next_entry::<String, f64>()? {
+            if let Some(other) = weights.insert(class.clone(), weight) {
+                return Err(A::Error::custom(format!("class `{class}` has two weights, {other} and {weight}")));
+            }
+        }
+        Ok(weights)
     }
 }
 
@@ -89,7 +120,7 @@ impl Prior {
     fn read(path: &Path, classes: &[String]) -> Result<Self, Error> {
         let bytes = fs::read(path).context("read", path)?;
         let malformed = |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "prior", reason };
-        let weights: BTreeMap<String, f64> = serde_json::from_slice(&bytes)
+        let Weights(weights) = serde_json::from_slice(&bytes)
             .map_err(|error| malformed(format!("an object of one weight a class was expected: {error}")))?;
         if let Some(surplus) = weights.keys().find(|name| !classes.contains(name)) {
             return Err(malformed(format!("`{surplus}` is none of the classes {}", classes.join(", "))).into());

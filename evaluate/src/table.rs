@@ -134,10 +134,15 @@ pub(crate) fn estimated_prior(estimate: &EstimatedPrior, classes: &[String]) -> 
 pub(crate) fn temperature_line(calibration: &Calibration) -> Option<String> {
     let (fitted, after) = (calibration.fitted?, calibration.after.as_ref()?);
     let FittedTemperature { temperature, images, .. } = fitted;
+    let advice = if calibration.temperature_helps()? {
+        format!("`export --temperature {temperature}` writes it into the model")
+    } else {
+        "it is of no use here".to_owned()
+    };
     let [before, after] = [&calibration.before, after].map(|figures| figures.expected_calibration_error);
     Some(format!(
         "evaluate: temperature {temperature:.4}, fitted on {images} validation images, turns a calibration error of \
-         {before:.4} into {after:.4}; `export --temperature {temperature}` writes it into the model"
+         {before:.4} into {after:.4}; {advice}"
     ))
 }
 

@@ -101,6 +101,7 @@ fn a_prior_that_does_not_fit_the_classes_is_refused() {
         (r#"{"A": 1, "BC": 1, "D": 1}"#, "`D` is none of the classes A, BC"),
         (r#"{"A": 1, "BC": -1}"#, "may not be negative"),
         (r#"{"A": 0, "BC": 0}"#, "one must be above 0"),
+        (r#"{"A": 1, "BC": 2, "A": 5}"#, "class `A` has two weights, 1 and 5"),
         ("[1, 2]", "an object of one weight a class was expected"),
     ] {
         fs::write(&file, content).unwrap();

@@ -37,13 +37,17 @@ impl Proportion {
 #[must_use]
 pub fn wilson(count: u64, total: u64) -> [f64; 2] {
     assert!(total > 0, "a share of nothing has no interval");
-    let n = total as f64;
-    let (share, z_squared) = (count as f64 / n, Z_95 * Z_95);
+    wilson_of(count as f64 / total as f64, total as f64)
+}
+
+/// Wilson's interval of a share among `n`, which may be no whole number.
+fn wilson_of(share: f64, n: f64) -> [f64; 2] {
+    let z_squared = Z_95 * Z_95;
     let centre = share + z_squared / (2.0 * n);
     let half_width = Z_95 * (share * (1.0 - share) / n + z_squared / (4.0 * n * n)).sqrt();
     let [low, high] = [centre - half_width, centre + half_width].map(|end| end / (1.0 + z_squared / n));
     // At the ends of the scale the formula gives just 0 and 1, but for rounding.
-    [if count == 0 { 0.0 } else { low }, if count == total { 1.0 } else { high }]
+    [if share <= 0.0 { 0.0 } else { low }, if share >= 1.0 { 1.0 } else { high }]
 }
 
 /// The middle 95 % of what is believed of a share after `count` of `total`, before which nothing was: the 2.5 % and 97.5 %
@@ -67,45 +71,49 @@ pub fn jeffreys(count: u64, total: u64) -> [f64; 2] {
 /// D. Katz, J. Baptista, S. P. Azen, M. C. Pike, "Obtaining confidence intervals for the risk ratio in cohort studies",
 /// Biometrics 34 (1978); for likelihood ratios, D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of Clinical Epidemiology
 /// 44 (1991). It is `scipy.stats.contingency.relative_risk`'s. There is no ratio where a total or `count_2` is 0, and no
-/// interval where `count_1` is.
+/// interval where `count_1` is, or where both shares are 1: the formula would be sure of a ratio that a single image gives.
 #[must_use]
 pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2]) -> Estimate {
     let [n_1, n_2] = [total_1, total_2].map(|total| total as f64);
     let [x_1, x_2] = [count_1, count_2].map(|count| count as f64);
     let value = (total_1 > 0 && total_2 > 0 && count_2 > 0).then(|| (x_1 / n_1) / (x_2 / n_2));
-    let interval_95 = value.filter(|_| count_1 > 0).map(|ratio| {
+    let are_all = count_1 == total_1 && count_2 == total_2;
+    let interval_95 = value.filter(|_| count_1 > 0 && !are_all).map(|ratio| {
         let deviation = (1.0 / x_1 - 1.0 / n_1 + 1.0 / x_2 - 1.0 / n_2).sqrt();
         [-Z_95, Z_95].map(|z| ratio * (z * deviation).exp())
     });
     Estimate { value, interval_95 }
 }
 
-/// A weighted mean of shares of different images, `m = Σ w p / Σ w` with `w ≥ 0`, given as weight, count and total of each,
-/// with the interval that the shares' Wilson intervals `[l, u]` give: `m − √(Σ w² (p − l)²) / Σ w` to
-/// `m + √(Σ w² (u − p)²) / Σ w`. The images are taken as independent.
+/// A weighted mean of shares of different images, `m = Σ w p` with `w ≥ 0`, given as weight, count and total of each; the
+/// weights are scaled to a sum of 1. Its interval is Wilson's of `m` among as many images as have its variance:
+/// `m (1 − m) / Σ w² p (1 − p) / n`, but no more than `1 / Σ w² / n`, which they are where all shares are alike. With the
+/// weights `n / Σ n` it is that of all images together. The images are taken as independent.
 ///
-/// G. Y. Zou, W. Huang, X. Zhang, "A note on confidence interval estimation for a linear function of binomial
-/// proportions", Computational Statistics & Data Analysis 53 (2009), pages 1080 to 1085. Shares that weigh nothing may be of
+/// L. Kish, "Survey sampling" (1965), section 8.2, for the effective number; C. Franco, R. J. A. Little, T. A. Louis,
+/// E. V. Slud, "Comparative study of confidence intervals for proportions in complex sample surveys", Journal of Survey
+/// Statistics and Methodology 7 (2019), pages 334 to 364, for Wilson's interval with it. Shares that weigh nothing may be of
 /// nothing; otherwise there is no mean where a total is 0.
 #[must_use]
 pub fn weighted_mean(shares: impl IntoIterator<Item = (f64, [u64; 2])>) -> Estimate {
-    let (mut weights, mut sum, mut below, mut above) = (0.0, 0.0, 0.0, 0.0);
+    let (mut weights, mut sum, mut variance, mut variance_if_alike) = (0.0, 0.0, 0.0, 0.0);
     for (weight, [count, total]) in shares.into_iter().filter(|&(weight, _)| weight > 0.0) {
         if total == 0 {
             return Estimate { value: None, interval_95: None };
         }
-        let share = count as f64 / total as f64;
-        let [low, high] = wilson(count, total);
+        let (share, n) = (count as f64 / total as f64, total as f64);
         weights += weight;
         sum += weight * share;
-        below += (weight * (share - low)).powi(2);
-        above += (weight * (high - share)).powi(2);
+        variance += weight * weight * share * (1.0 - share) / n;
+        variance_if_alike += weight * weight / n;
     }
     if weights == 0.0 {
         return Estimate { value: None, interval_95: None };
     }
-    let interval = [sum - below.sqrt(), sum + above.sqrt()].map(|end| end / weights);
-    Estimate { value: Some(sum / weights), interval_95: Some(interval) }
+    let mean = sum / weights;
+    let if_alike = weights * weights / variance_if_alike;
+    let effective = if variance > 0.0 { mean * (1.0 - mean) * weights * weights / variance } else { if_alike };
+    Estimate { value: Some(mean), interval_95: Some(wilson_of(mean, effective.min(if_alike))) }
 }
 
 /// The value below which the share `level` of `sorted` lies, linear between two of them: NumPy's `quantile`.
@@ -150,10 +158,11 @@ mod tests {
     fn a_weighted_mean_of_one_share_has_its_interval_and_one_of_nothing_is_unknown() {
         let ends = |shares: &[(f64, [u64; 2])]| weighted_mean(shares.iter().copied()).interval_95;
         assert_close(ends(&[(1.0, [81, 263])]).unwrap(), wilson(81, 263), 1e-15);
-        // Two halves of one size reach as far as 1/√2 of either.
-        let [low, high] = wilson(8, 10);
-        let expected = [0.8 - (0.8 - low) / 2.0_f64.sqrt(), 0.8 + (high - 0.8) / 2.0_f64.sqrt()];
-        assert_close(ends(&[(0.5, [8, 10]), (0.5, [8, 10]), (0.0, [0, 0])]).unwrap(), expected, 1e-15);
+        // Shares of their images' weights are one share of all of them.
+        assert_close(ends(&[(0.25, [81, 100]), (0.75, [243, 300]), (0.0, [0, 0])]).unwrap(), wilson(324, 400), 1e-12);
+        assert_close(ends(&[(5.0, [0, 5]), (6.0, [6, 6])]).unwrap(), wilson(6, 11), 1e-12);
+        // A class of all the weight counts as its own images alone.
+        assert_close(ends(&[(1e9, [8, 10]), (1.0, [990, 1000])]).unwrap(), wilson(8, 10), 1e-6);
         let unknown = Estimate { value: None, interval_95: None };
         assert_eq!(weighted_mean([(0.5, [8, 10]), (0.5, [0, 0])]), unknown);
         assert_eq!(weighted_mean([(0.0, [8, 10])]), unknown);
@@ -177,6 +186,7 @@ mod tests {
     #[test]
     fn a_ratio_exists_where_its_denominator_does_and_its_interval_where_all_counts_do() {
         assert_eq!(ratio_of_shares([0, 4], [2, 5]), Estimate { value: Some(0.0), interval_95: None });
+        assert_eq!(ratio_of_shares([1, 1], [5, 5]), Estimate { value: Some(1.0), interval_95: None });
         for (one, other) in [([3, 4], [0, 5]), ([0, 0], [2, 5]), ([3, 4], [0, 0])] {
             assert_eq!(ratio_of_shares(one, other), Estimate { value: None, interval_95: None });
         }

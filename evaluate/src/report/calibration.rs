@@ -21,6 +21,18 @@ pub struct Calibration {
     pub accuracy_by_coverage: Vec<Coverage>,
 }
 
+impl Calibration {
+    /// Whether the fitted temperature makes the probabilities of the images that are judged better, by calibration error and
+    /// by likelihood; nothing where that is not known.
+    #[must_use]
+    pub fn temperature_helps(&self) -> Option<bool> {
+        self.after.as_ref().map(|after| {
+            after.expected_calibration_error < self.before.expected_calibration_error
+                && after.negative_log_likelihood < self.before.negative_log_likelihood
+        })
+    }
+}
+
 /// `softmax(logits / T)` with the T that has the lowest negative log likelihood on the validation split (C. Guo, G. Pleiss,
 /// Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -65,7 +65,7 @@ pub struct Report {
     pub split: SplitName,
     /// How many images that has.
     pub images: u64,
-    /// What computed: "cpu".
+    /// What computed: "cpu" or "cuda".
     pub provider: String,
     /// How far the model's logits are from the trainer's; nothing where that could not be checked.
     pub parity: Option<Parity>,

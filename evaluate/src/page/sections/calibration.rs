@@ -43,7 +43,9 @@ fn temperature(report: &Report, calibration: &Calibration) -> Markup {
                 " alone, finds T = " strong { (number(fitted.temperature)) } ": the network was "
                 @if fitted.temperature > 1.0 { "too sure" } @else { "not sure enough" }
                 ". Their negative log likelihood goes from " (number(fitted.negative_log_likelihood_before)) " to "
-                (number(fitted.negative_log_likelihood_after)) " nats. " code { "export --temperature" } " writes it into the graph."
+                (number(fitted.negative_log_likelihood_after)) " nats. "
+                @if calibration.temperature_helps() != Some(false) { code { "export --temperature" } " writes it into the graph." }
+                @else { "On the images that are judged here it does not make both calibration error and likelihood better." }
             }
             None => {
                 "No temperature is the best one: "
