@@ -60,8 +60,11 @@ impl<'a> Inputs<'a> {
         let unlabelled = unlabelled.map(|path| Unlabelled::read(path, &model.metadata.model)).transpose()?;
         let other = options.compare.as_deref();
         let other = other.map(|path| Other::read(path, &dataset, dataset_digest, options.split.into())).transpose()?;
-        let trained_here = training.provenance.inputs.get(Dataset::FILE_NAME) == Some(&dataset_digest);
-        let cross_validation = if trained_here { read_cross_validation(&run, &dataset)? } else { None };
+        let cross_validation = if is_of(&training.provenance, dataset_digest) {
+            read_cross_validation(&run, &dataset, dataset_digest)?
+        } else {
+            None
+        };
         Ok(Self {
             options,
             run,
@@ -118,7 +121,7 @@ impl<'a> Inputs<'a> {
     /// Whether the run was trained on this very data set. To judge a model on another one with the same classes is a
     /// fair question, but its validation split is not the one that the reference logits are of.
     pub(crate) fn trained_on_this_data(&self) -> bool {
-        self.training.provenance.inputs.get(Dataset::FILE_NAME) == Some(&self.dataset_digest)
+        is_of(&self.training.provenance, self.dataset_digest)
     }
 
     /// What is judged, on what, in what.
@@ -183,16 +186,26 @@ fn read_checkpoint(run: &RunDirectory, training: &TrainingRecord) -> Result<Chec
     Ok(checkpoint)
 }
 
+/// Whether what has this provenance was computed on the data set whose `dataset.json` has this digest.
+fn is_of(provenance: &Provenance, dataset: Digest) -> bool {
+    provenance.inputs.get(Dataset::FILE_NAME) == Some(&dataset)
+}
+
 /// The run's cross-validation, where there is one. Like the trainer's logits, it is of the data set that it was trained on.
 fn read_cross_validation(
     run: &RunDirectory,
     dataset: &Dataset,
+    dataset_digest: Digest,
 ) -> Result<Option<(CrossValidation, Array2<f32>)>, Error> {
     let path = run.cross_validation();
     if !path.exists() {
         return Ok(None);
     }
     let (record, _) = artifacts::read_json::<CrossValidation>(&path)?;
+    if !is_of(&record.provenance, dataset_digest) {
+        let reason = "it is of another data set than the run's training".to_owned();
+        return Err(artifacts::Error::Malformed { path, kind: "cross-validation.json", reason }.into());
+    }
     let logits = record.read_logits(&run.out_of_sample_logits(), &path)?;
     let expected = (dataset.splits.train.images, dataset.classes.len());
     if logits.dim() != expected || !logits.iter().all(|logit| logit.is_finite()) {

@@ -177,7 +177,7 @@ fn try_one(
         Location::File(path) => return Ok(check_file(path, wanted).map(|()| Some(path.clone()))),
         Location::Url(url) => url,
     };
-    console.say(format!("downloading `{}` from `{url}`", wanted.file_name));
+    console.say(format!("downloading `{}` from `{location}`", wanted.file_name));
     let failure = match fetch_whole(url, wanted, partial, options, console)? {
         // The bytes that were there belong to another file, and are gone now: this mirror deserves a fresh start.
         Err(failure @ (MirrorFailure::Range | MirrorFailure::Digest { resumed: true, .. })) => failure,

@@ -35,11 +35,10 @@ impl Location {
     /// The URL, if it is one, without the user and the password that it may hold.
     #[must_use]
     pub fn public_url(&self) -> Option<String> {
-        let Self::Url(url) = self else { return None };
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-        Some(format!("{scheme}://{}", &rest[host..]))
+        match self {
+            Self::File(_) => None,
+            Self::Url(url) => Some(public(url)),
+        }
     }
 
     /// The file `name` in this folder.
@@ -52,11 +51,19 @@ impl Location {
     }
 }
 
+/// A URL without the user and the password that it may hold: what is shown and recorded of it.
+pub fn public(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Url(url) => url.fmt(f),
+            Self::Url(url) => public(url).fmt(f),
         }
     }
 }
@@ -136,7 +143,9 @@ mod tests {
             ("http://me@host", Some("http://host")),
             ("/a/b.tgz", None),
         ] {
-            assert_eq!(text.parse::<Location>().unwrap().public_url().as_deref(), expected, "{text}");
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.public_url().as_deref(), expected, "{text}");
+            assert_eq!(location.to_string(), expected.unwrap_or(text), "a password is not shown");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 /// What lies beside a download, as `NAME.origin.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Where the bytes come from.
+    /// Where the bytes come from, without a user and a password.
     pub url: String,
     /// What tells whether the server still has the same file: its `ETag` or its `Last-Modified`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ use ureq::{Agent, Body, Proxy};
 
 use crate::download::{Attempt, MirrorFailure};
 use crate::error::Error;
+use crate::location::public;
 use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial};
 use crate::request::WantedArchive;
@@ -42,8 +43,9 @@ pub fn transfer(
         }
     }
     let agent = agent_for(url, timeout, options.ca_certificate.as_deref())?;
-    let resumed_at = resumable(partial, url, wanted.digest.is_some());
-    let expected = partial.origin.validator.as_deref().filter(|_| resumed_at > 0 && partial.origin.url == url);
+    let public = public(url);
+    let resumed_at = resumable(partial, &public, wanted.digest.is_some());
+    let expected = partial.origin.validator.as_deref().filter(|_| resumed_at > 0 && partial.origin.url == public);
     let response = match ask(&agent, url, resumed_at, expected) {
         Ok(response) => response,
         Err(error) => return Ok(Err(MirrorFailure::Connection(error.to_string()))),
@@ -58,11 +60,11 @@ pub fn transfer(
     };
     let resumed = response.status() == StatusCode::PARTIAL_CONTENT;
     let mut file = if resumed {
-        console.say(format!("going on with `{}` at byte {} of `{url}`", wanted.file_name, partial.bytes));
+        console.say(format!("going on with `{}` at byte {} of `{public}`", wanted.file_name, partial.bytes));
         partial.resume()?
     } else {
         let validator = validator(response.headers());
-        partial.start(Origin { url: url.to_owned(), validator: validator.map(str::to_owned), sha256: None })?
+        partial.start(Origin { url: public, validator: validator.map(str::to_owned), sha256: None })?
     };
 
     let pace = Pace::new(timeout);

@@ -13,8 +13,8 @@ use crate::data::{Data, Order};
 use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
 use crate::options::Options;
-use crate::provenance_on;
 use crate::state::Progress;
+use crate::{provenance_on, softmax};
 
 /// Trains `folds` networks and writes their predictions to the run's folder.
 ///
@@ -24,11 +24,15 @@ pub(crate) fn run(
     folds: u32,
     run: &RunDirectory,
     options: &Options,
+    trained: &Data,
     progress: &Progress,
     console: &Console,
 ) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
     let data = Data::open_training_twice(&options.dataset)?;
+    if data.digest != trained.digest {
+        return Err(artifacts::Error::Changed { path: options.dataset.join(artifacts::Dataset::FILE_NAME) }.into());
+    }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
     let epochs = progress.kept_metrics().epoch;
@@ -82,11 +86,8 @@ fn write(
     provenance: Provenance,
     console: &Console,
 ) -> Result<(), Error> {
-    let is_right = |&(logits, row): &(ndarray::ArrayView1<'_, f32>, usize)| {
-        let of_label = logits[usize::from(data.train_label(row))];
-        logits.iter().all(|&logit| logit <= of_label)
-    };
-    let right = logits.rows().into_iter().zip(0..).filter(is_right).count();
+    let rows = logits.rows().into_iter().map(|row| row.to_vec()).enumerate();
+    let right = rows.filter(|(row, logits)| softmax::is_right(logits, data.train_label(*row))).count();
     let accuracy = right as f64 / logits.nrows() as f64;
     let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };

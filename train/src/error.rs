@@ -125,12 +125,15 @@ impl Failure for Error {
                 let other = if *precision == Precision::F16 { "cpu" } else { "cuda" };
                 Some(format!("leave out --precision, or train with --engine {other}"))
             }
+            Self::EmptySplit { split: SplitName::Train, .. } => {
+                Some("the fractions of `preprocess` for the other splits leave it what it has".to_owned())
+            }
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
             Self::TooLarge { .. } => {
                 Some("lower --hidden, or what it is multiplied by: --ensemble and --test-time-shift".to_owned())
             }
             Self::Shift { .. } => Some("1 or 2 is what helps images of 28x28".to_owned()),
-            Self::Diverged { .. } => Some("lower --learning-rate, or raise --warmup".to_owned()),
+            Self::Diverged { .. } => Some("lower --learning-rate or --weight-decay, or raise --warmup".to_owned()),
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }

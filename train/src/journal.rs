@@ -30,7 +30,10 @@ impl Journal {
     pub fn begin(run: &RunDirectory, over: &[EpochMetrics], tensorboard: bool) -> Result<Self, Error> {
         let metrics: String = over.iter().map(line).collect();
         let timings = fs::read_to_string(run.timings()).unwrap_or_default();
-        let timings: String = timings.lines().take(over.len()).map(|line| format!("{line}\n")).collect();
+        // A killed run's last line may be half of one.
+        let whole =
+            timings.lines().take(over.len()).take_while(|line| serde_json::from_str::<EpochTiming>(line).is_ok());
+        let timings: String = whole.map(|line| format!("{line}\n")).collect();
         let events = if tensorboard {
             let records = [events::file_version()].into_iter().chain(over.iter().map(events::epoch));
             Some(Growing::begin(&run.events(), &records.collect::<Vec<_>>().concat())?)

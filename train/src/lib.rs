@@ -95,12 +95,12 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     while !progress.is_over(hyperparameters) {
         let trained = train_epoch(progress.epochs() + 1, &data, &mut orders, &mut ensemble, hyperparameters, console);
         verification.finish()?;
+        let (metrics, timing) = trained?;
+        data.check_unchanged()?;
         let journal = match &mut journal {
             Some(journal) => journal,
             None => journal.insert(replace_results(&run, &progress, options.tensorboard)?),
         };
-        let (metrics, timing) = trained?;
-        data.check_unchanged()?;
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
         let states = ensemble.states()?;
         progress.add(metrics, &states, hyperparameters);
@@ -113,7 +113,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     finish(&run, &progress, ensemble, &data, hyperparameters, console)?;
     match options.cross_validate {
-        Some(folds) => cross_validate::run(folds, &run, options, &progress, console),
+        Some(folds) => cross_validate::run(folds, &run, options, &data, &progress, console),
         None => Ok(()),
     }
 }

@@ -186,13 +186,15 @@ fn prefix(network: usize, kind: &str) -> String {
     if network == 0 { kind.to_owned() } else { format!("network{}.{kind}", network + 1) }
 }
 
-/// What keeps a training from continuing `there`. More epochs are no difference where they change no learning rate.
+/// What keeps a training from continuing `there`. Another number of epochs is no difference where it changes no learning
+/// rate, and they are not over already.
 fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> Vec<String> {
     let mut differences = Vec::new();
     if there.dataset != dataset {
         differences.push(format!("dataset.json: {} there, {dataset} here", there.dataset));
     }
-    let may_go_on = here.schedule == Schedule::Constant && here.warmup.unwrap_or_default() == 0.0;
+    let is_constant = here.schedule == Schedule::Constant && here.warmup.unwrap_or_default() == 0.0;
+    let may_go_on = is_constant && here.epochs >= there.metrics.len();
     let here = here.by_name();
     for (name, there) in there.hyperparameters.by_name() {
         if there != here[&name] && !(name == "epochs" && may_go_on) {

@@ -2,7 +2,7 @@
 //!
 //! The test split is never opened: what is chosen here may be judged on it afterwards, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -144,6 +144,12 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     Ok(record)
 }
 
+/// The first that has been there before.
+fn twice<T: Ord + Copy>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    all.into_iter().find(|&one| !seen.insert(one))
+}
+
 impl Sweep {
     fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).context("read", path)?;
@@ -151,6 +157,13 @@ impl Sweep {
         let sweep: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
         if sweep.seeds.is_empty() {
             return Err(refused("it has no seed".to_owned()));
+        }
+        if let Some(seed) = twice(sweep.seeds.iter().copied()) {
+            return Err(refused(format!("it has the seed {seed} twice")));
+        }
+        // Each has a folder of its name.
+        if let Some(variant) = twice(sweep.variants.iter().map(|variant| &variant.name)) {
+            return Err(refused(format!("it has two variants named `{variant}`")));
         }
         if sweep.variants.is_empty() == sweep.grid.is_empty() {
             return Err(refused("it needs either [[variant]] tables or a [grid]".to_owned()));

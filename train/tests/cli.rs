@@ -156,6 +156,17 @@ fn a_training_resumes_from_every_epoch() {
 }
 
 #[test]
+fn a_longer_training_does_not_pass_for_a_shorter_one() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "4"]);
+    let before = contents(&run);
+    let output = workplace.run("run", &["--epochs", "3", "--resume"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("epochs: 4 there, 3 here"), "{}", stderr(&output));
+    assert_eq!(contents(&run), before);
+}
+
+#[test]
 fn a_training_in_half_precision_says_so_and_how_it_is_computed() {
     let workplace = Workplace::new();
     let output = workplace.run("run", &["--precision", "f16"]);
@@ -250,15 +261,15 @@ fn patience_stops_at_the_lowest_validation_loss_and_keeps_its_weights() {
 }
 
 #[test]
-fn a_training_that_diverges_says_so_and_leaves_nothing_that_looks_finished() {
+fn a_training_that_diverges_says_so_and_leaves_what_was_there_where_no_epoch_went_well() {
     let workplace = Workplace::new();
-    workplace.run_well("run", &[]);
+    let run = workplace.run_well("run", &[]);
+    let before = contents(&run);
     let output = workplace.run("run", &["--learning-rate", "1e30"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("training diverged: the loss of epoch 1 is"), "{}", stderr(&output));
     assert!(stderr(&output).contains("hint: lower --learning-rate"), "{}", stderr(&output));
-    let run = workplace.directory("run");
-    assert!(!run.training_record().exists() && !run.checkpoint().exists() && !run.reference_logits().exists());
+    assert_eq!(contents(&run), before);
 }
 
 #[test]
