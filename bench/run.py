@@ -107,7 +107,7 @@ class Table:
         ratio = 1 / ratio if lower_is_better else ratio
         # Whatever else happens on the hardware only lowers a limit: the highest is the machine's.
         share = f" | {statistics.median(mine) / max(limits):.0%}" if limit else ""
-        if compares and ratio < 1:
+        if compares and round(ratio, 2) < 1:
             self.behind.append(f"{name} ({ratio:.2f})")
         self.disturbed |= max(busy, stolen) > BUSY
         mark = " (other work was running)" if busy > BUSY else ""

@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-# What the clock says, and what one run alone reads.
+# What the clock says.
 OTHERS = ("timings.", "timings-")
 # Features of processors by which a mathematical library or ONNX Runtime chooses its code.
 FEATURES = ["avx", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx_vnni",

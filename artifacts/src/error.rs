@@ -149,10 +149,17 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
         "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
         crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
         "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
-        _ if name.ends_with(".npy") && ["images", "labels"].iter().any(|part| name.starts_with(part)) => "preprocess",
+        _ if is_of_a_shard(name) => "preprocess",
         "model.onnx" | crate::run::EXPORT_RECORD => "export",
         _ => return None,
     })
+}
+
+/// `images-00000.npy`, `labels-00000.npy` and `names-00000.txt`, but no `images.npy` of a person's own.
+fn is_of_a_shard(name: &str) -> bool {
+    let number = ["images-", "labels-", "names-"].iter().find_map(|part| name.strip_prefix(part));
+    let number = number.and_then(|rest| rest.strip_suffix(".npy").or_else(|| rest.strip_suffix(".txt")));
+    number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Attaches the action and the path to an `io::Error`.

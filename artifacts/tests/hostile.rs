@@ -36,9 +36,11 @@ impl Example {
             let names: String = (0..rows).map(|row| format!("A/{row}.png\n")).collect();
             let shard = Shard {
                 rows,
-                images: write("images.npy", &|path| npy::write(path, &images)),
-                labels: write("labels.npy", &|path| npy::write(path, &labels)),
-                names: write("names.txt", &|path| artifacts::write_file(path, |file| file.write_all(names.as_bytes()))),
+                images: write("images-00000.npy", &|path| npy::write(path, &images)),
+                labels: write("labels-00000.npy", &|path| npy::write(path, &labels)),
+                names: write("names-00000.txt", &|path| {
+                    artifacts::write_file(path, |file| file.write_all(names.as_bytes()))
+                }),
             };
             Split { images: rows, images_by_class: vec![rows.div_ceil(2), rows / 2], shards: vec![shard] }
         };
@@ -177,7 +179,7 @@ fn a_shard_that_is_cut_or_has_one_bit_changed_is_refused() {
     let example = Example::new();
     let rows = example.rows(&example.dataset, true).unwrap();
     assert_eq!(rows.len(), 12);
-    for name in ["train/images.npy", "valid/labels.npy", "test/names.txt"] {
+    for name in ["train/images-00000.npy", "valid/labels-00000.npy", "test/names-00000.txt"] {
         let path = example.path(name);
         let whole = fs::read(&path).unwrap();
         // A killed process's file, put in its place by hand: what is mapped stays as it was.
@@ -272,7 +274,7 @@ fn npy(header: &str, values: &[u8]) -> Vec<u8> {
 #[test]
 fn a_shard_whose_header_lies_is_refused_without_an_allocation() {
     let mut example = Example::new();
-    let path = example.path("train/images.npy");
+    let path = example.path("train/images-00000.npy");
     let whole = fs::read(&path).unwrap();
     let values = &whole[whole.len() - 3 * HEIGHT * WIDTH..];
     for (header, expected) in [
@@ -345,10 +347,10 @@ fn reference_logits_that_lie_are_refused_in_little_memory_and_time() {
 #[test]
 fn a_shard_of_another_data_set_is_found_by_its_digest() {
     let (one, other) = (Example::new(), Example::new());
-    let shard = other.path("train/images.npy");
+    let shard = other.path("train/images-00000.npy");
     let mut bytes = fs::read(&shard).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    let path = one.path("train/images.npy");
+    let path = one.path("train/images-00000.npy");
     fs::write(&path, bytes).unwrap();
     assert!(matches!(one.rows(&one.dataset, true), Err(Error::Digest { .. })));
     assert!(one.rows(&one.dataset, false).is_ok(), "--no-verify");
@@ -360,7 +362,7 @@ fn a_shard_that_is_written_to_while_it_is_mapped_is_found_out() {
     let data = example.dataset.open(example.folder.path(), SplitName::Train, true).unwrap();
     data.check_unchanged().unwrap();
     // In its place, as no stage does: a row more, and the last label of none of the classes.
-    let path = example.path("train/labels.npy");
+    let path = example.path("train/labels-00000.npy");
     let mut longer = [&fs::read(&path).unwrap()[..], &[1]].concat();
     let last = longer.len() - 2;
     longer[last] = 255;
@@ -371,7 +373,7 @@ fn a_shard_that_is_written_to_while_it_is_mapped_is_found_out() {
     assert!(error.hint().unwrap().contains("make preprocess"));
 
     // As the stages do it.
-    let images = example.path("valid/images.npy");
+    let images = example.path("valid/images-00000.npy");
     let data = example.dataset.open(example.folder.path(), SplitName::Valid, true).unwrap();
     let before = data.image(0).to_vec();
     artifacts::write_file(&images, |writer| std::io::Write::write_all(writer, b"something else")).unwrap();

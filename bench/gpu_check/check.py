@@ -286,6 +286,10 @@ def main():
     options = parser.parse_args()
     if options.epochs < 2:
         parser.error("--epochs: at least 2")
+    for name, known in [("parts", PARTS), ("precisions", PRECISIONS), ("peers", [*PEERS, "none"])]:
+        unknown = set(getattr(options, name)) - set(known)
+        if unknown:
+            parser.error(f"--{name}: {', '.join(sorted(unknown))} is none of {', '.join(known)}")
     options.batches = list(map(int, options.batches))
     deadline = time.monotonic() + options.minutes * 60
     variables, work = environment(), HERE / "work"

@@ -16,6 +16,12 @@ pub enum Error {
         /// The run's folder.
         run: PathBuf,
     },
+    /// The checkpoint would be lost.
+    #[error("`{}` is the checkpoint, and the model to write", path.display())]
+    OnItself {
+        /// The file.
+        path: PathBuf,
+    },
     /// Protocol buffers end at 2 GiB.
     #[error("the model would have {bytes} bytes; an ONNX file holds at most {MOST_BYTES}")]
     TooLarge {
@@ -29,10 +35,11 @@ impl Failure for Error {
         match self {
             Self::Artifact(error) => error.hint(),
             Self::Unfinished { .. } => Some(
-                "finish the training with `train --resume`, or export its checkpoint on its own with `export --checkpoint FILE \
+                "finish the training with `train --resume`; a checkpoint on its own is exported with `export --checkpoint FILE \
                  --output FILE`"
                     .to_owned(),
             ),
+            Self::OnItself { .. } => Some("name another --output".to_owned()),
             Self::TooLarge { .. } => Some("train a network with smaller hidden layers".to_owned()),
         }
     }

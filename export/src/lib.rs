@@ -11,6 +11,7 @@ mod options;
 mod summary;
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use artifacts::{
@@ -29,10 +30,15 @@ use crate::graph::Graph;
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let beginning = Instant::now();
     let (input, output) = options.paths();
+    let same = |path: &Path| path.canonicalize().ok();
+    if same(&input).is_some_and(|input| same(&output) == Some(input)) {
+        return Err(Error::OnItself { path: input });
+    }
     let _lock = Lock::within(output.parent().unwrap_or(&output))?;
+    let training = options.run.as_ref().map(|run| read_training(&RunDirectory::new(run))).transpose()?;
     let (checkpoint, digest) = Checkpoint::read(&input)?;
-    if let Some(run) = &options.run {
-        check_against_training(&RunDirectory::new(run), digest)?;
+    if let Some((record, record_path)) = training {
+        digest.check(&input, record.checkpoint, &record_path)?;
     }
 
     let graph = Graph::of(&checkpoint, options.temperature);
@@ -71,15 +77,15 @@ fn write_with_record(
     Ok(())
 }
 
-/// A run's checkpoint is the one that its `training.json` names. Without that file, training was cut short, and the
-/// checkpoint is of some epoch on the way or of an older training.
-fn check_against_training(run: &RunDirectory, found: Digest) -> Result<(), Error> {
+/// A run's checkpoint is the one that its `training.json` names, here with its path. Without that file, training was cut
+/// short.
+fn read_training(run: &RunDirectory) -> Result<(TrainingRecord, PathBuf), Error> {
     let record_path = run.training_record();
-    if !record_path.exists() {
+    if !record_path.exists() && (run.training_state().exists() || run.checkpoint().exists()) {
         return Err(Error::Unfinished { run: run.path().to_owned() });
     }
     let (record, _) = artifacts::read_json::<TrainingRecord>(&record_path)?;
-    Ok(found.check(&run.checkpoint(), record.checkpoint, &record_path)?)
+    Ok((record, record_path))
 }
 
 fn metadata(checkpoint: Checkpoint, digest: Digest, temperature: Option<f64>) -> ModelMetadata {

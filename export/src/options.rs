@@ -9,7 +9,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR", required_unless_present = "checkpoint", conflicts_with_all = ["checkpoint", "output"])]
     pub run: Option<PathBuf>,
 
-    /// Checkpoint to export on its own, of a finished training or not
+    /// Checkpoint to export on its own, wherever it lies
     #[arg(long, value_name = "FILE", requires = "output")]
     pub checkpoint: Option<PathBuf>,
 

@@ -217,6 +217,21 @@ fn an_unfinished_run_is_refused_but_its_checkpoint_can_be_exported_on_its_own() 
 
     export().arg("--checkpoint").arg(run.checkpoint()).arg("--output").arg(run.model()).assert().success();
     assert!(run.model().exists());
+
+    // As it is while a training is under way.
+    fs::rename(run.checkpoint(), run.training_state()).unwrap();
+    assert!(stderr(&export_run(&run).failure().code(1)).contains("is not finished: it has no training.json"));
+}
+
+#[test]
+fn a_checkpoint_is_not_overwritten_with_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished_run(&folder, &checkpoint(&[5]));
+    let before = fs::read(run.checkpoint()).unwrap();
+    let same = run.path().join("./checkpoint.safetensors");
+    let text = stderr(&export().arg("--checkpoint").arg(run.checkpoint()).arg("--output").arg(same).assert().failure());
+    assert!(text.contains("is the checkpoint, and the model to write"), "{text}");
+    assert!(fs::read(run.checkpoint()).unwrap() == before);
 }
 
 #[test]
@@ -279,6 +294,7 @@ fn a_missing_or_broken_checkpoint_is_an_error_with_a_hint() {
     let text = stderr(&export_run(&run).failure().code(1));
     assert!(text.contains("cannot read") && text.contains("hint:") && text.contains("make train"), "{text}");
 
+    let run = finished_run(&folder, &checkpoint(&[5]));
     fs::write(run.checkpoint(), "not a checkpoint").unwrap();
     let text = stderr(&export_run(&run).failure().code(1));
     assert!(text.contains("is not a valid checkpoint") && text.contains("hint:"), "{text}");

@@ -11,7 +11,7 @@ use terminal::{Console, Verbosity};
 /// Reads INPUT/CLASS/*.png, or the parts that a source.json in INPUT names (as `fetch` leaves them), or an archive of class
 /// folders, of which nothing is unpacked. Unreadable files are listed and left out; exact duplicates, leaks between the
 /// splits and images under two labels are removed. The splits are stratified by class and, where file names tell the font,
-/// no font is in two of them.
+/// no font is in two that are dealt from one archive.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, args_override_self = true)]
 struct Arguments {

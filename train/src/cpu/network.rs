@@ -270,7 +270,8 @@ impl Networks {
         }
     }
 
-    /// The logits, row by row, of as many validation images as there is room for: at most a batch, from one on.
+    /// The logits, row by row, of as many validation images from row `first` on as there is room for: at most
+    /// a batch.
     pub fn predict(&mut self, first: usize, weights: WeightsKind, logits: &mut [f32]) {
         let count = logits.len() / self.model.outputs();
         for panels in parts(count) {
@@ -404,7 +405,8 @@ impl Networks {
         self.processor.run(&mut self.pool, &phase);
     }
 
-    /// Moves the parameters. Returns whether a gradient overflowed: it moved nothing.
+    /// Moves the parameters. Returns whether a gradient overflowed: with clipping nothing has
+    /// moved then, without it all but what that gradient was for.
     fn learn(&mut self, count: usize, step: Step) -> bool {
         let (layers, copies, overflow, scale) = match &mut self.copies {
             Copies::Single { transposed_deltas } => {

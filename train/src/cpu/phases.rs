@@ -36,7 +36,7 @@ pub struct Gather<'a> {
 pub enum Images<'a> {
     /// These rows of the training split.
     Training { rows: &'a [u32], epoch: u32, seed: u64, augmentation: &'a Augmentation, dropout: Option<Dropout> },
-    /// So many rows of the validation split, from one on.
+    /// So many rows of the validation split, from row `first` on.
     Validation { first: usize, count: usize },
 }
 

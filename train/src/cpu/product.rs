@@ -180,9 +180,9 @@ pub enum Operands<'a> {
 /// How a product's blocks, in two directions, are divided into tasks. The result does not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Blocks in the direction in which one task follows the other last, and in the other.
+    /// Blocks in the outer direction, in which tasks advance last, and in the inner one.
     sizes: [usize; 2],
-    /// Where they begin in that other direction.
+    /// Where they begin in the inner direction.
     first: usize,
     /// Of a task.
     parts: [usize; 2],

@@ -255,7 +255,7 @@ impl CudaEngine {
         self.batches.last().map_or(0, |batch| batch.end)
     }
 
-    /// The logits of so many validation images from one on: `[count, classes]`.
+    /// The logits of so many validation images from row `first` on: `[count, classes]`.
     fn predict(&mut self, first: usize, count: usize, weights: Weights) -> Result<Vec<f32>, Error> {
         let (images, first) = match &self.network.buffers.images {
             Images::Resident { valid, .. } => (valid.pointer(), first),

@@ -64,7 +64,7 @@ impl Plan {
     }
 }
 
-/// Pointers and numbers of kernels are 32 bits wide where they count.
+/// What kernels count is 32 bits wide.
 fn count32(count: usize) -> u32 {
     u32::try_from(count).expect("a kernel counts fewer than 2³²")
 }

@@ -140,8 +140,8 @@ pub struct Products {
 /// precision, which is the default as well, bf16 would lose what the blocks have kept.
 const REDUCTION_IN_COMPUTE_TYPE: u32 = 2;
 const NO_REDUCTION: u32 = 0;
-/// Divided sums of products in half precision whose terms are no multiple of this have been seen to lack their last terms, on
-/// the H100 with cublasLt 12.8 and 13.1: they are not divided.
+/// Divided sums of bf16 products whose terms are no multiple of this are reported to lack their last terms, on the H100 with
+/// cublasLt 12.8 and 13.1: they are not divided.
 const WHOLE_TERMS: usize = 64;
 
 /// Algorithms that are tried.

@@ -91,8 +91,8 @@ pub trait Phase: Sync {
     /// How many there are.
     fn tasks(&self) -> usize;
 
-    /// Does one. Always inlined, so that it is compiled with the family's instructions. So must be all that is called often,
-    /// which arrays' `map` is not: what it does is left to loops.
+    /// Does one. Always inlined, so that it is compiled with the family's instructions. So must be all that is
+    /// called often; arrays' `map` is not inlined reliably, so that loops stand in its place.
     fn run<F: Family>(&self, task: usize);
 }
 
