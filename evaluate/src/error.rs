@@ -174,10 +174,7 @@ pub enum Error {
         name: String,
     },
     /// The other report is on other images.
-    #[error(
-        "`{}` judges the {} split of data set `{}`, this one the {} split of data set `{}`, or the two data sets differ",
-        path.display(), other.1, other.0, this.1, this.0
-    )]
+    #[error("`{}` judges the {} split of {}", path.display(), other.1, other_images(other, this))]
     OtherImages {
         /// The other report.
         path: PathBuf,
@@ -235,4 +232,14 @@ impl Failure for Error {
             }
         })
     }
+}
+
+/// What another report judges, against what this one does.
+fn other_images(other: &(String, SplitName), this: &(String, SplitName)) -> String {
+    let (other, other_split) = other;
+    let (this, split) = this;
+    if other == this && other_split == split {
+        return format!("another data set named `{this}`: its dataset.json is not this one's");
+    }
+    format!("data set `{other}`, this one the {split} split of data set `{this}`")
 }

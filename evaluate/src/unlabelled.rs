@@ -24,10 +24,11 @@ impl Unlabelled {
         let bytes = fs::read(path).context("read", path)?;
         let malformed =
             |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "array of unlabelled images", reason };
-        let images: Array3<u8> = npy::array(&bytes).map_err(malformed)?;
+        let expected = format!("u8 [N, {}, {}] with N at least 1 was expected", model.height, model.width);
+        let images: Array3<u8> = npy::array(&bytes)
+            .map_err(|reason| malformed(format!("{expected}, and there is another array: {reason}")))?;
         let (count, height, width) = images.dim();
         if count == 0 || [height, width] != [model.height, model.width] {
-            let expected = format!("[N, {}, {}] with N at least 1 was expected", model.height, model.width);
             return Err(malformed(format!("it has shape {:?}; {expected}", images.shape())).into());
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

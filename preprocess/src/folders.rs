@@ -108,7 +108,11 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         listing.add(folder, &prefixed(train.1, &class), label, false)?;
     }
     if let Some((test, _)) = &test {
-        for (class, folder) in class_folders(test, &options.output)? {
+        let test_classes = class_folders(test, &options.output)?;
+        if test_classes.is_empty() {
+            return Err(Error::Classes { folder: test.clone(), found: 0 });
+        }
+        for (class, folder) in test_classes {
             let label = label_of(&class, &classes, &train.0, test)?;
             listing.add(folder, &prefixed(Role::Test.directory(), &class), label, true)?;
         }

@@ -13,7 +13,7 @@ use terminal::{Console, Verbosity};
 /// splits and images under two labels are removed. The splits are stratified by class and, where file names tell the font,
 /// no font is in two that are dealt from one archive.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, args_override_self = true)]
+#[command(version, max_term_width = 100, allow_negative_numbers = true, args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

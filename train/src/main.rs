@@ -18,7 +18,7 @@ use train::{Options, recipe};
 /// `train sweep FILE.toml` trains variants with several seeds each: see `train sweep --help`. `train --engines` lists the
 /// engines of this machine.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, args_override_self = true)]
+#[command(version, max_term_width = 100, allow_negative_numbers = true, args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

@@ -185,6 +185,8 @@ fn stamp(metadata: &Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
 }
 
+/// A shard's file is in the folder of its split, which is beside `dataset.json`.
 fn check_digest(path: &Path, bytes: &[u8], recorded: Digest) -> Result<()> {
-    Digest::of(bytes).check(path, recorded, &path.with_file_name(Dataset::FILE_NAME))
+    let folder = path.ancestors().nth(2).unwrap_or(Path::new(""));
+    Digest::of(bytes).check(path, recorded, &folder.join(Dataset::FILE_NAME))
 }

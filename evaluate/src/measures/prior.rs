@@ -60,9 +60,11 @@ pub fn english(classes: &[String]) -> Option<Vec<f64>> {
 /// Weights scaled to sum to 1, where they are shares: finite, none negative, one positive.
 #[must_use]
 pub fn normalised(weights: Vec<f64>) -> Option<Vec<f64>> {
-    let sum: f64 = weights.iter().sum();
-    let are_shares = sum > 0.0 && sum.is_finite() && weights.iter().all(|&weight| weight >= 0.0);
-    are_shares.then(|| weights.iter().map(|weight| weight / sum).collect())
+    // Of the largest, so that no sum is beyond all numbers.
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let are_shares = largest > 0.0 && largest.is_finite() && weights.iter().all(|&weight| weight >= 0.0);
+    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+    are_shares.then(|| weights.iter().map(|weight| weight / largest / sum).collect())
 }
 
 /// Accuracy and precision under `priors`, with the answers of `matrix`.
