@@ -175,7 +175,11 @@ fn two_models_are_compared_on_the_same_images() {
     // The images differ, since an image is what the model takes it for: as the data set, theirs is refused.
     let other = two.report();
     let text = stderr(&one.evaluate().arg("--compare").arg(&other).assert().failure().code(1));
-    assert!(text.contains("the test split of another data set named `example`") && text.contains("hint: evaluate the other run"), "{text}");
+    assert!(
+        text.contains("the test split of another data set named `example`")
+            && text.contains("hint: evaluate the other run"),
+        "{text}"
+    );
 
     let text = stderr(&one.evaluate().args(["--split", "valid", "--compare"]).arg(&other).assert().failure().code(1));
     assert!(text.contains("judges the test split of data set `example`, this one the valid split"), "{text}");

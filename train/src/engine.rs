@@ -91,6 +91,8 @@ pub trait Engine {
 
 /// What an engine may name as deciding a training's bytes.
 pub const DECIDES: [&str; 3] = ["engine", "device", "precision"];
+/// Where several engines computed a training, the argument that says which epochs each of them did.
+pub const ENGINES: &str = "engines";
 
 /// Which step it is.
 #[derive(Debug, Clone, Copy, PartialEq)]

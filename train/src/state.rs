@@ -1,10 +1,12 @@
 //! What a training resumes from: `training-state.safetensors`, written after every epoch.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
 use artifacts::{Digest, EpochMetrics};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::engine::{LossScale, State};
 use crate::error::Error;
@@ -19,6 +21,18 @@ pub struct Progress {
     pub metrics: Vec<EpochMetrics>,
     /// The best weights, where early stopping keeps them.
     pub kept: Option<Kept>,
+    /// What computed: more than one where another engine went on.
+    pub computed: Vec<Computed>,
+}
+
+/// From an epoch on, counted from 1, what of the engine that computes decides the bytes: see [`Engine::decides`].
+///
+/// [`Engine::decides`]: crate::engine::Engine::decides
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    from_epoch: usize,
+    #[serde(flatten)]
+    by: BTreeMap<String, String>,
 }
 
 /// The weights of an earlier epoch.
@@ -39,6 +53,9 @@ struct Description {
     /// Of each network, where the engine scales the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     loss_scales: Vec<LossScale>,
+    /// Empty in a file that is older than this.
+    #[serde(default)]
+    computed: Vec<Computed>,
 }
 
 const KIND: &str = "training state";
@@ -65,6 +82,24 @@ impl Progress {
             self.kept = Some(Kept { epoch: metrics.epoch, parameters });
         }
         self.metrics.push(metrics);
+    }
+
+    /// Notes what computes from here on.
+    pub fn goes_on_by(&mut self, decides: Vec<(&'static str, String)>) {
+        let by = decides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let from_epoch = if self.computed.is_empty() { 1 } else { self.epochs() + 1 };
+        if self.computed.last().is_none_or(|last| last.by != by) {
+            self.computed.push(Computed { from_epoch, by });
+        }
+    }
+
+    /// What computed, as an argument.
+    ///
+    /// # Panics
+    /// Never: it is plain data.
+    #[must_use]
+    pub fn computed_by(&self) -> Value {
+        serde_json::to_value(&self.computed).expect("plain data serialises")
     }
 
     /// Whether all epochs are over, or patience is.
@@ -124,6 +159,7 @@ impl Progress {
             metrics: self.metrics.clone(),
             kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
             loss_scales: states.iter().filter_map(|state| state.loss_scale).collect(),
+            computed: self.computed.clone(),
         };
         tensors::write(path, &FORM, &description, &tensors)?;
         Ok(())
@@ -177,7 +213,7 @@ impl Progress {
             let parameters = networks.map(|network| buffer(network, KEPT)).collect::<Result<_, _>>()?;
             Ok::<_, Error>(Kept { epoch, parameters })
         });
-        Ok((Self { metrics: there.metrics, kept: kept.transpose()? }, states))
+        Ok((Self { metrics: there.metrics, kept: kept.transpose()?, computed: there.computed }, states))
     }
 }
 

@@ -13,7 +13,7 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::statistics::Statistics as _;
 use terminal::{Align, Console, Table};
 
-use crate::engine::DECIDES;
+use crate::engine::{DECIDES, ENGINES};
 use crate::error::Error;
 use crate::options::Options;
 use crate::{provenance, recipe};
@@ -124,7 +124,7 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     // Whichever engine has computed it.
     let is_this_training = |record: &TrainingRecord| {
         let mut provenance = record.provenance.clone();
-        provenance.arguments.retain(|name, _| !DECIDES.contains(&name.as_str()));
+        provenance.arguments.retain(|name, _| !DECIDES.contains(&name.as_str()) && name != ENGINES);
         provenance == expected
     };
     if let Some(record) = finished().filter(is_this_training) {

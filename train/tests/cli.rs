@@ -167,6 +167,19 @@ fn a_longer_training_does_not_pass_for_a_shorter_one() {
 }
 
 #[test]
+fn a_training_that_goes_on_by_other_means_says_which_epochs_were_computed_how() {
+    let workplace = Workplace::new();
+    workplace.run_well("run", &["--epochs", "2"]);
+    let run = workplace.run_well("run", &["--epochs", "3", "--precision", "f16", "--resume"]);
+    let engines = serde_json::json!([{"from_epoch": 1}, {"from_epoch": 3, "precision": "f16"}]);
+    assert_eq!(record(&run).provenance.arguments["engines"], engines);
+    let run = workplace.run_well("run", &["--epochs", "4", "--precision", "f16", "--resume"]);
+    assert_eq!(record(&run).provenance.arguments["engines"], engines);
+    let alone = workplace.run_well("alone", &["--epochs", "2", "--precision", "f16"]);
+    assert!(!record(&alone).provenance.arguments.contains_key("engines"));
+}
+
+#[test]
 fn a_training_in_half_precision_says_so_and_how_it_is_computed() {
     let workplace = Workplace::new();
     let output = workplace.run("run", &["--precision", "f16"]);
