@@ -32,11 +32,13 @@ pub fn write_file(
     })?;
     let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
     let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
-    if let Err(error) = written.context("write", path) {
+    let placed = written
+        .context("write", path)
+        .and_then(|()| unfinished.finish(|| fs::rename(&temporary, path)).context("rename to", path));
+    if let Err(error) = placed {
         let _left_for_the_next_run = fs::remove_file(&temporary);
         return Err(error);
     }
-    unfinished.finish(|| fs::rename(&temporary, path)).context("rename to", path)?;
     Ok(writer.finish())
 }
 
@@ -223,6 +225,11 @@ mod tests {
         assert_eq!(failed.unwrap_err().to_string(), format!("cannot write `{}`", path.display()));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // A folder is in the place.
+        let taken = folder.path().join("taken");
+        fs::create_dir_all(taken.join("with")).unwrap();
+        assert!(write_file(&taken, |w| w.write_all(b"new")).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

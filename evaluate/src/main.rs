@@ -17,7 +17,7 @@ use terminal::{Console, Verbosity};
 ///
 /// `evaluate bayes` answers the textbook question alone: see `evaluate bayes --help`.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, allow_negative_numbers = true)]
+#[command(version, max_term_width = 100, args_override_self = true, allow_negative_numbers = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,
@@ -29,7 +29,13 @@ struct Arguments {
 ///
 /// Each step is shown on stderr; the posterior alone goes to stdout. Several results take the tests as independent.
 #[derive(Parser)]
-#[command(name = "evaluate bayes", version, max_term_width = 100, allow_negative_numbers = true)]
+#[command(
+    name = "evaluate bayes",
+    version,
+    max_term_width = 100,
+    args_override_self = true,
+    allow_negative_numbers = true
+)]
 struct BayesArguments {
     #[command(flatten)]
     question: Question,

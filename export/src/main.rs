@@ -12,7 +12,7 @@ use terminal::{Console, Verbosity};
 /// and `probabilities`, `f32 [N, C]`. Class names and provenance stand in its metadata. Any onnxruntime from 1.12 on
 /// opens it.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, allow_negative_numbers = true)]
+#[command(version, max_term_width = 100, args_override_self = true, allow_negative_numbers = true)]
 struct Arguments {
     #[command(flatten)]
     options: Options,

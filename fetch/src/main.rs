@@ -14,7 +14,13 @@ use terminal::{Console, Verbosity};
 /// on where they were cut, mirrors that are dead or wrong are passed over, the digest is checked before anything is
 /// unpacked. The proxies of https_proxy, http_proxy, all_proxy and no_proxy are used.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, allow_negative_numbers = true, subcommand_negates_reqs = true)]
+#[command(
+    version,
+    max_term_width = 100,
+    args_override_self = true,
+    allow_negative_numbers = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,

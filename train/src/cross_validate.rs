@@ -44,6 +44,10 @@ pub(crate) fn run(
         if others.is_empty() {
             return Err(Error::OneFold { folds });
         }
+        if others.len() == fold_of.len() {
+            console.say(format!("train: fold {} of {folds} has no image to predict", fold + 1));
+            continue;
+        }
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
         let (ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
         let mut orders = ensemble.orders(others.iter().copied(), run.path())?;

@@ -147,6 +147,7 @@ impl<'a> Allocator<'a> {
     /// When there is too little.
     pub fn take(&mut self, bytes: usize) -> Result<Buffer, Error> {
         let bytes = bytes.max(1);
+        let before = self.bytes;
         self.bytes += bytes.next_multiple_of(PIECE);
         let Some(stream) = self.stream else {
             return Ok(Buffer { pointer: 0, bytes, _context: None });
@@ -155,7 +156,8 @@ impl<'a> Allocator<'a> {
         let pointer = match unsafe { driver::malloc_sync(bytes) } {
             Err(error) if is_out_of_memory(error) => {
                 let (free, total) = stream.context.memory()?;
-                return Err(stream.context.out_of_memory(bytes, free, total));
+                // What was taken before this is the training's too.
+                return Err(stream.context.out_of_memory(self.bytes, free + before, total));
             }
             taken => taken.to("take memory")?,
         };
