@@ -31,10 +31,14 @@ pub(crate) fn failures(
                   `train --cross-validate 5`, or `make evaluate CROSS_VALIDATE=5`";
     reasons.explain(training.as_ref(), Failures::TRAINING_LABELS, reason);
     let mut splits: Vec<Labelled> = training.into_iter().collect();
-    splits
-        .push(Labelled::of(validation, "the weights were not fitted to it, though it decided which of them were kept"));
+    let [of_validation, of_test] = if inputs.trained_on_this_data() {
+        ["the weights were not fitted to it, though it decided which of them were kept", "it had no part in training"]
+    } else {
+        ["the weights were fitted to another data set, which may have had some of its images"; 2]
+    };
+    splits.push(Labelled::of(validation, of_validation));
     if judged.split == SplitName::Test {
-        splits.push(Labelled::of(judged, "it had no part in training"));
+        splits.push(Labelled::of(judged, of_test));
     }
     let label_issues = splits.iter().map(|split| split.label_issues(classes, reasons)).collect();
     Ok(Failures { confident_errors, unsure_successes, label_issues })

@@ -306,6 +306,13 @@ fn another_data_set_with_the_same_classes_is_judged_without_parity() {
     let reason = reason_of(&report, "parity").unwrap();
     assert!(reason.contains("another data set"), "{reason}");
     assert_eq!(report["provenance"]["inputs"].get("reference-logits.npy"), None);
+    // Nobody knows that it had no part in training.
+    let page = fs::read_to_string(example.report().with_file_name("report.html")).unwrap();
+    assert!(
+        page.contains("some of which may have had a part in training") && !page.contains("had no part in training")
+    );
+    let all = report.to_string();
+    assert!(all.contains("which may have had some of its images") && !all.contains("no part in training"));
 }
 
 #[test]
