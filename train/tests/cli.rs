@@ -552,6 +552,8 @@ fn a_sweep_that_cannot_be_is_refused_before_anything_is_trained() {
     for (lines, expected) in [
         ("seeds = []\n[grid]\ndropout = [0.1]", "it has no seed"),
         ("seeds = [1]", "it needs either [[variant]] tables or a [grid]"),
+        ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", "it has the seed 1 twice"),
+        ("seeds = [1]\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"a\"", "it has two variants named `a`"),
         ("seeds = [1]\nlearning = 3", "unknown field `learning`"),
         ("seeds = [1]\n[grid]\ndropout = [0.1, 1.5]", "variant `dropout=1.5`: error: invalid value '1.5'"),
         ("seeds = [1]\n[[variant]]\nname = 'a'\nflags = ['--layers=3']", "unexpected argument '--layers'"),
