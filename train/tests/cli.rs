@@ -167,6 +167,17 @@ fn a_longer_training_does_not_pass_for_a_shorter_one() {
 }
 
 #[test]
+fn half_a_line_of_the_timings_is_cut_off_by_a_resume() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "3"]);
+    let timings = fs::read_to_string(run.timings()).unwrap();
+    fs::write(run.timings(), &timings[..timings.len() - 10]).unwrap();
+    workplace.run_well("run", &["--epochs", "4", "--resume"]);
+    let epochs = |timings: &[artifacts::EpochTiming]| timings.iter().map(|timing| timing.epoch).collect::<Vec<_>>();
+    assert_eq!(epochs(&artifacts::read_timings(&run.timings()).unwrap()), [1, 2, 4]);
+}
+
+#[test]
 fn a_training_that_goes_on_by_other_means_says_which_epochs_were_computed_how() {
     let workplace = Workplace::new();
     workplace.run_well("run", &["--epochs", "2"]);
