@@ -50,6 +50,7 @@ pub fn write_file(
 pub struct StagedDirectory {
     staging: PathBuf,
     place: PathBuf,
+    earlier: Earlier,
     /// Until it is committed.
     unfinished: Option<Unfinished>,
     _lock: Lock,
@@ -63,13 +64,14 @@ impl StagedDirectory {
     /// # Errors
     /// When `place` is something else, the working folder or a file system of its own, another process is about to replace
     /// it, or the staging folder cannot be made or emptied.
-    pub fn replacing(place: &Path, mark: &'static str, is_part: impl Fn(&str) -> bool) -> Result<Self> {
+    pub fn replacing(place: &Path, mark: &'static str, is_part: fn(&str) -> bool) -> Result<Self> {
         let asked = place;
         let place = resolved(asked)?;
         if env::current_dir().is_ok_and(|folder| folder.starts_with(&place)) {
             return Err(Error::WorkingFolder { path: asked.to_owned() });
         }
-        refuse_what_is_foreign(&place, asked, mark, is_part)?;
+        let earlier = Earlier { asked: asked.to_owned(), mark, is_part };
+        earlier.refuse_what_is_foreign(&place)?;
         let lock = Lock::beside(&place).map_err(|error| match error {
             Error::Locked { holder, .. } => Error::Locked { place: asked.to_owned(), holder },
             error => error,
@@ -86,7 +88,7 @@ impl StagedDirectory {
             fs::create_dir_all(&staging).context("create the folder", &staging)?;
             Ok::<_, Error>(Some(Unfinished::staging(&staging, &removed)))
         })?;
-        Ok(Self { staging, place, unfinished, _lock: lock })
+        Ok(Self { staging, place, earlier, unfinished, _lock: lock })
     }
 
     /// Where to write for now.
@@ -98,8 +100,9 @@ impl StagedDirectory {
     /// Puts the folder in its place; one that is there already is replaced.
     ///
     /// # Errors
-    /// When a rename is refused.
+    /// When a rename is refused, or something else was put there meanwhile.
     pub fn commit(mut self) -> Result<()> {
+        self.earlier.refuse_what_is_foreign(&self.place)?;
         let replaced = beside(&self.place, ".replaced");
         let rename = || {
             if self.place.exists() {
@@ -139,30 +142,38 @@ fn resolved(place: &Path) -> Result<PathBuf> {
     Ok(if missing.as_os_str().is_empty() { real } else { real.join(missing) })
 }
 
-fn refuse_what_is_foreign(
-    place: &Path,
-    asked: &Path,
+/// What may be replaced: the folder of an earlier run.
+#[derive(Debug)]
+struct Earlier {
+    /// As the place was named.
+    asked: PathBuf,
     mark: &'static str,
-    is_part: impl Fn(&str) -> bool,
-) -> Result<()> {
-    // A link to nothing is there too.
-    if fs::symlink_metadata(place).is_err() {
-        return Ok(());
-    }
-    if is_mount_point(place) {
-        return Err(Error::MountPoint { path: asked.to_owned() });
-    }
-    let foreign = || Error::Foreign { path: asked.to_owned(), mark };
-    let entries = fs::read_dir(place).map_err(|_| foreign())?.collect::<io::Result<Vec<_>>>();
-    let names: Vec<OsString> = entries.context("read the folder", place)?.iter().map(fs::DirEntry::file_name).collect();
-    if !names.is_empty() && !names.iter().any(|name| name == mark) {
-        return Err(foreign());
-    }
-    // What a desktop notes of a folder that somebody looked at.
-    let is_known = |name: &OsString| name.to_str().is_some_and(|name| name == ".DS_Store" || is_part(name));
-    match names.iter().find(|name| !is_known(name)) {
-        Some(name) => Err(Error::Stranger { path: asked.join(name), place: asked.to_owned() }),
-        None => Ok(()),
+    is_part: fn(&str) -> bool,
+}
+
+impl Earlier {
+    fn refuse_what_is_foreign(&self, place: &Path) -> Result<()> {
+        let Self { asked, mark, is_part } = self;
+        // A link to nothing is there too.
+        if fs::symlink_metadata(place).is_err() {
+            return Ok(());
+        }
+        if is_mount_point(place) {
+            return Err(Error::MountPoint { path: asked.clone() });
+        }
+        let foreign = || Error::Foreign { path: asked.clone(), mark };
+        let entries = fs::read_dir(place).map_err(|_| foreign())?.collect::<io::Result<Vec<_>>>();
+        let entries = entries.context("read the folder", place)?;
+        let names: Vec<OsString> = entries.iter().map(fs::DirEntry::file_name).collect();
+        if !names.is_empty() && !names.iter().any(|name| name == mark) {
+            return Err(foreign());
+        }
+        // What a desktop notes of a folder that somebody looked at.
+        let is_known = |name: &OsString| name.to_str().is_some_and(|name| name == ".DS_Store" || is_part(name));
+        match names.iter().find(|name| !is_known(name)) {
+            Some(name) => Err(Error::Stranger { path: asked.join(name), place: asked.clone() }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -307,6 +318,25 @@ mod tests {
         let message = StagedDirectory::replacing(&earlier, "mark", is_part).unwrap_err().to_string();
         let (thesis, place) = (earlier.join("thesis.txt"), earlier.display());
         assert_eq!(message, format!("`{}` is of no earlier output: `{place}` is not replaced", thesis.display()));
+    }
+
+    #[test]
+    fn what_is_put_there_meanwhile_is_not_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("shards");
+        for earlier in [&[][..], &["mark"]] {
+            for name in earlier {
+                fs::write(place.join(name), "old").unwrap();
+            }
+            let staged = StagedDirectory::replacing(&place, "mark", is_part).unwrap();
+            fs::create_dir_all(&place).unwrap();
+            fs::write(place.join("thesis.txt"), "important").unwrap();
+            assert!(staged.commit().unwrap_err().to_string().ends_with("is not replaced"));
+            assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
+            assert_eq!(fs::read_to_string(place.join("thesis.txt")).unwrap(), "important");
+            fs::remove_file(place.join("thesis.txt")).unwrap();
+        }
+        assert_eq!(fs::read_to_string(place.join("mark")).unwrap(), "old");
     }
 
     #[test]

@@ -49,6 +49,7 @@ use crate::judged::Judged;
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let folder = options.output.clone().unwrap_or_else(|| RunDirectory::new(&options.run).report());
     let _lock = Lock::within(&folder)?;
+    let figures = page::stage_figures(&folder)?;
     let mut inputs = Inputs::open(options)?;
     console.say(inputs.announcement());
     console.say(format!("evaluate: {}", inputs.model.choice));
@@ -66,7 +67,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
     judged.data.check_unchanged()?;
     validation.data.check_unchanged()?;
-    let (report, place) = report::files::write(&folder, &inputs, &judged, &validation, &timings, report)?;
+    let (report, place) = report::files::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));

@@ -1,7 +1,6 @@
 //! How frequent the classes are said to be: `--prior`.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fmt, fs};
@@ -28,9 +27,13 @@ pub enum PriorName {
 }
 
 impl FromStr for PriorName {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_split = SplitName::ALL.iter().any(|split| split.as_str() == text);
+        if is_split && !Path::new(text).exists() {
+            return Err("the frequencies of the split that is judged are those of `split`".to_owned());
+        }
         Ok(match text {
             "uniform" => Self::Uniform,
             "split" => Self::Split,

@@ -137,7 +137,7 @@ pub(crate) fn temperature_line(calibration: &Calibration) -> Option<String> {
     let advice = if calibration.temperature_helps()? {
         format!("`export --temperature {temperature}` writes it into the model")
     } else {
-        "it is of no use here".to_owned()
+        "it does not make both this and the likelihood better here".to_owned()
     };
     let [before, after] = [&calibration.before, after].map(|figures| figures.expected_calibration_error);
     Some(format!(

@@ -112,6 +112,13 @@ fn a_prior_that_does_not_fit_the_classes_is_refused() {
 }
 
 #[test]
+fn the_prior_of_a_split_is_that_of_the_one_that_is_judged() {
+    let example = ten_each().write();
+    let text = stderr(&example.evaluate().args(["--prior", "test"]).assert().failure().code(2));
+    assert!(text.contains("those of `split`"), "{text}");
+}
+
+#[test]
 fn two_priors_of_one_name_are_refused() {
     let example = ten_each().write();
     let [one, other] = ["one", "other"].map(|folder| {

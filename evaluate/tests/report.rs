@@ -311,8 +311,23 @@ fn another_data_set_with_the_same_classes_is_judged_without_parity() {
     assert!(
         page.contains("some of which may have had a part in training") && !page.contains("had no part in training")
     );
+    example.evaluate().args(["--split", "valid"]).assert().success();
+    let page = fs::read_to_string(example.report().with_file_name("report.html")).unwrap();
+    assert!(page.contains("some of which may have had a part in training") && !page.contains("which decided when"));
     let all = report.to_string();
     assert!(all.contains("which may have had some of its images") && !all.contains("no part in training"));
+}
+
+#[test]
+fn what_is_no_figure_is_found_among_them_before_anything_of_an_older_report_is_removed() {
+    let example = twelve();
+    example.evaluate().assert().success();
+    let before = fs::read(example.report()).unwrap();
+    let figures = example.report().with_file_name("figures");
+    fs::write(figures.join("notes.txt"), "important").unwrap();
+    let text = stderr(&example.evaluate().assert().failure().code(1));
+    assert!(text.contains("notes.txt` is of no earlier output"), "{text}");
+    assert!(fs::read(example.report()).unwrap() == before && figures.join("notes.txt").exists());
 }
 
 #[test]

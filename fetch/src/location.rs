@@ -53,7 +53,7 @@ impl Location {
 
 /// A URL without the user and the password that it may hold: what is shown and recorded of it.
 pub fn public(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
     format!("{scheme}://{}", &rest[host..])
@@ -82,7 +82,7 @@ impl FromStr for Location {
             Some("file") => Ok(Self::File(path_of_file_url(&text["file:".len()..]))),
             // A file whose name has a colon in it.
             Some(_) if Path::new(text).exists() => Ok(Self::File(PathBuf::from(text))),
-            Some(scheme) => Err(Error::Scheme { location: text.to_owned(), scheme: scheme.to_owned() }),
+            Some(scheme) => Err(Error::Scheme { location: public(text), scheme: scheme.to_owned() }),
         }
     }
 }

@@ -90,7 +90,13 @@ pub trait Engine {
 }
 
 /// What an engine may name as deciding a training's bytes.
-pub const DECIDES: [&str; 3] = ["engine", "device", "precision"];
+pub const DECIDES: [&str; 3] = [ENGINE, DEVICE, PRECISION];
+/// Which engine computes.
+pub const ENGINE: &str = "engine";
+/// The name of the device that it computes on.
+pub const DEVICE: &str = "device";
+/// That of its products.
+pub const PRECISION: &str = "precision";
 /// Where several engines computed a training, the argument that says which epochs each of them did.
 pub const ENGINES: &str = "engines";
 

@@ -40,7 +40,7 @@ use artifacts::{
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{ENGINES, Engine, Validation};
+use crate::engine::{Engine, Validation};
 use crate::ensemble::Ensemble;
 pub use crate::error::Error;
 use crate::journal::Journal;
@@ -90,10 +90,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
     let mut progress = begin(&run, options, &data, &mut ensemble, console)?;
-    progress.goes_on_by(ensemble.engine().decides());
     let mut orders = ensemble.orders(data.rows(), run.path())?;
     let mut journal = None;
     while !progress.is_over(hyperparameters) {
+        progress.goes_on_by(ensemble.engine().decides());
         let trained = train_epoch(progress.epochs() + 1, &data, &mut orders, &mut ensemble, hyperparameters, console);
         verification.finish()?;
         let (metrics, timing) = trained?;
@@ -224,10 +224,7 @@ fn finish(
     let mut network = ensemble.join(&kept);
     let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
     let logits = network.validation_logits(0..data.valid.len().min(reference_logits::ROWS))?;
-    let mut provenance = provenance_on(network.engine(), hyperparameters, data.digest);
-    if progress.computed.len() > 1 {
-        provenance = provenance.with_argument(ENGINES, progress.computed_by());
-    }
+    let provenance = progress.provenance(provenance(hyperparameters, data.digest));
     let description = data.describe_joined(hyperparameters);
     let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
     let record = TrainingRecord {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
-use artifacts::{Digest, EpochMetrics};
+use artifacts::{Digest, EpochMetrics, Provenance};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::engine::{LossScale, State};
+use crate::engine::{ENGINE, ENGINES, LossScale, PRECISION, State};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
@@ -84,22 +83,42 @@ impl Progress {
         self.metrics.push(metrics);
     }
 
-    /// Notes what computes from here on.
+    /// Notes what computes the next epoch.
     pub fn goes_on_by(&mut self, decides: Vec<(&'static str, String)>) {
+        if self.computed.is_empty() && self.epochs() > 0 {
+            // The state is older than this record.
+            let by = BTreeMap::from([(ENGINE.to_owned(), "unknown".to_owned())]);
+            self.computed.push(Computed { from_epoch: 1, by });
+        }
         let by = decides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let from_epoch = if self.computed.is_empty() { 1 } else { self.epochs() + 1 };
         if self.computed.last().is_none_or(|last| last.by != by) {
-            self.computed.push(Computed { from_epoch, by });
+            self.computed.push(Computed { from_epoch: self.epochs() + 1, by });
         }
     }
 
-    /// What computed, as an argument.
+    /// `provenance` with what computed the last epoch and, where that is not all that computed, with all of it.
     ///
     /// # Panics
     /// Never: it is plain data.
     #[must_use]
-    pub fn computed_by(&self) -> Value {
-        serde_json::to_value(&self.computed).expect("plain data serialises")
+    pub fn provenance(&self, provenance: Provenance) -> Provenance {
+        let last = self.computed.last().into_iter().flat_map(|last| &last.by);
+        let provenance =
+            last.fold(provenance, |provenance, (name, value)| provenance.with_argument(name, value.as_str()));
+        if self.computed.len() < 2 {
+            return provenance;
+        }
+        let with_names = |computed: &Computed| {
+            let mut computed = computed.clone();
+            // The engine whose bytes are the reference does not name itself.
+            if !computed.by.contains_key(ENGINE) {
+                computed.by.insert(ENGINE.to_owned(), "cpu".to_owned());
+                computed.by.entry(PRECISION.to_owned()).or_insert_with(|| "f32".to_owned());
+            }
+            computed
+        };
+        let all: Vec<Computed> = self.computed.iter().map(with_names).collect();
+        provenance.with_argument(ENGINES, serde_json::to_value(all).expect("plain data serialises"))
     }
 
     /// Whether all epochs are over, or patience is.

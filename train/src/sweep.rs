@@ -161,12 +161,12 @@ impl Sweep {
         if let Some(seed) = twice(sweep.seeds.iter().copied()) {
             return Err(refused(format!("it has the seed {seed} twice")));
         }
-        // Each has a folder of its name.
-        if let Some(variant) = twice(sweep.variants.iter().map(|variant| &variant.name)) {
-            return Err(refused(format!("it has two variants named `{variant}`")));
-        }
         if sweep.variants.is_empty() == sweep.grid.is_empty() {
             return Err(refused("it needs either [[variant]] tables or a [grid]".to_owned()));
+        }
+        // Each has a folder of its name.
+        if let Some(variant) = twice(sweep.all_variants().iter().map(|variant| &variant.name)) {
+            return Err(refused(format!("it has two variants named `{variant}`")));
         }
         Ok(sweep)
     }

@@ -182,10 +182,18 @@ fn a_training_that_goes_on_by_other_means_says_which_epochs_were_computed_how() 
     let workplace = Workplace::new();
     workplace.run_well("run", &["--epochs", "2"]);
     let run = workplace.run_well("run", &["--epochs", "3", "--precision", "f16", "--resume"]);
-    let engines = serde_json::json!([{"from_epoch": 1}, {"from_epoch": 3, "precision": "f16"}]);
+    let engines = serde_json::json!([
+        {"from_epoch": 1, "engine": "cpu", "precision": "f32"},
+        {"from_epoch": 3, "engine": "cpu", "precision": "f16"},
+    ]);
     assert_eq!(record(&run).provenance.arguments["engines"], engines);
     let run = workplace.run_well("run", &["--epochs", "4", "--precision", "f16", "--resume"]);
     assert_eq!(record(&run).provenance.arguments["engines"], engines);
+    // Nothing is left to compute.
+    let before = contents(&run);
+    workplace.run_well("run", &["--epochs", "4", "--resume"]);
+    assert_eq!(record(&run).provenance.arguments["engines"], engines);
+    assert_eq!(contents(&run), before);
     let alone = workplace.run_well("alone", &["--epochs", "2", "--precision", "f16"]);
     assert!(!record(&alone).provenance.arguments.contains_key("engines"));
 }
@@ -563,6 +571,7 @@ fn a_sweep_that_cannot_be_is_refused_before_anything_is_trained() {
     for (lines, expected) in [
         ("seeds = []\n[grid]\ndropout = [0.1]", "it has no seed"),
         ("seeds = [1]", "it needs either [[variant]] tables or a [grid]"),
+        ("seeds = [1]\n[grid]\ndropout = [0.1, 0.1]", "it has two variants named `dropout=0.1`"),
         ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", "it has the seed 1 twice"),
         ("seeds = [1]\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"a\"", "it has two variants named `a`"),
         ("seeds = [1]\nlearning = 3", "unknown field `learning`"),

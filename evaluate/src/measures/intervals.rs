@@ -87,7 +87,7 @@ pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2
 
 /// A weighted mean of shares of different images, `m = Σ w p` with `w ≥ 0`, given as weight, count and total of each; the
 /// weights are scaled to a sum of 1. Its interval is Wilson's of `m` among as many images as have its variance:
-/// `m (1 − m) / Σ w² p (1 − p) / n`, but no more than `1 / Σ w² / n`, which they are where all shares are alike. With the
+/// `m (1 − m) / Σ (w² p (1 − p) / n)`, but no more than `1 / Σ (w² / n)`, which they are where all shares are alike. With the
 /// weights `n / Σ n` it is that of all images together. The images are taken as independent.
 ///
 /// L. Kish, "Survey sampling" (1965), section 8.2, for the effective number; C. Franco, R. J. A. Little, T. A. Louis,
@@ -112,7 +112,9 @@ pub fn weighted_mean(shares: impl IntoIterator<Item = (f64, [u64; 2])>) -> Estim
     }
     let mean = sum / weights;
     let if_alike = weights * weights / variance_if_alike;
-    let effective = if variance > 0.0 { mean * (1.0 - mean) * weights * weights / variance } else { if_alike };
+    // A share that weighs next to nothing has a variance, but leaves the mean at 0 or 1.
+    let spread = mean * (1.0 - mean);
+    let effective = if spread > 0.0 && variance > 0.0 { spread * weights * weights / variance } else { if_alike };
     Estimate { value: Some(mean), interval_95: Some(wilson_of(mean, effective.min(if_alike))) }
 }
 
@@ -163,6 +165,7 @@ mod tests {
         assert_close(ends(&[(5.0, [0, 5]), (6.0, [6, 6])]).unwrap(), wilson(6, 11), 1e-12);
         // A class of all the weight counts as its own images alone.
         assert_close(ends(&[(1e9, [8, 10]), (1.0, [990, 1000])]).unwrap(), wilson(8, 10), 1e-6);
+        assert_close(ends(&[(1.0, [7, 7]), (1e-20, [54, 57])]).unwrap(), wilson(7, 7), 1e-12);
         let unknown = Estimate { value: None, interval_95: None };
         assert_eq!(weighted_mean([(0.5, [8, 10]), (0.5, [0, 0])]), unknown);
         assert_eq!(weighted_mean([(0.0, [8, 10])]), unknown);

@@ -47,14 +47,20 @@ pub struct Material<'a> {
     pub saliency: &'a Array3<f32>,
 }
 
+/// A folder for the figures of a report in `folder`.
+///
+/// # Errors
+/// When something else is in their place.
+pub fn stage_figures(folder: &Path) -> artifacts::Result<StagedDirectory> {
+    StagedDirectory::replacing(&folder.join(FIGURES), CONFUSION, |name| name.ends_with(".svg"))
+}
+
 /// Writes `report.html`, `timings.html` and the folder of figures.
 ///
 /// # Errors
 /// When a file cannot be written, or an image has not the size that the model takes.
-pub fn write(folder: &Path, material: &Material<'_>, timings: &Timings) -> Result<(), Error> {
+pub fn write(folder: &Path, staged: StagedDirectory, material: &Material<'_>, timings: &Timings) -> Result<(), Error> {
     let (page, figures) = render(material).map_err(|source| Error::Picture { source })?;
-    let place = folder.join(FIGURES);
-    let staged = StagedDirectory::replacing(&place, CONFUSION, |name| name.ends_with(".svg"))?;
     for (name, content) in figures {
         artifacts::write_file(&staged.path().join(name), |writer| writer.write_all(content.as_bytes()))?;
     }

@@ -186,8 +186,8 @@ impl Note {
                 "Other priors",
                 "accuracy = Σ π(t) P(says t given is t); precision of c = π(c) P(says c given is c) / Σ π(t) P(says c given \
                  is t). Adjusted: p'(c) ∝ p(c) · π(c) / training prior(c), and the most probable class is taken. The accuracy's \
-                 95 % interval is Wilson's among n images, n = m (1 − m) / Σ π(t)² r(t) (1 − r(t)) / n(t) for the accuracy m and \
-                 the recalls r, but at most 1 / Σ π(t)² / n(t)",
+                 95 % interval is Wilson's among n images, n = m (1 − m) / Σ (π(t)² r(t) (1 − r(t)) / n(t)) for the accuracy m and \
+                 the recalls r, but at most 1 / Σ (π(t)² / n(t))",
                 "M. Saerens, P. Latinne, C. Decaestecker, Neural Computation 14, 2002, equation 2.4. Interval: C. \
                  Franco, R. J. A. Little, T. A. Louis, E. V. Slud, Journal of Survey Statistics and Methodology 7, 2019. English \
                  letters: R. E. Lewand, Cryptological Mathematics, 2000.",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, SplitName, npy};
+use artifacts::{Digest, SplitName, StagedDirectory, npy};
 use ndarray::{Array1, Array3};
 
 use super::{Report, Timings};
@@ -29,6 +29,7 @@ pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
 /// `report.json` vouches for the files beside it: an older one goes before they do, and its page; the new one comes last.
 pub(crate) fn write(
     folder: &Path,
+    figures: StagedDirectory,
     inputs: &Inputs<'_>,
     judged: &Judged,
     validation: &Judged,
@@ -40,7 +41,7 @@ pub(crate) fn write(
     artifacts::remove_file(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
-    write_page(folder, inputs, judged, validation, timings, (&report, &saliency))?;
+    write_page(folder, figures, inputs, judged, validation, timings, (&report, &saliency))?;
     artifacts::write_json(&place, &report)?;
     Ok((report, place))
 }
@@ -48,6 +49,7 @@ pub(crate) fn write(
 /// Writes the pages and the figures.
 fn write_page(
     folder: &Path,
+    figures: StagedDirectory,
     inputs: &Inputs<'_>,
     judged: &Judged,
     validation: &Judged,
@@ -66,7 +68,7 @@ fn write_page(
         (row < data.len()).then(|| data.image(row))
     };
     let first_layer = &inputs.checkpoint.layers[0].weight;
-    page::write(folder, &Material { report, image: &image, first_layer, saliency }, timings)
+    page::write(folder, figures, &Material { report, image: &image, first_layer, saliency }, timings)
 }
 
 /// Returns the digests, by file name.

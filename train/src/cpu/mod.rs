@@ -23,7 +23,7 @@ use artifacts::Weights;
 use ndarray::Array2;
 
 use crate::data::Data;
-use crate::engine::{DECIDES, Engine, State, Step};
+use crate::engine::{Engine, PRECISION, State, Step};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
@@ -112,10 +112,9 @@ impl Engine for CpuEngine {
     }
 
     fn decides(&self) -> Vec<(&'static str, String)> {
-        let [.., precision] = DECIDES;
         match self.precision {
             Precision::F32 => Vec::new(),
-            other => vec![(precision, other.to_string())],
+            other => vec![(PRECISION, other.to_string())],
         }
     }
 

@@ -32,7 +32,7 @@ use ndarray::Array2;
 
 use crate::adam::Adam;
 use crate::data::Data;
-use crate::engine::{DECIDES, Engine, State, Step};
+use crate::engine::{DEVICE, ENGINE, Engine, PRECISION, State, Step};
 use crate::error::Error as TrainingError;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
@@ -292,7 +292,7 @@ impl Engine for CudaEngine {
 
     fn decides(&self) -> Vec<(&'static str, String)> {
         let Device { name, .. } = &self.stream.context().device;
-        DECIDES.into_iter().zip(["cuda".to_owned(), name.clone(), self.precision.to_string()]).collect()
+        vec![(ENGINE, "cuda".to_owned()), (DEVICE, name.clone()), (PRECISION, self.precision.to_string())]
     }
 
     fn select(&mut self, network: usize) -> Result<(), TrainingError> {

@@ -17,7 +17,7 @@ pub(crate) fn verdict(report: &Report) -> Markup {
     let accuracy = &quality.accuracy;
     let unseen = match report.split {
         // The trainer's logits are of the data set that it was trained on, and are compared where it is this one.
-        SplitName::Test if report.parity.is_none() => {
+        SplitName::Test | SplitName::Valid if report.parity.is_none() => {
             ", some of which may have had a part in training, as that was on another data set"
         }
         SplitName::Test => ", which had no part in training",
