@@ -126,7 +126,7 @@ impl Failure for Error {
                 Some(format!("leave out --precision, or train with --engine {other}"))
             }
             Self::EmptySplit { split: SplitName::Train, .. } => {
-                Some("the fractions of `preprocess` for the other splits leave it what it has".to_owned())
+                Some("lower --valid-fraction or --test-fraction of `preprocess`".to_owned())
             }
             Self::EmptySplit { split, .. } => Some(format!("`preprocess --{split}-fraction` decides its size")),
             Self::TooLarge { .. } => {
