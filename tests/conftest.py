@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 import numpy
+import onnx
 import pytest
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
@@ -57,6 +58,22 @@ def read(shards, split, what):
     """The images or labels of a split."""
     dataset = json.loads((shards / "dataset.json").read_text())
     return numpy.concatenate([numpy.load(shards / part[what]["path"]) for part in dataset["splits"][split]["shards"]])
+
+
+def check_onnx(model):
+    """ONNX's own checks, and that the shapes that the model declares are those that ONNX infers without them."""
+    onnx.checker.check_model(model, full_check=True)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
+
+    def by_name(values):
+        return {value.name: value.type for value in values}
+
+    assert by_name(model.graph.value_info) == by_name(inferred.graph.value_info)
+    assert by_name(model.graph.output) == by_name(inferred.graph.output)
 
 
 @pytest.fixture(scope="session")

@@ -257,7 +257,7 @@ mod tests {
                 .iter()
                 .flat_map(|step| {
                     let constants = step.constants.iter().map(|constant| constant.name.clone());
-                    let names = |group: &'_ Group| [&group.name, &group.input, &group.output].map(String::clone);
+                    let names = |group: &Group| [&group.name, &group.input, &group.output].map(String::clone);
                     let of_groups = step.groups.iter().flat_map(|groups| groups.each.iter().flat_map(names));
                     let split = step.groups.iter().map(|groups| groups.split.clone());
                     let names = [step.name.clone(), step.output.clone()];

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, reference_logits};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use terminal::Console;
 
 use crate::data::{Data, Order};
@@ -90,8 +90,10 @@ fn write(
     provenance: Provenance,
     console: &Console,
 ) -> Result<(), Error> {
-    let rows = logits.rows().into_iter().map(|row| row.to_vec()).enumerate();
-    let right = rows.filter(|(row, logits)| softmax::is_right(logits, data.train_label(*row))).count();
+    let is_right = |(row, logits): &(usize, ArrayView1<'_, f32>)| {
+        softmax::is_right(logits.to_slice().expect("logits are row-major"), data.train_label(*row))
+    };
+    let right = logits.rows().into_iter().enumerate().filter(is_right).count();
     let accuracy = right as f64 / logits.nrows() as f64;
     let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
