@@ -59,11 +59,14 @@ impl Feed {
         let half = &mut self.halves[turn];
         // Until then, the images that were there two steps ago are still being copied.
         half.arrived.synchronize()?;
-        for (image, &row) in half.pinned.values()[..bytes].chunks_exact_mut(self.pixels).zip(rows) {
+        // SAFETY: that copy is over, and the next one comes behind this.
+        let images = &mut unsafe { half.pinned.values() }[..bytes];
+        for (image, &row) in images.chunks_exact_mut(self.pixels).zip(rows) {
             image.copy_from_slice(data.train.image(row as usize));
         }
         self.copies.wait_for(&half.read)?;
-        self.copies.copy(&mut half.pinned, bytes, staging, turn * self.room * self.pixels)?;
+        // SAFETY: the half is written to when the copy is over; the engine waits for its step before it lets both go.
+        unsafe { self.copies.copy(&mut half.pinned, bytes, staging, turn * self.room * self.pixels) }?;
         half.arrived.record(&self.copies)?;
         stream.wait_for(&half.arrived)?;
         step(turn)?;

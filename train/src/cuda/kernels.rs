@@ -232,7 +232,6 @@ pub struct Kernels {
     pub update: Kernel<Update>,
     pub narrow: Kernel<Narrow>,
     pub differ: Kernel<Differ>,
-    _module: Module,
 }
 
 impl Kernels {
@@ -247,22 +246,25 @@ impl Kernels {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(compile(nvrtc, capability, element)?),
         };
-        let module = Module::load(context, code)?;
-        Ok(Self {
-            begin_step: module.kernel(c"begin_step")?,
-            vary: module.kernel(c"vary")?,
-            gather: module.kernel(c"gather")?,
-            activate: module.kernel(c"activate")?,
-            deactivate: module.kernel(c"deactivate")?,
-            judge: module.kernel(c"judge")?,
-            sum_rows: module.kernel(c"sum_rows")?,
-            square_sums: module.kernel(c"square_sums")?,
-            clip: module.kernel(c"clip")?,
-            update: module.kernel(c"update")?,
-            narrow: module.kernel(c"narrow")?,
-            differ: module.kernel(c"differ")?,
-            _module: module,
-        })
+        // SAFETY: the code is as NVRTC wrote it.
+        let module = unsafe { Module::load(context, code) }?;
+        // SAFETY: the argument of each kernel is the structure of its name, field by field.
+        unsafe {
+            Ok(Self {
+                begin_step: module.kernel(c"begin_step")?,
+                vary: module.kernel(c"vary")?,
+                gather: module.kernel(c"gather")?,
+                activate: module.kernel(c"activate")?,
+                deactivate: module.kernel(c"deactivate")?,
+                judge: module.kernel(c"judge")?,
+                sum_rows: module.kernel(c"sum_rows")?,
+                square_sums: module.kernel(c"square_sums")?,
+                clip: module.kernel(c"clip")?,
+                update: module.kernel(c"update")?,
+                narrow: module.kernel(c"narrow")?,
+                differ: module.kernel(c"differ")?,
+            })
+        }
     }
 }
 

@@ -238,8 +238,12 @@ impl CudaEngine {
         let Self { stream, network, graphs, feed, written: steps, data, .. } = &mut *self;
         let graph = &graphs[&rows.len()].graph;
         let mut replay = |half: usize| {
-            steps.write(place, kernels::Step { half: u32::from(half > 0), ..written });
-            stream.replay(graph)
+            // SAFETY: the places are written in turn, and all steps are over where it begins anew. What a step uses is the
+            // engine's, which waits for it at its end.
+            unsafe {
+                steps.write(place, kernels::Step { half: u32::from(half > 0), ..written });
+                stream.replay(graph)
+            }
         };
         match feed {
             None => replay(0)?,
@@ -271,6 +275,13 @@ impl CudaEngine {
             self.validations.insert(key, plan);
         }
         self.network.predict(&self.validations[&key], weights, images, first, count)
+    }
+}
+
+impl Drop for CudaEngine {
+    fn drop(&mut self) {
+        // What failed was said before.
+        let _failed = self.stream.synchronize();
     }
 }
 

@@ -3,6 +3,8 @@
 //! A row-major matrix of `r` rows and `c` columns is a column-major one of `c` rows and `r` columns: with what lies on the
 //! device row by row, `Y = X Wᵀ` is asked for as `Yᵀ = W Xᵀ`.
 
+mod described;
+
 use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
@@ -10,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
-    self, cublasComputeType_t as Compute, cublasLtEpilogue_t as RawEpilogue,
-    cublasLtMatmulDescAttributes_t as Attribute, cublasLtMatmulHeuristicResult_t as Heuristic,
+    self, cublasComputeType_t as Compute, cublasLtMatmulHeuristicResult_t as Heuristic,
     cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasStatus_t as Status, cudaDataType_t as DataType,
 };
 use cudarc::driver::sys::CUdeviceptr;
@@ -21,6 +22,8 @@ use super::error::{Asked as _, Error};
 use super::functions::CublasLt;
 use super::kernels::{Differ, Kernels};
 use crate::options::Precision;
+use described::Preference;
+pub use described::Product;
 
 /// What a matrix consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,14 +139,6 @@ pub struct Products {
     stream: Rc<Stream>,
 }
 
-/// Masks of cublasLtReductionScheme_t. A sum that is divided among blocks may be added up in `f32`; in the result's own
-/// precision, which is the default as well, bf16 would lose what the blocks have kept.
-const REDUCTION_IN_COMPUTE_TYPE: u32 = 2;
-const NO_REDUCTION: u32 = 0;
-/// Divided sums of bf16 products whose terms are no multiple of this are reported to lack their last terms, on the H100 with
-/// cublasLt 12.8 and 13.1: they are not divided.
-const WHOLE_TERMS: usize = 64;
-
 /// Algorithms that are tried.
 const CANDIDATES: usize = 8;
 /// A measurement, of which the shortest of a few counts.
@@ -172,11 +167,16 @@ impl Products {
         Ok(Self { library, handle, workspace: Rc::clone(workspace), compute, stream: Rc::clone(stream) })
     }
 
-    /// The first of these epilogues that the library has for this product, which the plain product always is.
+    /// The first of these epilogues that the library has for this product, which the plain product always is. It is run,
+    /// in as many ways as are compared.
     ///
     /// # Errors
     /// When the library has not even that.
-    pub fn plan(
+    ///
+    /// # Safety
+    /// The places of the request and of the epilogues have room for what they name, and stay for as long as the product is
+    /// used.
+    pub unsafe fn plan(
         &self,
         request: Request,
         epilogues: &[Epilogue],
@@ -248,7 +248,7 @@ impl Products {
                 &raw mut count,
             )
             .result()?;
-            found.set_len(count.unsigned_abs() as usize);
+            found.set_len(most.min(count.unsigned_abs() as usize));
         }
         found.retain(|candidate: &Heuristic| candidate.state == Status::CUBLAS_STATUS_SUCCESS);
         Ok(found)
@@ -305,7 +305,8 @@ impl Products {
         product.algorithm = candidates[0];
         self.multiply(product)?;
         for (&(place, bytes), kept) in outputs.iter().zip(&kept) {
-            self.stream.duplicate(place, bytes, kept)?;
+            // SAFETY: the product's outputs stay; what is kept stays until the last measurement was waited for.
+            unsafe { self.stream.duplicate(place, bytes, kept) }?;
         }
         let (mut fastest, mut least) = (candidates[0], Duration::MAX);
         for candidate in candidates {
@@ -326,7 +327,8 @@ impl Products {
             let runs = self.stream.record(|| (0..RUNS).try_for_each(|_| self.multiply(product)))?;
             for _ in 0..MEASUREMENTS {
                 let begin = Instant::now();
-                self.stream.replay(&runs)?;
+                // SAFETY: the product's operands and outputs stay.
+                unsafe { self.stream.replay(&runs) }?;
                 self.stream.synchronize()?;
                 let time = begin.elapsed();
                 if time < least {
@@ -342,153 +344,5 @@ impl Drop for Products {
     fn drop(&mut self) {
         // SAFETY: nobody else destroys it.
         let _failed = unsafe { (self.library.cublasLtDestroy)(self.handle) };
-    }
-}
-
-/// A product that is ready to be run.
-#[derive(Debug)]
-pub struct Product {
-    description: Description,
-    /// Of the two operands and the result, column-major.
-    layouts: [Layout; 3],
-    places: [CUdeviceptr; 3],
-    algorithm: sys::cublasLtMatmulAlgo_t,
-    /// How an algorithm may add up what several blocks have summed.
-    reductions: u32,
-    /// What it writes: places and bytes.
-    outputs: Vec<(CUdeviceptr, usize)>,
-    /// What happens to its result.
-    pub epilogue: Epilogue,
-}
-
-impl Product {
-    fn describe(request: Request, library: CublasLt, compute: Compute) -> Result<Self, CublasError> {
-        let Request { kind, left, right, result, epilogue } = request;
-        // Column-major, operands change places: (A B)ᵀ = Bᵀ Aᵀ.
-        let (transposed_first, transposed_second) = match kind {
-            Kind::Forward => (true, false),
-            Kind::Backward => (false, false),
-            Kind::Weight => (false, true),
-        };
-        let description = Description::new(library, compute)?;
-        // CUBLAS_OP_N is 0 and CUBLAS_OP_T is 1.
-        description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(transposed_first))?;
-        description.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(transposed_second))?;
-        let mut outputs = vec![(result.place, result.rows * result.stride * result.element.bytes())];
-        let mut gradient = |place: CUdeviceptr, count: usize| {
-            description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &place)?;
-            outputs.push((place, count * result.element.bytes()));
-            Ok::<_, CublasError>(())
-        };
-        let bits = |place: CUdeviceptr, stride: usize| {
-            description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place)?;
-            description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &(stride as i64))
-        };
-        let raw = match epilogue {
-            Epilogue::None => RawEpilogue::CUBLASLT_EPILOGUE_DEFAULT,
-            Epilogue::ReluAuxBias { bias, bits: place, stride } => {
-                description.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias)?;
-                bits(place, stride)?;
-                RawEpilogue::CUBLASLT_EPILOGUE_RELU_AUX_BIAS
-            }
-            Epilogue::Drelu { bits: place, stride } => {
-                bits(place, stride)?;
-                RawEpilogue::CUBLASLT_EPILOGUE_DRELU
-            }
-            Epilogue::DreluBgrad { bits: place, stride, gradient: sums } => {
-                bits(place, stride)?;
-                gradient(sums, result.columns)?;
-                RawEpilogue::CUBLASLT_EPILOGUE_DRELU_BGRAD
-            }
-            Epilogue::Bgradb { gradient: sums } => {
-                gradient(sums, result.rows)?;
-                RawEpilogue::CUBLASLT_EPILOGUE_BGRADB
-            }
-        };
-        description.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &raw)?;
-        let layout = |matrix: Matrix| {
-            let (rows, columns, stride) = (matrix.columns as u64, matrix.rows as u64, matrix.stride as i64);
-            Layout::new(library, matrix.element.data_type(), [rows, columns], stride)
-        };
-        // The forward product is `X Wᵀ` and the weight's `Dᵀ X`: the right operand is the column-major first one.
-        let layouts = [layout(right)?, layout(left)?, layout(result)?];
-        let places = [right.place, left.place, result.place];
-        let algorithm = sys::cublasLtMatmulAlgo_t { data: [0; 8] };
-        let terms = if kind == Kind::Weight { left.rows } else { left.columns };
-        let is_whole = left.element == Element::Float32 || terms.is_multiple_of(WHOLE_TERMS);
-        let reductions = if is_whole { REDUCTION_IN_COMPUTE_TYPE } else { NO_REDUCTION };
-        Ok(Self { description, layouts, places, algorithm, reductions, outputs, epilogue })
-    }
-}
-
-/// Something that the library describes products by, with what makes, changes and destroys it.
-macro_rules! described {
-    ($(#[$attribute:meta])* $name:ident: $raw:ty, destroyed by $destroy:ident) => {
-        $(#[$attribute])*
-        #[derive(Debug)]
-        struct $name {
-            library: CublasLt,
-            raw: $raw,
-        }
-
-        impl Drop for $name {
-            fn drop(&mut self) {
-                // SAFETY: nobody else destroys it.
-                let _failed = unsafe { (self.library.$destroy)(self.raw) };
-            }
-        }
-    };
-}
-
-described!(Description: sys::cublasLtMatmulDesc_t, destroyed by cublasLtMatmulDescDestroy);
-described!(
-    /// Of a matrix.
-    Layout: sys::cublasLtMatrixLayout_t, destroyed by cublasLtMatrixLayoutDestroy
-);
-described!(
-    /// Which algorithms are asked for.
-    Preference: sys::cublasLtMatmulPreference_t, destroyed by cublasLtMatmulPreferenceDestroy
-);
-
-impl Description {
-    fn new(library: CublasLt, compute: Compute) -> Result<Self, CublasError> {
-        let mut raw = ptr::null_mut();
-        // SAFETY: the library writes a pointer.
-        unsafe { (library.cublasLtMatmulDescCreate)(&raw mut raw, compute, DataType::CUDA_R_32F) }.result()?;
-        Ok(Self { library, raw })
-    }
-
-    fn set<T>(&self, attribute: Attribute, value: &T) -> Result<(), CublasError> {
-        let bytes = size_of::<T>();
-        // SAFETY: the description lives, and the value is of the attribute's type.
-        unsafe {
-            (self.library.cublasLtMatmulDescSetAttribute)(self.raw, attribute, ptr::from_ref(value).cast(), bytes)
-        }
-        .result()
-    }
-}
-
-impl Layout {
-    /// Column-major.
-    fn new(library: CublasLt, element: DataType, [rows, columns]: [u64; 2], stride: i64) -> Result<Self, CublasError> {
-        let mut raw = ptr::null_mut();
-        // SAFETY: the library writes a pointer.
-        unsafe { (library.cublasLtMatrixLayoutCreate)(&raw mut raw, element, rows, columns, stride) }.result()?;
-        Ok(Self { library, raw })
-    }
-}
-
-impl Preference {
-    fn new(library: CublasLt) -> Result<Self, CublasError> {
-        let mut raw = ptr::null_mut();
-        // SAFETY: the library writes a pointer.
-        unsafe { (library.cublasLtMatmulPreferenceCreate)(&raw mut raw) }.result()?;
-        Ok(Self { library, raw })
-    }
-
-    fn set<T>(&self, attribute: PreferenceAttribute, value: &T) -> Result<(), CublasError> {
-        let (value, bytes) = (ptr::from_ref(value).cast(), size_of::<T>());
-        // SAFETY: the preference lives, and the value is of the attribute's type.
-        unsafe { (self.library.cublasLtMatmulPreferenceSetAttribute)(self.raw, attribute, value, bytes) }.result()
     }
 }

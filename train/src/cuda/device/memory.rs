@@ -1,0 +1,158 @@
+//! Memory of the device, and of the host for the device.
+
+use std::rc::Rc;
+use std::slice;
+
+use cudarc::driver::result as driver;
+use cudarc::driver::sys::CUdeviceptr;
+
+use super::{Context, Stream};
+use crate::cuda::error::{Asked as _, Error, is_out_of_memory};
+
+/// Memory on a device.
+#[derive(Debug)]
+pub struct Buffer {
+    pointer: CUdeviceptr,
+    bytes: usize,
+    _context: Option<Rc<Context>>,
+}
+
+impl Buffer {
+    /// Where it lies on the device.
+    #[must_use]
+    pub fn pointer(&self) -> CUdeviceptr {
+        self.pointer
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.pointer != 0 {
+            // SAFETY: nobody else frees it. What fails here has failed before.
+            let _failed = unsafe { driver::free_sync(self.pointer) };
+        }
+    }
+}
+
+/// Takes memory, or counts what would be taken: the same code says how much is needed and takes it.
+#[derive(Debug)]
+pub struct Allocator<'a> {
+    stream: Option<&'a Stream>,
+    /// What was taken or counted.
+    pub bytes: usize,
+}
+
+/// What the driver rounds a piece of memory up to.
+const PIECE: usize = 512;
+
+impl<'a> Allocator<'a> {
+    /// One that only counts; its buffers are nowhere.
+    #[must_use]
+    pub fn counting() -> Self {
+        Self { stream: None, bytes: 0 }
+    }
+
+    /// One that takes memory and has it filled with zeros.
+    #[must_use]
+    pub fn taking(stream: &'a Stream) -> Self {
+        Self { stream: Some(stream), bytes: 0 }
+    }
+
+    /// Memory of this many bytes, at least one, filled with zeros.
+    ///
+    /// # Errors
+    /// When there is too little.
+    pub fn take(&mut self, bytes: usize) -> Result<Buffer, Error> {
+        let bytes = bytes.max(1);
+        let before = self.bytes;
+        self.bytes += bytes.next_multiple_of(PIECE);
+        let Some(stream) = self.stream else {
+            return Ok(Buffer { pointer: 0, bytes, _context: None });
+        };
+        // SAFETY: a context is current since there is a stream.
+        let pointer = match unsafe { driver::malloc_sync(bytes) } {
+            Err(error) if is_out_of_memory(error) => {
+                let (free, total) = stream.context().memory()?;
+                // What was taken before this is the training's too.
+                return Err(stream.context().out_of_memory(self.bytes, free + before, total));
+            }
+            taken => taken.to("take memory")?,
+        };
+        let buffer = Buffer { pointer, bytes, _context: Some(Rc::clone(stream.context())) };
+        stream.zero(&buffer)?;
+        Ok(buffer)
+    }
+}
+
+/// Memory of the host that the device reads and writes by itself.
+#[derive(Debug)]
+pub struct Pinned<T> {
+    pointer: *mut T,
+    length: usize,
+    _context: Rc<Context>,
+}
+
+impl<T: Copy + Default> Pinned<T> {
+    /// So many values, at least one.
+    ///
+    /// # Errors
+    /// When the driver gives no such memory.
+    pub fn new(context: &Rc<Context>, length: usize) -> Result<Self, Error> {
+        let length = length.max(1);
+        // SAFETY: a context is current.
+        let pointer = unsafe { driver::malloc_host(length * size_of::<T>(), 0) }.to("pin memory of the host")?;
+        let pinned = Self { pointer: pointer.cast(), length, _context: Rc::clone(context) };
+        for place in 0..length {
+            // SAFETY: the memory has room for as many values, and nobody reads it yet.
+            unsafe { pinned.pointer.add(place).write(T::default()) };
+        }
+        Ok(pinned)
+    }
+
+    /// Where the device finds it.
+    #[must_use]
+    pub fn pointer(&self) -> CUdeviceptr {
+        self.pointer as CUdeviceptr
+    }
+
+    /// How many values.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Writes a value, which work that is launched afterwards reads.
+    ///
+    /// # Panics
+    /// Behind the end.
+    ///
+    /// # Safety
+    /// No work that was launched and is not over uses the place.
+    pub unsafe fn write(&mut self, place: usize, value: T) {
+        assert!(place < self.length, "there are {} values, not {place}", self.length);
+        // SAFETY: the place is within the memory, and by the contract nobody reads it meanwhile.
+        unsafe { self.pointer.add(place).write_volatile(value) };
+    }
+
+    /// The values.
+    ///
+    /// # Safety
+    /// No work that was launched and is not over uses them, and none is launched while they are borrowed.
+    pub unsafe fn values(&mut self) -> &mut [T] {
+        // SAFETY: all values were written, and by the contract nobody else uses them.
+        unsafe { slice::from_raw_parts_mut(self.pointer, self.length) }
+    }
+}
+
+impl<T> Drop for Pinned<T> {
+    fn drop(&mut self) {
+        // SAFETY: nobody else frees it; freeing waits for what the device still does with it.
+        let _failed = unsafe { driver::free_host(self.pointer.cast()) };
+    }
+}
