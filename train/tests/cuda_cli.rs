@@ -37,8 +37,8 @@ impl Workplace {
     fn command(&self, libraries: &Path, run: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command.arg("--dataset").arg(self.path().join("shards")).arg("--run").arg(self.path().join(run));
-        command.args(FLAGS).args(arguments).env("LD_LIBRARY_PATH", libraries).env_remove("CUDA_HOME");
-        command.env("CUDA_LIBRARIES", libraries);
+        command.args(FLAGS).args(arguments);
+        finding(&mut command, libraries);
         command
     }
 
@@ -48,16 +48,16 @@ impl Workplace {
         command
     }
 
-    /// A folder where the named libraries are files that are none, so that no other of their names is found on any machine.
+    /// A folder without the named libraries.
     fn without(&self, missing: &[&str]) -> std::path::PathBuf {
         let folder = self.path().join(format!("without-{}", missing.join("-")));
         if folder.exists() {
             return folder;
         }
-        fs::create_dir(&folder).unwrap();
+        fs::create_dir_all(folder.join(MASKS)).unwrap();
         for name in ["libcuda.so.1", "libnvrtc.so.13", "libnvrtc.so.12", "libcublasLt.so.13", "libcublasLt.so.12"] {
             if missing.iter().any(|missing| name.starts_with(missing)) {
-                fs::write(folder.join(name), "").unwrap();
+                fs::write(folder.join(MASKS).join(name), "").unwrap();
             } else if standin::folder().join(name).exists() {
                 std::os::unix::fs::symlink(standin::folder().join(name), folder.join(name)).unwrap();
             }
@@ -68,6 +68,15 @@ impl Workplace {
     fn run(&self, name: &str) -> RunDirectory {
         RunDirectory::new(self.path().join(name))
     }
+}
+
+/// In a folder of libraries: files that are none, so that the system finds no other of their names on any machine.
+const MASKS: &str = "masks";
+
+/// Has the command find these libraries, and none of the machine's.
+fn finding(command: &mut Command, libraries: &Path) {
+    let folders = std::env::join_paths([libraries, &libraries.join(MASKS)]).unwrap();
+    command.env("LD_LIBRARY_PATH", folders).env("CUDA_LIBRARIES", libraries).env_remove("CUDA_HOME");
 }
 
 fn stderr(output: &Output) -> String {
@@ -272,7 +281,19 @@ fn the_libraries_that_were_found_are_those_that_are_used_whatever_the_system_has
     succeeds(command.env("LD_LIBRARY_PATH", &system));
     let mut command = workplace.cuda("none", &[]);
     let said = fails(command.env("LD_LIBRARY_PATH", &system).env("CUDA_LIBRARIES", &system), 1);
-    assert!(said.contains("`libnvrtc.so` is missing") && said.contains("undefined symbol: nvrtcVersion"), "{said}");
+    let broken = "libnvrtc.so.13` does not load: ";
+    assert!(said.contains(broken) && said.contains("undefined symbol: nvrtcVersion"), "{said}");
+}
+
+#[test]
+fn a_broken_library_in_a_folder_that_was_named_is_an_error_and_no_other_one_is_taken() {
+    let workplace = Workplace::new();
+    let home = workplace.path().join("home");
+    fs::create_dir_all(home.join("lib64")).unwrap();
+    fs::write(home.join("lib64/libcublasLt.so.13"), "half of a downl").unwrap();
+    let said = fails(workplace.cuda("run", &[]).env("CUDA_HOME", &home), 1);
+    assert!(said.contains("home/lib64/libcublasLt.so.13` does not load: "), "{said}");
+    assert!(said.contains("hint: where `make` has set its folder up, remove the folder"), "{said}");
 }
 
 #[test]
@@ -285,7 +306,7 @@ fn of_several_versions_of_a_library_the_latest_that_the_driver_supports_is_taken
     }
     let found = |driver: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-        command.arg("--engines").env("LD_LIBRARY_PATH", &folder).env("CUDA_LIBRARIES", &folder).env_remove("CUDA_HOME");
+        finding(command.arg("--engines"), &folder);
         succeeds(command.env("STANDIN_DRIVER", driver))
     };
     let said = found("12040");
@@ -329,8 +350,8 @@ fn the_engines_are_listed_with_what_they_need() {
     let workplace = Workplace::new();
     let engines = |libraries: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-        command.arg("--engines").env("LD_LIBRARY_PATH", libraries).env("CUDA_LIBRARIES", libraries);
-        succeeds(command.env_remove("CUDA_HOME"))
+        finding(command.arg("--engines"), libraries);
+        succeeds(&mut command)
     };
     let said = engines(standin::folder());
     for expected in [

@@ -32,6 +32,14 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+    /// A library in a folder that was named, which the system does not load or which lacks a function.
+    #[error("the CUDA library `{}` does not load: {reason}", path.display())]
+    BrokenLibrary {
+        /// The library.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
     /// The driver is too old for a library.
     #[error("`{}` is of CUDA {library}, but the driver is of CUDA {driver}", path.display())]
     OldDriver {
@@ -124,6 +132,10 @@ impl Error {
             Self::NoLibrary { .. } => {
                 "run `make train ENGINE=cuda`, which sets the libraries up; or set CUDA_HOME to an installed CUDA, or \
                  --cuda-libraries to a folder with them"
+            }
+            Self::BrokenLibrary { .. } => {
+                "where `make` has set its folder up, remove the folder and run make again; or name another one by \
+                 CUDA_HOME or --cuda-libraries"
             }
             Self::OldDriver { .. } => "update the driver, or set CUDA_HOME to an installed CUDA that it supports",
             Self::NoDevice => "`nvidia-smi` shows what the driver sees; CUDA_VISIBLE_DEVICES may hide it",

@@ -57,7 +57,7 @@ pub fn driver() -> Result<Found, Error> {
 /// `folder` is searched behind CUDA_HOME and before the system's folders.
 ///
 /// # Errors
-/// Names the library that is missing or does not fit.
+/// Names the library that is missing, does not load or does not fit.
 pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<Libraries, Error> {
     let folders = gpu::folders(folder);
     let nvrtc = find(COMPILER, &folders, driver, Nvrtc::of)?;
@@ -94,7 +94,7 @@ fn dotted(version: usize) -> String {
 }
 
 /// The functions of the library in the first of the folders that has it, or by the system's search. One of a later CUDA than
-/// the driver is taken only where there is no other.
+/// the driver is taken only where there is no other. A file in the folders that does not load is an error: these were named.
 fn find<T>(
     name: &'static str,
     folders: &[PathBuf],
@@ -102,22 +102,25 @@ fn find<T>(
     functions: fn(Loaded) -> Result<T, String>,
 ) -> Result<T, Error> {
     let (fitting, later): (Vec<usize>, Vec<usize>) = MAJORS.into_iter().partition(|&major| major <= driver.major());
-    let mut reason = String::new();
+    let mut unfound = String::new();
     for majors in [fitting, later] {
         let files = || majors.iter().map(|major| PathBuf::from(format!("{name}.{major}")));
-        let in_folders = folders.iter().flat_map(|folder| files().map(|file| folder.join(file)));
-        for path in in_folders.filter(|path| path.exists()).chain(files()) {
+        let mut in_folders = folders.iter().flat_map(|folder| files().map(|file| folder.join(file)));
+        if let Some(path) = in_folders.find(|path| path.exists()) {
             if name == COMPILER {
                 open_builtins(&path);
             }
-            match gpu::load(&path).and_then(functions) {
+            return gpu::load(&path).and_then(functions).map_err(|reason| Error::BrokenLibrary { path, reason });
+        }
+        for file in files() {
+            match gpu::load(&file).and_then(functions) {
                 Ok(functions) => return Ok(functions),
-                Err(error) if reason.is_empty() => reason = error,
+                Err(reason) if unfound.is_empty() => unfound = reason,
                 Err(_of_another_version) => {}
             }
         }
     }
-    Err(Error::NoLibrary { name, folders: folders.to_owned(), reason })
+    Err(Error::NoLibrary { name, folders: folders.to_owned(), reason: unfound })
 }
 
 /// Loads what the compiler looks for by name, in the system's folders only, from the folder of the compiler. Where it is not
