@@ -1,0 +1,67 @@
+//! Gradients by the outputs of hidden layers.
+
+use std::hint::select_unpredictable;
+
+use super::Delta;
+use crate::cpu::kernel::{Along, Family, Phase, prefetch};
+use crate::cpu::panels::{Block, LANES, Line, Matrix};
+use crate::cpu::product::{Grid, Operand, Operands, Product};
+
+/// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
+pub struct Backward<'a> {
+    /// Of the next layer, the gradient in panels of images and the weight.
+    pub operands: Operands<'a>,
+    /// Of the hidden layer, after activation and dropout.
+    pub output: &'a [Line],
+    pub previous: Delta<'a>,
+    pub grid: Grid,
+    /// What dropout scales the outputs by that it keeps.
+    pub scale: f32,
+}
+
+impl Phase for Backward<'_> {
+    fn tasks(&self) -> usize {
+        self.grid.tasks()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        match self.operands {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, task),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+        }
+    }
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
+        let [blocks, panels] = self.grid.task(task);
+        let [a, b] = operands;
+        let product = Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES };
+        let place = |panel, block| {
+            // SAFETY: each block is in one task.
+            unsafe { self.previous.by_image.block(panel, block) }
+        };
+        let finish = |gradients: &mut Block, panel, block| {
+            let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
+            for (gradients, &Line(outputs)) in gradients.iter_mut().zip(outputs) {
+                for (gradient, &output) in gradients.0.iter_mut().zip(&outputs) {
+                    // A ReLU passes the gradient where its output is above 0; what was dropped is 0.
+                    *gradient = select_unpredictable(output > 0.0, *gradient * self.scale, 0.0);
+                }
+            }
+            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { self.previous.store::<F>(gradients, panel, block) };
+        };
+        // What `finish` reads was last used long ago, too.
+        let prepare = |panel, block| {
+            let outputs = &self.output[self.previous.by_image.layout.block(panel, block)];
+            for line in outputs {
+                prefetch(line);
+            }
+            self.previous.prefetch(panel, block);
+        };
+        product.multiply::<F>(panels, blocks, place, prepare, finish);
+    }
+}

@@ -1,0 +1,145 @@
+//! Images into panels.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use crate::augment::{Augmentation, Scratch};
+use crate::cpu::kernel::{Family, Phase};
+use crate::cpu::panels::{Block, HalfLine, LANES, Line, Shared, SharedMatrix};
+use crate::data::Data;
+use crate::dropout::Dropout;
+
+/// Puts images into panels: standardised, and in training augmented and some pixels dropped.
+pub struct Gather<'a> {
+    pub data: &'a Data,
+    pub images: Images<'a>,
+    pub input: SharedMatrix<'a>,
+    /// The same for products in half precision.
+    pub halves: Option<SharedMatrix<'a, HalfLine>>,
+    /// Of each training image; zeros behind the last one, and where the split is validated.
+    pub labels: Shared<'a, u8>,
+    /// Which of the batch.
+    pub panels: Range<usize>,
+}
+
+/// Which images a batch has.
+pub enum Images<'a> {
+    /// These rows of the training split.
+    Training { rows: &'a [u32], epoch: u32, seed: u64, augmentation: &'a Augmentation, dropout: Option<Dropout> },
+    /// So many rows of the validation split, from row `first` on.
+    Validation { first: usize, count: usize },
+}
+
+impl Images<'_> {
+    /// How many.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Training { rows, .. } => rows.len(),
+            Self::Validation { count, .. } => *count,
+        }
+    }
+}
+
+thread_local! {
+    /// Room for a panel's augmented images.
+    static AUGMENTED: Cell<(Vec<f32>, Scratch)> = Cell::default();
+}
+
+impl Phase for Gather<'_> {
+    fn tasks(&self) -> usize {
+        self.panels.len()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let panel = self.panels.start + task;
+        let first = panel * LANES;
+        let lanes = LANES.min(self.images.count() - first);
+        // SAFETY: each panel is in one task.
+        let labels: &mut [u8; LANES] = unsafe { self.labels.part(first) };
+        labels.fill(0);
+        match self.images {
+            Images::Training { rows, epoch, seed, augmentation, dropout } => {
+                let rows = &rows[first..first + lanes];
+                for (label, &row) in labels.iter_mut().zip(rows) {
+                    *label = self.data.train_label(row as usize);
+                }
+                if augmentation.is_none() {
+                    self.standardise::<F>(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));
+                } else {
+                    self.augment::<F>(panel, rows, augmentation, seed, epoch);
+                }
+                if let Some(dropout) = dropout {
+                    for block in 0..self.input.layout.blocks() {
+                        // SAFETY: each panel is in one task.
+                        dropout.apply(unsafe { self.input.block(panel, block) }, panel, block);
+                    }
+                }
+                if let Some(halves) = &self.halves {
+                    for block in 0..self.input.layout.blocks() {
+                        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+                        unsafe { *halves.block(panel, block) = F::narrowed(self.input.block(panel, block)) };
+                    }
+                }
+            }
+            Images::Validation { first: first_row, .. } => {
+                let rows = first_row + first..first_row + first + lanes;
+                self.standardise::<F>(panel, rows.map(|row| self.data.valid.image(row)));
+            }
+        }
+    }
+}
+
+impl Gather<'_> {
+    #[inline(always)]
+    fn standardise<'b, F: Family>(&self, panel: usize, images: impl Iterator<Item = &'b [u8]>) {
+        const NO_IMAGE: &[u8] = &[];
+        let mut lanes = [NO_IMAGE; LANES];
+        lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
+        let standardisation = self.data.standardisation();
+        for index in 0..self.input.layout.blocks() {
+            let mut rows = [[0; LANES]; LANES];
+            for (row, image) in rows.iter_mut().zip(&lanes) {
+                let pixels = image.get(index * LANES..).unwrap_or_default();
+                match pixels.first_chunk() {
+                    Some(pixels) => *row = *pixels,
+                    None => row.iter_mut().zip(pixels).for_each(|(place, &pixel)| *place = pixel),
+                }
+            }
+            let columns = F::transposed_bytes(rows);
+            // SAFETY: each panel is in one task.
+            let lines = unsafe { self.input.block(panel, index) };
+            // Lines to spare stay zero, lest their weights learn.
+            for (line, column) in lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(&columns) {
+                for (value, &pixel) in line.0.iter_mut().zip(column) {
+                    *value = standardisation.of(f32::from(pixel));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn augment<F: Family>(&self, panel: usize, rows: &[u32], augmentation: &Augmentation, seed: u64, epoch: u32) {
+        let (height, width) = (self.data.dataset.height, self.data.dataset.width);
+        let length = self.input.layout.blocks() * LANES;
+        let standardisation = self.data.standardisation();
+        let (mut images, mut scratch) = AUGMENTED.take();
+        images.clear();
+        images.resize(length * LANES, 0.0);
+        for (image, &row) in images.chunks_exact_mut(length).zip(rows) {
+            let image = &mut image[..height * width];
+            let variation = augmentation.draw(seed, epoch, row);
+            variation.apply(self.data.train.image(row as usize), height, width, &mut scratch, image);
+            image.iter_mut().for_each(|pixel| *pixel = standardisation.of(*pixel));
+        }
+        for index in 0..self.input.layout.blocks() {
+            let lanes: Block = std::array::from_fn(|lane| {
+                let pixels = images[lane * length + index * LANES..].first_chunk::<LANES>();
+                Line(*pixels.expect("an image has whole blocks"))
+            });
+            // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { *self.input.block(panel, index) = F::transposed(&lanes) };
+        }
+        AUGMENTED.set((images, scratch));
+    }
+}

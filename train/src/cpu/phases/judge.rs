@@ -1,0 +1,81 @@
+//! The loss with its gradient by the logits.
+
+use std::ops::Range;
+
+use super::{Delta, add_bias, linear};
+use crate::cpu::kernel::{Family, Phase};
+use crate::cpu::panels::{Block, LANES, Line, Matrix, Shared, SharedMatrix};
+use crate::cpu::product::{Operand, Operands};
+use crate::softmax::Loss;
+
+/// The last layer with the loss of each image, and the loss's gradient by the logits in panels of images and of classes.
+pub struct Judge<'a> {
+    /// Input and weight.
+    pub operands: Operands<'a>,
+    pub biases: &'a [Line],
+    pub logits: SharedMatrix<'a>,
+    pub delta: Delta<'a>,
+    pub loss: Loss,
+    pub labels: &'a [u8],
+    pub losses: Shared<'a, f32>,
+    /// Images in the batch.
+    pub count: usize,
+    /// Which panels of the batch.
+    pub panels: Range<usize>,
+}
+
+impl Phase for Judge<'_> {
+    fn tasks(&self) -> usize {
+        self.panels.len()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let panel = self.panels.start + task;
+        match self.operands {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, panel),
+        }
+    }
+}
+
+impl Judge<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], panel: usize) {
+        let layout = self.logits.layout;
+        let place = |panel, block| {
+            // SAFETY: each panel is in one task.
+            unsafe { self.logits.block(panel, block) }
+        };
+        let finish = |logits: &mut Block, _, block| add_bias(logits, &self.biases[block]);
+        linear(operands).multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish);
+
+        let lanes = LANES.min(self.count - panel * LANES);
+        let classes = layout.depth;
+        let (mut logits, mut gradient) = ([0.0; 256], [0.0; 256]);
+        let (logits, gradient) = (&mut logits[..classes], &mut gradient[..classes]);
+        let mut losses = [0.0; LANES];
+        for (lane, loss) in losses.iter_mut().enumerate() {
+            for (class, logit) in logits.iter_mut().enumerate() {
+                *logit = place(panel, class / LANES)[class % LANES].0[lane];
+            }
+            if lane < lanes {
+                *loss = self.loss.loss_and_gradient(logits, self.labels[panel * LANES + lane], gradient);
+            } else {
+                gradient.fill(0.0);
+            }
+            for (class, &value) in gradient.iter().enumerate() {
+                // SAFETY: each panel is in one task.
+                let delta = unsafe { self.delta.by_image.block(panel, class / LANES) };
+                delta[class % LANES].0[lane] = value;
+            }
+        }
+        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+        unsafe {
+            *self.losses.part(panel * LANES) = losses;
+            for block in 0..layout.blocks() {
+                self.delta.store::<F>(self.delta.by_image.block(panel, block), panel, block);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Gradients by weights and biases, and what becomes of them.
+
+use std::cell::Cell;
+
+use super::Place;
+use crate::adam::Adam;
+use crate::cpu::adam::Parameters;
+use crate::cpu::kernel::{Along, Family, Phase};
+use crate::cpu::loss_scale::Overflow;
+use crate::cpu::panels::{Block, Buffer, HalfLine, LANES, Line, Matrix, Shared};
+use crate::cpu::product::{Grid, Operand, Operands, Product};
+
+/// The gradients by the weights and biases of all layers; each is used as soon as it is known.
+pub struct Learn<'a> {
+    pub places: &'a [Place],
+    /// The division of each layer's gradient, in panels and blocks.
+    pub grids: &'a [Grid],
+    /// The tasks: which one of which layer's grid.
+    pub tasks: &'a [(usize, usize)],
+    pub layers: Layers<'a>,
+    /// Images in the batch.
+    pub count: usize,
+    pub learning: Learning<'a>,
+    /// Of products in half precision.
+    pub overflow: Option<&'a Overflow>,
+}
+
+/// What gradients by weights are computed from.
+pub enum Layers<'a> {
+    /// The loss's gradient by the output of each layer, in panels of outputs, and the input of each, in panels of images.
+    Single { deltas: &'a [Buffer], inputs: &'a [Buffer] },
+    /// The same in half precision.
+    Half { deltas: &'a [Buffer<HalfLine>], inputs: &'a [Buffer<HalfLine>] },
+}
+
+impl<'a> Layers<'a> {
+    #[inline(always)]
+    fn operands(&self, layer: usize) -> Operands<'a> {
+        match self {
+            Self::Single { deltas, inputs } => Operands::Single([deltas[layer].matrix(), inputs[layer].matrix()]),
+            Self::Half { deltas, inputs } => Operands::Half([deltas[layer].matrix(), inputs[layer].matrix()]),
+        }
+    }
+}
+
+/// What becomes of gradients.
+pub enum Learning<'a> {
+    /// They move the parameters.
+    Update { adam: Adam, parameters: Parameters<'a> },
+    /// They are kept.
+    Keep(Shared<'a, Line>),
+}
+
+thread_local! {
+    /// Room for a task's gradients.
+    static GRADIENTS: Cell<Vec<Block>> = const { Cell::new(Vec::new()) };
+}
+
+impl Learn<'_> {
+    /// Uses the gradients of so many lines. Those of which one has overflowed move nothing.
+    ///
+    /// # Safety
+    /// Nobody else uses these lines, and the processor is of the family.
+    #[inline(always)]
+    unsafe fn learn<F: Family, const N: usize>(&self, start: usize, gradients: &[Line; N]) {
+        let overflowed = self.overflow.is_some_and(|overflow| overflow.find(gradients, f32::INFINITY));
+        // SAFETY: the caller's.
+        unsafe {
+            match &self.learning {
+                Learning::Update { adam, parameters } if !overflowed => {
+                    adam.update::<F, N>(parameters, start, gradients);
+                }
+                Learning::Update { .. } => {}
+                Learning::Keep(kept) => *kept.part(start) = *gradients,
+            }
+        }
+    }
+}
+
+impl Phase for Learn<'_> {
+    fn tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
+    #[inline(always)]
+    fn run<F: Family>(&self, task: usize) {
+        let (layer, task) = self.tasks[task];
+        match self.layers.operands(layer) {
+            Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
+            Operands::Half(operands) => self.run_in::<F, _>(operands, layer, task),
+        }
+    }
+}
+
+impl Learn<'_> {
+    #[inline(always)]
+    fn run_in<F: Family, L: Operand>(&self, [a, b]: [Matrix<'_, L>; 2], layer: usize, task: usize) {
+        let [panels, blocks] = self.grids[layer].task(task);
+        let place_of_layer = self.places[layer];
+        let terms = self.count.next_multiple_of(LANES);
+        if blocks.start == 0 {
+            for panel in panels.clone() {
+                let mut sums = Line::ZERO;
+                for line in &a.lines[panel * a.layout.stride()..][..terms] {
+                    sums.0.iter_mut().zip(line.widened()).for_each(|(sum, value)| *sum += value);
+                }
+                // SAFETY: each panel's biases are in the task of its first block.
+                unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[sums]) };
+            }
+        }
+        let product = Product { a, b, along: Along::Lanes, terms };
+        let mut gradients = GRADIENTS.take();
+        // A block that is complete at once leaves its room to the next one, in the first cache.
+        let panels_at_a_time = (product.passes() == 1).then_some(L::PANELS);
+        let rooms = panels_at_a_time.unwrap_or(panels.len() * blocks.len());
+        gradients.resize(rooms, [Line::ZERO; LANES]);
+        let room = Shared::new(&mut gradients);
+        let place = |panel: usize, block: usize| {
+            let panel = panel - panels.start;
+            let index = panels_at_a_time.map_or(panel * blocks.len() + block - blocks.start, |most| panel % most);
+            // SAFETY: the room is this thread's own, and blocks that are used at the same time have different panels.
+            let [gradients] = unsafe { room.part(index) };
+            gradients
+        };
+        let start = |panel, block| place_of_layer.weight + place_of_layer.layout.block(panel, block).start;
+        let prepare = |panel, block| {
+            if let Learning::Update { parameters, .. } = &self.learning {
+                parameters.prefetch(start(panel, block), LANES);
+            }
+        };
+        let finish = |gradients: &mut Block, panel, block| {
+            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+            unsafe { self.learn::<F, LANES>(start(panel, block), gradients) };
+        };
+        product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish);
+        GRADIENTS.set(gradients);
+    }
+}
