@@ -27,6 +27,24 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def digest_of_tensors(path, key):
+    """What a file of tensors records as the SHA-256 of all that it says, and what that is; see artifacts/src/tensors.rs."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    description = header.pop("__metadata__")[key]
+    recorded = json.loads(description)["sha256"]
+    field = f'"sha256":"{recorded}"'
+    written = description.replace(f",{field}", "").replace(f"{field},", "")
+    digest = hashlib.sha256(written.encode())
+    for name in sorted(header, key=str.encode):
+        tensor = header[name]
+        first, end = (start + offset for offset in tensor["data_offsets"])
+        digest.update(f"\n{tensor['dtype']} {tensor['shape']} {name}\n".encode())
+        digest.update(data[first:end])
+    return recorded, digest.hexdigest()
+
+
 class Walk:
     """What was found at each link so far."""
 
@@ -79,7 +97,9 @@ def verify_report(walk, run, shards):
     if logits in inputs:
         places[logits] = run / logits
         record = run / "cross-validation.json"
-        walk.compare(logits, run / logits, walk.read(record).get("logits"), record)
+        folds = walk.read(record)
+        walk.compare(logits, run / logits, folds.get("logits"), record)
+        walk.compare("dataset.json", shards / "dataset.json", inputs_of(folds).get("dataset.json"), record)
     for name in sorted({"model.onnx", "training.json", "dataset.json"} | inputs.keys()):
         if name in places:
             walk.compare(name, places[name], inputs.get(name), path)
@@ -102,6 +122,23 @@ def verify_run(walk, run, shards):
                         ("reference_logits", "reference-logits.npy")]:
         walk.compare(name, run / name, training.get(field), path)
     walk.compare("dataset.json", shards / "dataset.json", inputs_of(training).get("dataset.json"), path)
+    verify_state(walk, run / "training-state.safetensors")
+
+
+def verify_state(walk, path):
+    """What a training resumes from, of which no other file has the digest: it changes with every epoch."""
+    if not path.exists():
+        walk.say("not here", f"{path}: it was removed since, and the training cannot go on")
+        return
+    try:
+        recorded, found = digest_of_tensors(path, "training_state")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        walk.say("BROKEN", f"{path} cannot be read: {error!r}")
+    else:
+        if found == recorded:
+            walk.say("ok", f"{path} is what it was written as")
+        else:
+            walk.say("BROKEN", f"{path} says what has SHA-256 {found}, but was written with {recorded}")
 
 
 def verify_dataset(walk, shards):

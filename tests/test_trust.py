@@ -46,7 +46,8 @@ def test_a_chain_that_nobody_touched_is_whole_to_the_archive(finished):
 
 @pytest.mark.parametrize("name", [
     "runs/letters/report/predictions.npy", "runs/letters/model.onnx", "runs/letters/training.json",
-    "runs/letters/checkpoint.safetensors", "runs/letters/metrics.jsonl", "runs/letters/reference-logits.npy",
+    "runs/letters/checkpoint.safetensors", "runs/letters/training-state.safetensors", "runs/letters/metrics.jsonl",
+    "runs/letters/reference-logits.npy",
     "data/letters/shards/train/images-00000.npy", "data/letters/shards/valid/names-00000.txt",
     "data/letters/shards/removed.jsonl", "data/letters/shards/dataset.json", "data/letters/raw/source.json",
     "data/letters/raw/train/A/0003.png", "letters.tar.gz",
@@ -112,6 +113,21 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     done = verify(chain)
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 2"
+
+
+def test_a_state_whose_description_was_changed_is_found_and_a_missing_one_breaks_nothing(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    state = chain.run("letters") / "training-state.safetensors"
+    written = state.read_bytes()
+    state.write_bytes(written.replace(rb'\"epochs\":2', rb'\"epochs\":9'))
+    assert state.read_bytes() != written
+    done = verify(chain)
+    assert done.returncode != 0 and f"BROKEN   {state} says what has SHA-256" in done.stdout
+    state.write_bytes(b"no tensors")
+    assert f"BROKEN   {state} cannot be read" in verify(chain).stdout
+    state.unlink()
+    done = verify(chain)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 1"
 
 
 def test_a_missing_file_is_a_broken_link(finished, tmp_path):
