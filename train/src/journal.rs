@@ -54,6 +54,11 @@ impl Journal {
         self.timings.add(line(timing).as_bytes())?;
         self.events.as_mut().map_or(Ok(()), |file| file.add(&events::epoch(metrics)))
     }
+
+    /// Has the files on the disk, before a record vouches for them.
+    pub fn finish(self) -> Result<(), Error> {
+        [Some(self.metrics), Some(self.timings), self.events].iter().flatten().try_for_each(Growing::sync)
+    }
 }
 
 impl Growing {
@@ -65,6 +70,10 @@ impl Growing {
 
     fn add(&mut self, entry: &[u8]) -> Result<(), Error> {
         Ok(self.file.write_all(entry).context("write", &self.path)?)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        Ok(self.file.sync_all().context("write", &self.path)?)
     }
 }
 

@@ -34,8 +34,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, Provenance, RunDirectory, TrainingRecord, Weights,
-    reference_logits,
+    Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, ModelDescription, Provenance, RunDirectory, TrainingRecord,
+    Weights, reference_logits,
 };
 use terminal::Console;
 
@@ -62,33 +62,14 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         return preview::write(path, &data, hyperparameters, console);
     }
-    let (height, width) = (data.dataset.height, data.dataset.width);
-    if hyperparameters.test_time_shift as usize >= height.min(width) {
-        return Err(Error::Shift { pixels: hyperparameters.test_time_shift, height, width });
-    }
-    let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
-    let mut verification = Verification::begin(&data, !options.no_verify)?;
-    let model = data.describe_joined(hyperparameters);
-    if model.parameters() > Mlp::MOST_PARAMETERS {
-        return Err(Error::TooLarge { parameters: model.parameters(), copies: hyperparameters.copies() });
-    }
-    let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
-    reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
-    ensemble.engine().warning().iter().for_each(|warning| console.warn(warning));
-    show::configuration(options, &data, ensemble.engine(), console);
-    show::summary(&model, hyperparameters, console);
-
-    console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
-    let steps = data.train.len().div_ceil(hyperparameters.batch_size);
-    for (network, seed) in (1..).zip(hyperparameters.seeds()).skip(1) {
-        console.detail(format!("train: network {network} has the seed {seed}"));
-    }
-    for detail in ensemble.engine().details() {
-        console.detail(format!("train: {detail}"));
-    }
-    console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
+    let model = described(&data, hyperparameters)?;
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
+    let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
+    let mut verification = Verification::begin(&data, !options.no_verify)?;
+    let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
+    reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
+    announce(options, &data, &model, ensemble.engine(), console);
     let mut progress = begin(&run, options, &data, &mut ensemble, console)?;
     let mut orders = ensemble.orders(data.rows(), run.path())?;
     let mut journal = None;
@@ -108,15 +89,50 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         progress.write(&run.training_state(), hyperparameters, data.digest, ensemble.model(), &states)?;
         journal.add(&metrics, &timing)?;
     }
-    if journal.is_none() {
-        verification.finish()?;
-        replace_results(&run, &progress, options.tensorboard)?;
-    }
+    let journal = match journal {
+        Some(journal) => journal,
+        None => {
+            verification.finish()?;
+            begin_results(&run, &progress, options.tensorboard)?
+        }
+    };
+    journal.finish()?;
     finish(&run, &progress, ensemble, &data, hyperparameters, console)?;
     match options.cross_validate {
         Some(folds) => cross_validate::run(folds, &run, options, &data, &progress, console),
         None => Ok(()),
     }
+}
+
+/// The network that is trained.
+fn described(data: &Data, hyperparameters: &Hyperparameters) -> Result<ModelDescription, Error> {
+    let (height, width) = (data.dataset.height, data.dataset.width);
+    if hyperparameters.test_time_shift as usize >= height.min(width) {
+        return Err(Error::Shift { pixels: hyperparameters.test_time_shift, height, width });
+    }
+    let model = data.describe_joined(hyperparameters);
+    if model.parameters() > Mlp::MOST_PARAMETERS {
+        return Err(Error::TooLarge { parameters: model.parameters(), copies: hyperparameters.copies() });
+    }
+    Ok(model)
+}
+
+/// Says what is about to be trained, on what, by what.
+fn announce(options: &Options, data: &Data, model: &ModelDescription, engine: &dyn Engine, console: &Console) {
+    let hyperparameters = &options.hyperparameters;
+    engine.warning().iter().for_each(|warning| console.warn(warning));
+    show::configuration(options, data, engine, console);
+    show::summary(model, hyperparameters, console);
+
+    console.detail(format!("train: `{}` has SHA-256 {}", artifacts::Dataset::FILE_NAME, data.digest));
+    for (network, seed) in (1..).zip(hyperparameters.seeds()).skip(1) {
+        console.detail(format!("train: network {network} has the seed {seed}"));
+    }
+    for detail in engine.details() {
+        console.detail(format!("train: {detail}"));
+    }
+    let steps = data.train.len().div_ceil(hyperparameters.batch_size);
+    console.detail(format!("train: {steps} steps an epoch, {} in all", steps * hyperparameters.epochs));
 }
 
 /// Lists the engines of this machine; `cuda_libraries` is where CUDA's libraries may be.
@@ -166,10 +182,15 @@ fn begin(
 /// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
 /// training is over, nothing in the folder looks finished.
 fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
-    let cross_validation = [run.cross_validation(), run.out_of_sample_logits()];
-    for path in [run.training_record(), run.checkpoint(), run.reference_logits()].iter().chain(&cross_validation) {
-        artifacts::remove_file(path)?;
-    }
+    let journal = begin_results(run, progress, tensorboard)?;
+    [run.cross_validation(), run.out_of_sample_logits()].iter().try_for_each(|path| artifacts::remove_file(path))?;
+    Ok(journal)
+}
+
+/// Likewise, but for a cross-validation, which belongs to the training that is resumed.
+fn begin_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
+    let results = [run.training_record(), run.checkpoint(), run.reference_logits()];
+    results.iter().try_for_each(|path| artifacts::remove_file(path))?;
     Journal::begin(run, &progress.metrics, tensorboard)
 }
 

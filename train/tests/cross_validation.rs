@@ -62,6 +62,9 @@ fn wrong_labels_are_not_learnt_by_the_networks_that_predict_their_images() {
     let again =
         train_well(folder.path(), "again", &[&noise[..], &["--cross-validate", "3", "--threads", "2"]].concat());
     assert_eq!(out_of_sample(&again), (record, logits));
+    // It belongs to the training, which a resume that trains nothing more leaves as it is.
+    train_well(folder.path(), "again", &[&noise[..], &["--resume"]].concat());
+    assert_eq!(out_of_sample(&again), out_of_sample(&run));
     // A training that is not cross-validated leaves none that looks like its own.
     train_well(folder.path(), "again", &noise);
     assert!(!again.cross_validation().exists() && !again.out_of_sample_logits().exists());
