@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use artifacts::{Dataset, Digest, IoContext as _, RunDirectory, TrainingRecord};
+use artifacts::{CrossValidation, Dataset, Digest, IoContext as _, RunDirectory, TrainingRecord};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
@@ -100,7 +100,7 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     for (variant, trainings) in variants.iter().zip(trainings) {
         let mut records = Vec::new();
         for mut training in trainings {
-            training.engine.threads = options.threads;
+            training.engine.threads = options.threads.or(training.engine.threads);
             let dataset = datasets[&training.dataset];
             records.push(finished_or_trained(&mut training, dataset, console)?);
         }
@@ -127,7 +127,7 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
         provenance.arguments.retain(|name, _| !DECIDES.contains(&name.as_str()) && name != ENGINES);
         provenance == expected
     };
-    if let Some(record) = finished().filter(is_this_training) {
+    if let Some(record) = finished().filter(|record| is_this_training(record) && has_extras(&run, training, record)) {
         show_training(&folder, &record, "done before", console);
         return Ok(record);
     }
@@ -142,6 +142,15 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
     show_training(&folder, &record, "trained", console);
     Ok(record)
+}
+
+/// Whether a finished training has what its flags ask for besides: a resume of it makes that alone.
+fn has_extras(run: &RunDirectory, training: &Options, record: &TrainingRecord) -> bool {
+    let has_folds = |folds: u32| {
+        let found = artifacts::read_json::<CrossValidation>(&run.cross_validation());
+        found.is_ok_and(|(found, _)| (found.folds, found.epochs) == (folds, record.kept_epoch))
+    };
+    training.cross_validate.is_none_or(has_folds) && (!training.tensorboard || run.events().exists())
 }
 
 /// The first that has been there before.
@@ -165,6 +174,13 @@ impl Sweep {
             return Err(refused("it needs either [[variant]] tables or a [grid]".to_owned()));
         }
         // Each has a folder of its name.
+        let is_folder = |name: &str| {
+            let mut parts = Path::new(name).components();
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+        };
+        if let Some(variant) = sweep.all_variants().iter().find(|variant| !is_folder(&variant.name)) {
+            return Err(refused(format!("its variant `{}` does not have the name of a folder", variant.name)));
+        }
         if let Some(variant) = twice(sweep.all_variants().iter().map(|variant| &variant.name)) {
             return Err(refused(format!("it has two variants named `{variant}`")));
         }

@@ -563,6 +563,18 @@ fn a_sweep_trains_each_variant_with_each_seed_and_takes_what_is_done() {
     assert_eq!(again.stdout, output.stdout);
     let other = sweep(&workplace, &lines.replace("0.1", "0.2"));
     assert_eq!(stderr(&other).matches("done before").count(), 3, "{}", stderr(&other));
+
+    // What is asked for besides is made of those that are done.
+    let run = workplace.directory("runs/decayed/seed-1");
+    let trained = record(&run);
+    let besides = lines.replace("'--weight-decay=0.1'", "'--weight-decay=0.1', '--cross-validate=2', '--tensorboard'");
+    let besides = besides.replace("0.1", "0.2");
+    for done_before in [3, 6] {
+        let more = sweep(&workplace, &besides);
+        assert_eq!(stderr(&more).matches("done before").count(), done_before, "{}", stderr(&more));
+        assert_eq!(record(&run), trained);
+        assert!(run.cross_validation().exists() && run.events().exists());
+    }
 }
 
 #[test]
@@ -574,6 +586,9 @@ fn a_sweep_that_cannot_be_is_refused_before_anything_is_trained() {
         ("seeds = [1]\n[grid]\ndropout = [0.1, 0.1]", "it has two variants named `dropout=0.1`"),
         ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", "it has the seed 1 twice"),
         ("seeds = [1]\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"a\"", "it has two variants named `a`"),
+        ("seeds = [1]\n[[variant]]\nname = 'a/'", "its variant `a/` does not have the name of a folder"),
+        ("seeds = [1]\n[[variant]]\nname = '../a'", "its variant `../a` does not have the name of a folder"),
+        ("seeds = [1]\n[[variant]]\nname = ''", "its variant `` does not have the name of a folder"),
         ("seeds = [1]\nlearning = 3", "unknown field `learning`"),
         ("seeds = [1]\n[grid]\ndropout = [0.1, 1.5]", "variant `dropout=1.5`: error: invalid value '1.5'"),
         ("seeds = [1]\n[[variant]]\nname = 'a'\nflags = ['--layers=3']", "unexpected argument '--layers'"),
