@@ -48,6 +48,14 @@ pub enum Error {
         /// What it has.
         found: Digest,
     },
+    /// Archives would be kept in the folder that is replaced.
+    #[error("archives cannot be kept in `{}`: `{}` is replaced as a whole", archives.display(), output.display())]
+    ArchivesInOutput {
+        /// The folder for archives.
+        archives: PathBuf,
+        /// The folder to write.
+        output: PathBuf,
+    },
     /// There is no font to look at.
     #[error("there is no .ttf or .otf file under {}", quoted(folders))]
     NoFontFile {
@@ -83,6 +91,7 @@ impl Failure for Error {
             )),
             Self::Digest { archive, .. } => Some(format!("look for yourself: `sha256sum {archive}`")),
             Self::NoFont { .. } => Some("`-v` says of each font why it is left out".into()),
+            Self::ArchivesInOutput { .. } => Some("name another folder with --archives".into()),
             Self::Scheme { .. } | Self::Proxy { .. } | Self::NoFontFile { .. } | Self::ArchiveName { .. } => None,
         }
     }
@@ -90,7 +99,7 @@ impl Failure for Error {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Archive(error) => error.exit_code(),
-            Self::Scheme { .. } | Self::ArchiveName { .. } => 2,
+            Self::Scheme { .. } | Self::ArchiveName { .. } | Self::ArchivesInOutput { .. } => 2,
             _ => 1,
         }
     }

@@ -101,9 +101,9 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let escape = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(byte) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            bytes.push(byte);
+        let digit = |place: usize| char::from(*tail.get(place)?).to_digit(16);
+        if let (b'%', Some(high), Some(low)) = (*first, digit(0), digit(1)) {
+            bytes.push((high << 4 | low) as u8);
             rest = &tail[2..];
         } else {
             bytes.push(*first);

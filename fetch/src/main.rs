@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Some(Action::Render { options }) => console.finish(fetch::render(options, &console)),
         Some(Action::List) => {
             fetch::list(&console);
-            ExitCode::SUCCESS
+            console.finish::<fetch::Error>(Ok(()))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the arguments ask for: a name, and one archive a part.
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use artifacts::{Digest, Role};
 
@@ -75,6 +75,12 @@ impl Request {
         }
         let output = options.output.clone().unwrap_or_else(|| Path::new("data").join(&name).join("raw"));
         let archives = options.archives.clone().unwrap_or_else(|| output.with_file_name("archives"));
+        // Before anything is downloaded: what lies in the output goes when that is replaced.
+        if let (Ok(inner), Ok(outer)) = (path::absolute(&archives), path::absolute(&output))
+            && inner.starts_with(outer)
+        {
+            return Err(Error::ArchivesInOutput { archives, output });
+        }
         Ok(Self { name, parts, output, archives })
     }
 }

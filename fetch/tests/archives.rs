@@ -205,11 +205,16 @@ fn what_is_no_archive_is_told_by_its_contents() {
 #[test]
 fn hidden_files_are_passed_over_and_said() {
     let workplace = Workplace::new();
-    let entries: [(&str, &[u8]); 4] =
-        [("set/.DS_Store", b"x"), ("set/A/1.png", b"1"), ("set/A/._1.png", b"x"), ("set/B/2.png", b"2")];
+    let entries: [(&str, &[u8]); 5] = [
+        ("set/.DS_Store", b"x"),
+        ("set/A/1.png", b"1"),
+        ("set/A/._1.png", b"x"),
+        ("set/B/2.png", b"2"),
+        ("__MACOSX/set/A/1.png", b"x"),
+    ];
     workplace.file("set.tar", &tar(&entries));
     let said = workplace.run_well(&["--archive", "set.tar", "--output", "raw"]);
-    assert!(said.contains("2 hidden files were passed over"), "{said}");
+    assert!(said.contains("3 hidden files were passed over"), "{said}");
     assert_eq!(workplace.names("raw/train"), ["A/1.png", "B/2.png"]);
 }
 
@@ -317,6 +322,24 @@ fn arguments_that_make_no_sense_end_with_2_and_say_what_would() {
     assert_eq!(workplace.names(""), Vec::<String>::new());
     let said = workplace.run_badly(&["--archive", "absent.tar.gz"], 1);
     assert!(said.contains("cannot read `absent.tar.gz`"), "{said}");
+}
+
+#[test]
+fn a_folder_for_archives_within_the_output_is_refused_before_anything_is_read() {
+    let workplace = Workplace::new();
+    let archive = ["--archive", "absent.tar.gz"];
+    for places in [&["--output", "out/archives"][..], &["--output", "raw", "--archives", "./raw/kept"]] {
+        let said = workplace.run_badly(&[&archive[..], places].concat(), 2);
+        assert!(said.contains("archives cannot be kept in `") && said.contains("hint: name another folder"), "{said}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_list_that_is_lost_on_a_full_disk_is_an_error() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_fetch")).arg("list").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
