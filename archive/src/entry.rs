@@ -161,7 +161,7 @@ impl<'a> Entries<'a> {
         if is_folder {
             return Ok(None);
         }
-        if path.split('/').any(|part| part.starts_with('.')) {
+        if path.split('/').any(is_hidden) {
             self.hidden += 1;
             return Ok(None);
         }
@@ -175,6 +175,13 @@ impl<'a> Entries<'a> {
         self.tree.add(&path)?;
         Ok(Some(path))
     }
+}
+
+/// Whether a file or folder of this name is passed over, with all that is in it: one that begins with a full stop, and where
+/// macOS puts the resource forks of what it archives.
+#[must_use]
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || name == "__MACOSX"
 }
 
 /// Whether an entry's bytes are its file's: GNU tar's PAX form of sparse files puts holes, and their list, among them.

@@ -22,7 +22,7 @@ use std::path::Path;
 use artifacts::Digest;
 use terminal::{Console, Progress};
 
-pub use crate::entry::File;
+pub use crate::entry::{File, is_hidden};
 pub use crate::error::{Error, Refusal};
 pub use crate::input::{Input, check_different, check_file_name, stem};
 pub use crate::limits::Limits;
@@ -43,7 +43,7 @@ pub struct Contents {
     pub bytes: u64,
     /// How many files it has.
     pub files: u64,
-    /// How many hidden files (`.DS_Store`, `._A.png`) were passed over.
+    /// How many hidden files (`.DS_Store`, `._A.png`; see [`is_hidden`]) were passed over.
     pub hidden: u64,
     /// The folder that holds the class folders, as `notMNIST_small`; empty where they lie at the top.
     pub class_root: String,

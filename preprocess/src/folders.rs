@@ -12,9 +12,6 @@ use scratch::{FileVec, Name, Names};
 use crate::error::Error;
 use crate::options::Options;
 
-/// Where macOS puts what its archives hold beside files.
-const RESOURCE_FORKS: &str = "__MACOSX";
-
 /// The files to preprocess, in the order of their names.
 #[derive(Debug)]
 pub struct Folders {
@@ -150,7 +147,7 @@ fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBu
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
         let name = text_name(&path);
-        if name.as_ref().is_some_and(|name| name.starts_with('.') || name == RESOURCE_FORKS) {
+        if name.as_deref().is_some_and(archive::is_hidden) {
             continue;
         }
         let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();

@@ -112,6 +112,7 @@ fn with_trouble(root: &str) -> Files {
     add("A/twice.png", png(glyph("A", 7)));
     add("B/mislabelled.png", png(glyph("A", 8)));
     add("A/.hidden.png", whole.clone());
+    add("__MACOSX/A/1.png", whole.clone());
     add("README", b"not in a class".to_vec());
     files
 }
@@ -122,7 +123,7 @@ fn an_archive_gives_the_bytes_that_the_folders_unpacked_from_it_give() {
         let workplace = Workplace::new();
         let plain = tar(&with_trouble(root));
         fs::write(workplace.path(name), if name.ends_with("tar") { plain } else { gzip(&plain) }).unwrap();
-        // All but the hidden one.
+        // All but the hidden ones.
         let source = workplace.unpack(Source::new("letters"), Role::Train, name, root, 600 + 10);
         artifacts::write_json(&workplace.path("raw/source.json"), &source).unwrap();
         let rest = ["--max-rejects", "0.05", "--shard-size", "100"];
@@ -130,7 +131,7 @@ fn an_archive_gives_the_bytes_that_the_folders_unpacked_from_it_give() {
         for threads in ["1", "3"] {
             let arguments = ["--archive", name, "--output", "of-archive", "--threads", threads];
             let said = workplace.run_well(&[&arguments[..], &rest].concat());
-            assert!(said.contains("1 hidden files were passed over"), "{said}");
+            assert!(said.contains("2 hidden files were passed over"), "{said}");
             assert_eq!(contents(&workplace.path("of-archive")), contents(&workplace.path("of-folders")), "{name}");
         }
         let (dataset, _) = Dataset::read(&workplace.path("of-archive")).unwrap();
