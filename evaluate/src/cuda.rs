@@ -49,7 +49,8 @@ fn preload(folder: &Path, loaded: &mut HashSet<OsString>) {
     loop {
         let before = waiting.len();
         waiting.retain(|path| {
-            let is_loaded = gpu::load(path).is_ok();
+            // SAFETY: CUDA's libraries may be loaded by any process; the folder is the person's choice.
+            let is_loaded = unsafe { gpu::load(path) }.is_ok();
             if is_loaded {
                 loaded.extend(path.file_name().map(ToOwned::to_owned));
             }

@@ -110,10 +110,10 @@ fn find<T>(
             if name == COMPILER {
                 open_builtins(&path);
             }
-            return gpu::load(&path).and_then(functions).map_err(|reason| Error::BrokenLibrary { path, reason });
+            return load(&path).and_then(functions).map_err(|reason| Error::BrokenLibrary { path, reason });
         }
         for file in files() {
-            match gpu::load(&file).and_then(functions) {
+            match load(&file).and_then(functions) {
                 Ok(functions) => return Ok(functions),
                 Err(reason) if unfound.is_empty() => unfound = reason,
                 Err(_of_another_version) => {}
@@ -123,13 +123,18 @@ fn find<T>(
     Err(Error::NoLibrary { name, folders: folders.to_owned(), reason: unfound })
 }
 
+fn load(path: &Path) -> Result<Loaded, String> {
+    // SAFETY: CUDA's libraries may be loaded by any process; the folders are the person's choice.
+    unsafe { gpu::load(path) }
+}
+
 /// Loads what the compiler looks for by name, in the system's folders only, from the folder of the compiler. Where it is not
 /// beside it or does not load, the compiler says so when it is used.
 fn open_builtins(compiler: &Path) {
     let beside = compiler.parent().and_then(|folder| folder.read_dir().ok());
     for file in beside.into_iter().flatten().flatten() {
         if file.file_name().to_string_lossy().starts_with("libnvrtc-builtins.so.") {
-            let _said_by_the_compiler = gpu::load(&file.path());
+            let _said_by_the_compiler = load(&file.path());
         }
     }
 }
