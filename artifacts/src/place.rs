@@ -164,13 +164,13 @@ impl Earlier {
         let foreign = || Error::Foreign { path: asked.clone(), mark };
         let entries = fs::read_dir(place).map_err(|_| foreign())?.collect::<io::Result<Vec<_>>>();
         let entries = entries.context("read the folder", place)?;
-        let names: Vec<OsString> = entries.iter().map(fs::DirEntry::file_name).collect();
+        let names = entries.iter().map(fs::DirEntry::file_name);
+        // What a desktop notes of a folder that somebody looked at.
+        let names: Vec<OsString> = names.filter(|name| name != ".DS_Store").collect();
         if !names.is_empty() && !names.iter().any(|name| name == mark) {
             return Err(foreign());
         }
-        // What a desktop notes of a folder that somebody looked at.
-        let is_known = |name: &OsString| name.to_str().is_some_and(|name| name == ".DS_Store" || is_part(name));
-        match names.iter().find(|name| !is_known(name)) {
+        match names.iter().find(|name| !name.to_str().is_some_and(is_part)) {
             Some(name) => Err(Error::Stranger { path: asked.join(name), place: asked.clone() }),
             None => Ok(()),
         }
