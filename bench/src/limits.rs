@@ -21,7 +21,7 @@ impl<const N: usize> Phase for MultiplyAdd<'_, N> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let (factor, addend) = (0.999_999, 1e-7);
         // All different, so that no two sums are one.
         let mut lines: [Line; N] = std::array::from_fn(|line| Line([(task * N + line) as f32; LANES]));
@@ -54,7 +54,7 @@ impl Phase for Copy<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let start = task * COPIED;
         // SAFETY: each task has its own lines.
         let to = unsafe { self.to.part::<COPIED>(start) };
@@ -69,8 +69,8 @@ pub fn measure(bench: &mut Bench) -> Value {
     let (few, many) = (multiply_adds::<6>(bench, threads), multiply_adds::<12>(bench, threads));
     let from = vec![Line([1.0; LANES]); 256 * COPIED];
     let mut to = vec![Line([0.0; LANES]); from.len()];
-    let copy = Copy { from: &from, to: Shared::new(&mut to) };
-    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &copy));
+    let mut copy = Copy { from: &from, to: Shared::new(&mut to) };
+    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &mut copy));
     json!({
         "multiply_add_gflops": few.max(many),
         "copy_gb_per_second": 2.0 * size_of_val(&from[..]) as f64 / seconds / 1e9,
@@ -79,8 +79,8 @@ pub fn measure(bench: &mut Bench) -> Value {
 
 fn multiply_adds<const N: usize>(bench: &mut Bench, threads: usize) -> f64 {
     let mut sums = vec![Line([0.0; LANES]); threads];
-    let phase = MultiplyAdd::<N> { tasks: threads, sums: Shared::new(&mut sums) };
-    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &phase));
+    let mut phase = MultiplyAdd::<N> { tasks: threads, sums: Shared::new(&mut sums) };
+    let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &mut phase));
     (2 * LANES * N * ROUNDS * threads) as f64 / seconds / 1e9
 }
 
@@ -98,11 +98,11 @@ mod tests {
         let expected = (0..ROUNDS).fold(0.0_f32, |value, _| value.mul_add(0.999_999, 1e-7));
         for processor in Processor::available() {
             let mut to = vec![Line([0.0; LANES]); from.len()];
-            processor.run(&mut pool, &Copy { from: &from, to: Shared::new(&mut to) });
+            processor.run(&mut pool, &mut Copy { from: &from, to: Shared::new(&mut to) });
             assert!(to.iter().zip(&from).all(|(to, from)| to.0 == from.0), "{}", processor.name());
 
             let mut sums = vec![Line([f32::NAN; LANES]); 4];
-            processor.run(&mut pool, &MultiplyAdd::<1> { tasks: 4, sums: Shared::new(&mut sums) });
+            processor.run(&mut pool, &mut MultiplyAdd::<1> { tasks: 4, sums: Shared::new(&mut sums) });
             // The first task begins at 0, and all go towards 0.1.
             assert_eq!(sums[0].0, [expected; LANES], "{}", processor.name());
             assert!(

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use train::cpu::kernel::Along;
 use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared, SharedMatrix};
-use train::cpu::product::{Grid, MOST_A_TASK, Multiply, Operand, Product};
+use train::cpu::product::{MOST_A_TASK, Multiply, Operand, Product};
 
 use crate::Bench;
 
@@ -36,17 +36,15 @@ pub fn measure<L: Operand>(
         // Nobody needs the gradient by the images.
         for &(name, a, b, along, out) in &products[..if layer == 0 { 2 } else { 3 }] {
             let (a_lines, b_lines, mut out_lines) = (lines(a, &line), lines(b, &line), lines(out, Line));
-            let phase = Multiply {
-                product: Product {
-                    a: Matrix { lines: &a_lines, layout: a },
-                    b: Matrix { lines: &b_lines, layout: b },
-                    along,
-                    terms: a.depth.next_multiple_of(LANES),
-                },
-                grid: Grid::new([out.blocks(), out.panels()], MOST_A_TASK, threads),
-                out: SharedMatrix { lines: Shared::new(&mut out_lines), layout: out },
+            let product = Product {
+                a: Matrix { lines: &a_lines, layout: a },
+                b: Matrix { lines: &b_lines, layout: b },
+                along,
+                terms: a.depth.next_multiple_of(LANES),
             };
-            let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &phase));
+            let out = SharedMatrix { lines: Shared::new(&mut out_lines), layout: out };
+            let mut phase = Multiply::new(product, out, MOST_A_TASK, threads);
+            let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &mut phase));
             let operations = (2 * batch * inputs * outputs) as f64;
             all_operations += operations;
             all_seconds += seconds;

@@ -105,7 +105,7 @@ impl Phase for SquareSums<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let lines = &self.gradients[task * LINES..];
         let lines = &lines[..lines.len().min(LINES)];
         let mut sums = [0.0; 16];
@@ -133,7 +133,7 @@ impl Phase for Update<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let start = task * LINES;
         for (index, line) in self.gradients[start..].iter().take(LINES).enumerate() {
             // SAFETY: each line is in one task; a phase runs with the family of the processor that it is on.

@@ -283,7 +283,7 @@ impl Networks {
     }
 
     fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>, panels: Range<usize>) {
-        let phase = Gather {
+        let mut phase = Gather {
             data: &self.data,
             images: images(&self.augmentation),
             input: self.activations[0].shared(),
@@ -294,7 +294,7 @@ impl Networks {
             labels: Shared::new(&mut self.labels),
             panels,
         };
-        self.processor.run(&mut self.pool, &phase);
+        self.processor.run(&mut self.pool, &mut phase);
     }
 
     /// A layer's output: in a training step in its precision, with dropout where it is hidden.
@@ -319,7 +319,7 @@ impl Networks {
         };
         let output = after[0].shared();
         let blocks = output.layout.blocks();
-        let phase = Forward {
+        let mut phase = Forward {
             operands,
             biases: place.biases(parameters),
             output,
@@ -330,7 +330,7 @@ impl Networks {
                 .filter(|_| is_hidden && dropout > 0.0)
                 .map(|step| Dropout::new(dropout, member.seed, step, layer + 1)),
         };
-        self.processor.run(&mut self.pool, &phase);
+        self.processor.run(&mut self.pool, &mut phase);
     }
 
     fn judge(&mut self, count: usize, panels: Range<usize>) {
@@ -357,7 +357,7 @@ impl Networks {
                 (operands, copies, loss_scales[self.selected].scale)
             }
         };
-        let phase = Judge {
+        let mut phase = Judge {
             operands,
             biases: place.biases(parameters),
             logits: after[0].shared(),
@@ -368,7 +368,7 @@ impl Networks {
             count,
             panels,
         };
-        self.processor.run(&mut self.pool, &phase);
+        self.processor.run(&mut self.pool, &mut phase);
     }
 
     /// From the gradient by a layer's output to that by the output of the one before it.
@@ -393,14 +393,14 @@ impl Networks {
             }
         };
         let blocks = by_image.layout.blocks();
-        let phase = Backward {
+        let mut phase = Backward {
             operands,
             output: &self.activations[layer].lines,
             previous: Delta { by_image, copies },
             grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).starting_at(panels.start),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
-        self.processor.run(&mut self.pool, &phase);
+        self.processor.run(&mut self.pool, &mut phase);
     }
 
     /// Moves the parameters. Returns whether a gradient overflowed: with clipping nothing has
@@ -437,20 +437,20 @@ impl Networks {
             halves: copies,
         };
         let Some(longest) = clip_norm else {
-            self.processor.run(&mut self.pool, &learn(Learning::Update { adam: adam(1.0), parameters }));
+            self.processor.run(&mut self.pool, &mut learn(Learning::Update { adam: adam(1.0), parameters }));
             return self.overflowed();
         };
-        self.processor.run(&mut self.pool, &learn(Learning::Keep(Shared::new(&mut self.gradients))));
+        self.processor.run(&mut self.pool, &mut learn(Learning::Keep(Shared::new(&mut self.gradients))));
         if overflow.is_some_and(Overflow::is_found) {
             return self.overflowed();
         }
-        let sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
-        self.processor.run(&mut self.pool, &sums);
+        let mut sums = SquareSums { gradients: &self.gradients, sums: Shared::new(&mut self.square_sums) };
+        self.processor.run(&mut self.pool, &mut sums);
         let norm = self.square_sums.iter().sum::<f64>().sqrt() / scale;
         // As PyTorch's `clip_grad_norm_`, which adds so much lest it divide by 0.
         let share = (longest / (norm + 1e-6)).min(1.0);
-        let update = Update { adam: adam(share), parameters, gradients: &self.gradients };
-        self.processor.run(&mut self.pool, &update);
+        let mut update = Update { adam: adam(share), parameters, gradients: &self.gradients };
+        self.processor.run(&mut self.pool, &mut update);
         false
     }
 }

@@ -227,12 +227,17 @@ impl Grid {
 /// A product alone: its blocks go where they belong, and nothing happens to them.
 #[derive(Debug)]
 pub struct Multiply<'a, L = Line> {
-    /// The operands.
-    pub product: Product<'a, L>,
-    /// The tasks, in blocks and panels.
-    pub grid: Grid,
-    /// The product's place.
-    pub out: SharedMatrix<'a>,
+    product: Product<'a, L>,
+    /// In blocks and panels.
+    grid: Grid,
+    out: SharedMatrix<'a>,
+}
+
+impl<'a, L: Operand> Multiply<'a, L> {
+    /// The product to `out`, in tasks of at most so many blocks and panels.
+    pub fn new(product: Product<'a, L>, out: SharedMatrix<'a>, most: [usize; 2], threads: usize) -> Self {
+        Self { product, grid: Grid::new([out.layout.blocks(), out.layout.panels()], most, threads), out }
+    }
 }
 
 impl<L: Operand> Phase for Multiply<'_, L> {
@@ -241,7 +246,7 @@ impl<L: Operand> Phase for Multiply<'_, L> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: every block is in one task.
@@ -291,17 +296,14 @@ mod tests {
         });
         let layout = Layout { lanes, depth: rows };
         let mut out = Buffer { lines: vec![Line([f32::NAN; LANES]); layout.lines()], layout };
-        let phase = Multiply {
-            product: Product {
-                a: Matrix { lines: &a_lines, layout: a_layout },
-                b: Matrix { lines: &b_lines, layout: b_layout },
-                along,
-                terms: terms.next_multiple_of(LANES),
-            },
-            grid: Grid::new([layout.blocks(), layout.panels()], [2, 3], threads),
-            out: out.shared(),
+        let product = Product {
+            a: Matrix { lines: &a_lines, layout: a_layout },
+            b: Matrix { lines: &b_lines, layout: b_layout },
+            along,
+            terms: terms.next_multiple_of(LANES),
         };
-        processor.run(&mut Pool::new(threads).unwrap(), &phase);
+        let mut phase = Multiply::new(product, out.shared(), [2, 3], threads);
+        processor.run(&mut Pool::new(threads).unwrap(), &mut phase);
         let mut found = vec![0.0; lanes * rows];
         layout.extract(&out.lines, &mut found);
         let expected = (0..lanes * rows).map(|index| {

@@ -93,7 +93,10 @@ pub trait Phase: Sync {
 
     /// Does one. Always inlined, so that it is compiled with the family's instructions. So must be all that is
     /// called often; arrays' `map` is not inlined reliably, so that loops stand in its place.
-    fn run<F: Family>(&self, task: usize);
+    ///
+    /// # Safety
+    /// The processor is of the family, and nobody else does the same task meanwhile.
+    unsafe fn run<F: Family>(&self, task: usize);
 }
 
 /// The families that this program has code for.
@@ -180,11 +183,13 @@ impl Processor {
     ///
     /// # Panics
     /// Where the family is not [available](Self::is_available).
-    pub fn run(self, pool: &mut Pool, phase: &impl Phase) {
+    pub fn run(self, pool: &mut Pool, phase: &mut impl Phase) {
         assert!(self.is_available(), "this machine's processor is of the family");
+        let phase = &*phase;
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor is of the family, as was just asserted.
+            // SAFETY: the processor is of the family, as was just asserted; the phase is borrowed for this alone, of which
+            // the pool does each task once.
             Self::Avx512Fp16 => pool.run(phase.tasks(), &|task| unsafe { avx512_fp16::run(phase, task) }),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
@@ -193,8 +198,10 @@ impl Processor {
             // SAFETY: as above.
             Self::Avx2 => pool.run(phase.tasks(), &|task| unsafe { avx2::run(phase, task) }),
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => pool.run(phase.tasks(), &|task| phase.run::<neon::Neon>(task)),
-            Self::Portable => pool.run(phase.tasks(), &|task| phase.run::<portable::Portable>(task)),
+            // SAFETY: as above.
+            Self::Neon => pool.run(phase.tasks(), &|task| unsafe { phase.run::<neon::Neon>(task) }),
+            // SAFETY: as above.
+            Self::Portable => pool.run(phase.tasks(), &|task| unsafe { phase.run::<portable::Portable>(task) }),
         }
     }
 }
@@ -239,7 +246,7 @@ mod tests {
         }
 
         #[inline(always)]
-        fn run<F: Family>(&self, task: usize) {
+        unsafe fn run<F: Family>(&self, task: usize) {
             // SAFETY: the phase runs with the family of this processor; there is one task.
             unsafe { *self.found.part(task) = [(F::transposed(&self.block), F::transposed_bytes(self.bytes))] };
         }
@@ -251,7 +258,8 @@ mod tests {
             let block = std::array::from_fn(|line| Line(std::array::from_fn(|lane| (100 * line + lane) as f32)));
             let bytes = std::array::from_fn(|row| std::array::from_fn(|column| (16 * row + column) as u8));
             let mut found = [([Line::ZERO; LANES], [[0; LANES]; LANES])];
-            processor.run(&mut Pool::new(1).unwrap(), &Transpose { block, bytes, found: Shared::new(&mut found) });
+            let mut phase = Transpose { block, bytes, found: Shared::new(&mut found) };
+            processor.run(&mut Pool::new(1).unwrap(), &mut phase);
             let [(other, other_bytes)] = found;
             for (i, j) in (0..LANES).flat_map(|i| (0..LANES).map(move |j| (i, j))) {
                 assert_eq!((other[i].0[j], other_bytes[i][j]), (block[j].0[i], bytes[j][i]), "{}", processor.name());

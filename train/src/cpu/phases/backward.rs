@@ -25,7 +25,7 @@ impl Phase for Backward<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         match self.operands {
             Operands::Single(operands) => self.run_in::<F, _>(operands, task),
             Operands::Half(operands) => self.run_in::<F, _>(operands, task),

@@ -51,7 +51,7 @@ impl Phase for Gather<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let panel = self.panels.start + task;
         let first = panel * LANES;
         let lanes = LANES.min(self.images.count() - first);

@@ -30,7 +30,7 @@ impl Phase for Judge<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let panel = self.panels.start + task;
         match self.operands {
             Operands::Single(operands) => self.run_in::<F, _>(operands, panel),

@@ -83,7 +83,7 @@ impl Phase for Learn<'_> {
     }
 
     #[inline(always)]
-    fn run<F: Family>(&self, task: usize) {
+    unsafe fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
         match self.layers.operands(layer) {
             Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
