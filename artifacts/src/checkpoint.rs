@@ -1,5 +1,4 @@
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use ndarray::{Array1, Array2};
@@ -7,132 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, Result};
+use crate::model::{LinearLayer, ModelDescription, sequential_place};
 use crate::provenance::Provenance;
 use crate::tensors::{self, Form, Tensor, Tensors};
-
-/// What a network takes, gives, and how its input is standardised.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelDescription {
-    /// The classes, in the order of the logits.
-    pub classes: Vec<String>,
-    /// Height of an image in pixels.
-    pub height: usize,
-    /// Width of an image in pixels.
-    pub width: usize,
-    /// Mean of the training pixels, scaled to 0 to 1.
-    pub mean: f64,
-    /// Standard deviation of the training pixels, scaled to 0 to 1.
-    pub standard_deviation: f64,
-    /// Sizes of the hidden layers, first to last; each is followed by a `ReLU`.
-    pub hidden: Vec<usize>,
-    /// The hidden layers are so many groups of equal width, each of which sees its own group of the hidden layer before and
-    /// no other. All groups see the image, and the output sees all of them.
-    #[serde(default = "one_group")]
-    pub groups: NonZeroUsize,
-}
-
-/// Of a file that is older than groups are.
-fn one_group() -> NonZeroUsize {
-    NonZeroUsize::MIN
-}
-
-impl ModelDescription {
-    /// The sizes of input, hidden layers and output: layer `i` maps `sizes[i]` to `sizes[i + 1]`.
-    #[must_use]
-    pub fn sizes(&self) -> Vec<usize> {
-        let input = self.height * self.width;
-        [input].into_iter().chain(self.hidden.iter().copied()).chain([self.classes.len()]).collect()
-    }
-
-    /// The layers' shapes, first to last.
-    #[must_use]
-    pub fn layers(&self) -> Vec<LayerShape> {
-        let sizes = self.sizes();
-        let between_hidden_layers = 1..self.hidden.len();
-        let layer = |(index, ends): (usize, &[usize])| LayerShape {
-            inputs: ends[0],
-            outputs: ends[1],
-            groups: if between_hidden_layers.contains(&index) { self.groups } else { NonZeroUsize::MIN },
-        };
-        sizes.windows(2).enumerate().map(layer).collect()
-    }
-
-    /// Says why there can be no such network.
-    ///
-    /// # Errors
-    /// When an image, the classes or a layer is empty, the pixels cannot be standardised, or there are no such groups.
-    pub fn check(&self) -> Result<(), String> {
-        let Self { height, width, mean, standard_deviation, hidden, groups, .. } = self;
-        if height.checked_mul(*width).is_none_or(|pixels| pixels == 0) {
-            return Err(format!("its images are {height}x{width} pixels"));
-        }
-        if self.classes.is_empty() {
-            return Err("it has no class".to_owned());
-        }
-        if !mean.is_finite() || !standard_deviation.is_finite() || *standard_deviation <= 0.0 {
-            return Err(format!("its pixels have the mean {mean} and the standard deviation {standard_deviation}"));
-        }
-        if let Some(width) = hidden.iter().find(|&width| *width == 0 || !width.is_multiple_of(groups.get())) {
-            return Err(format!("its hidden layer of {width} units has no {groups} equal groups"));
-        }
-        if groups.get() > 1 && hidden.len() < 2 {
-            return Err(format!("it has {groups} groups, but no two hidden layers"));
-        }
-        Ok(())
-    }
-
-    /// Weights and biases of all layers.
-    #[must_use]
-    pub fn parameters(&self) -> usize {
-        self.layers().iter().map(LayerShape::parameters).sum()
-    }
-}
-
-/// The shape of a [`LinearLayer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerShape {
-    /// Width of its input.
-    pub inputs: usize,
-    /// Width of its output.
-    pub outputs: usize,
-    /// Into how many groups both fall.
-    pub groups: NonZeroUsize,
-}
-
-impl LayerShape {
-    /// `[out, in / groups]`, the weight's shape.
-    #[must_use]
-    pub fn weight(&self) -> [usize; 2] {
-        [self.outputs, self.inputs / self.groups]
-    }
-
-    /// Weights and biases.
-    #[must_use]
-    pub fn parameters(&self) -> usize {
-        let [outputs, inputs] = self.weight();
-        outputs * inputs + self.outputs
-    }
-}
-
-/// A linear layer: `y = x · weightᵀ + bias` for each group of `x` and the same group of `y`, with the rows of `weight` that
-/// are this group's outputs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinearLayer {
-    /// `[out, in / groups]`.
-    pub weight: Array2<f32>,
-    /// `[out]`.
-    pub bias: Array1<f32>,
-    /// 1 is a fully connected layer.
-    pub groups: NonZeroUsize,
-}
-
-impl LinearLayer {
-    /// A fully connected layer.
-    #[must_use]
-    pub fn full(weight: Array2<f32>, bias: Array1<f32>) -> Self {
-        Self { weight, bias, groups: NonZeroUsize::MIN }
-    }
-}
 
 /// `checkpoint.safetensors`: a trained network.
 ///
@@ -220,15 +96,18 @@ impl Checkpoint {
         }
     }
 
-    /// The names of the weight and the bias of a layer, counted from 0: the odd places of the `Sequential` are `ReLU`s.
+    /// The names of the weight and the bias of a layer, counted from 0.
     #[must_use]
     pub fn tensor_names(layer: usize) -> (String, String) {
-        (format!("{}.weight", 2 * layer), format!("{}.bias", 2 * layer))
+        let place = sequential_place(layer);
+        (format!("{place}.weight"), format!("{place}.bias"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
 
     fn example() -> Checkpoint {
@@ -248,24 +127,6 @@ mod tests {
         };
         let layers = vec![layer(4, 6, NonZeroUsize::MIN), layer(6, 2, model.groups), layer(2, 6, NonZeroUsize::MIN)];
         Checkpoint { model, provenance: Provenance::new("train", "0.1.0"), layers }
-    }
-
-    #[test]
-    fn only_layers_between_two_hidden_ones_have_groups() {
-        let model = example().model;
-        let shapes = model.layers();
-        assert_eq!(shapes.iter().map(|layer| layer.groups.get()).collect::<Vec<_>>(), [1, 2, 1]);
-        assert_eq!(shapes.iter().map(LayerShape::weight).collect::<Vec<_>>(), [[4, 6], [6, 2], [2, 6]]);
-        // As torch counts those of Linear(6, 4), Conv1d(4, 6, 1, groups=2) and Linear(6, 2).
-        assert_eq!(model.parameters(), 28 + 18 + 14);
-    }
-
-    #[test]
-    fn a_description_without_groups_is_of_one() {
-        let mut description = serde_json::to_value(example().model).unwrap();
-        description.as_object_mut().unwrap().remove("groups");
-        let found: ModelDescription = serde_json::from_value(description).unwrap();
-        assert_eq!(found, ModelDescription { groups: NonZeroUsize::MIN, ..example().model });
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod document;
 mod error;
 mod export_record;
 mod lock;
+mod model;
 mod model_metadata;
 pub mod npy;
 mod place;
@@ -41,7 +42,7 @@ pub mod tensors;
 mod training;
 mod unfinished;
 
-pub use checkpoint::{Checkpoint, LayerShape, LinearLayer, ModelDescription};
+pub use checkpoint::Checkpoint;
 pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
@@ -52,6 +53,7 @@ pub use document::{Document, read_json, write_json};
 pub use error::{Error, IoContext, Result};
 pub use export_record::ExportRecord;
 pub use lock::Lock;
+pub use model::{LayerShape, LinearLayer, ModelDescription, Standardisation, sequential_place};
 pub use model_metadata::ModelMetadata;
 pub use place::{StagedDirectory, remove_file, write_file};
 pub use provenance::Provenance;

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::checkpoint::ModelDescription;
 use crate::digest::Digest;
+use crate::model::ModelDescription;
 use crate::provenance::Provenance;
 
 /// What `model.onnx` says of itself in its `metadata_props`: one entry a field, each value as JSON.

@@ -3,10 +3,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::ModelDescription;
 use crate::digest::Digest;
 use crate::document::{Document, parse_lines};
 use crate::error::{IoContext as _, Result};
+use crate::model::ModelDescription;
 use crate::provenance::Provenance;
 
 /// `training.json`: the account of a finished training. It is written after everything it names.

@@ -1,6 +1,6 @@
 //! Section 6: what the network learned, from its weights and the images of the split.
 
-use artifacts::Provenance;
+use artifacts::{Provenance, sequential_place};
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ impl ActiveCounts {
     fn layer(&self, index: usize, images: usize) -> HiddenLayer {
         let units = self.0.iter().enumerate();
         HiddenLayer {
-            name: (2 * index).to_string(),
+            name: sequential_place(index).to_string(),
             units: self.0.len() as u64,
             dead: units.filter(|&(_, &active)| active == 0).map(|(unit, _)| unit).collect(),
             always_active: self.0.iter().filter(|&&active| active == images).count() as u64,

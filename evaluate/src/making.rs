@@ -1,6 +1,8 @@
 //! Section 7: how the model was made, gathered from the artifacts of every stage.
 
-use artifacts::{Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, Source, SplitName};
+use artifacts::{
+    Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, Source, SplitName, sequential_place,
+};
 
 use crate::inputs::Inputs;
 use crate::report::{ArtifactDigest, DatasetSummary, LayerSummary, Making, TrainingTimings};
@@ -30,7 +32,7 @@ fn layers(model: &ModelDescription) -> Vec<LayerSummary> {
     let shapes = model.layers();
     let last = shapes.len() - 1;
     let summary = |(index, shape): (usize, LayerShape)| LayerSummary {
-        name: (2 * index).to_string(),
+        name: sequential_place(index).to_string(),
         inputs: shape.inputs as u64,
         outputs: shape.outputs as u64,
         groups: shape.groups.get() as u64,

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, ModelDescription, SplitData, SplitName};
+use artifacts::{Dataset, Digest, ModelDescription, SplitData, SplitName, Standardisation};
 use rand::seq::SliceRandom as _;
 use scratch::FileVec;
 
@@ -35,22 +35,6 @@ struct LabelNoise {
 
 /// The fourth word of the counter, as in [`augment`](crate::augment).
 const LABEL_NOISE: u32 = u32::from_be_bytes(*b"nois");
-
-/// `(p / 255 - mean) / standard_deviation` of pixel values `p`, which need not be whole, as a product and a sum.
-#[derive(Debug, Clone, Copy)]
-pub struct Standardisation {
-    pub(crate) scale: f32,
-    pub(crate) offset: f32,
-}
-
-impl Standardisation {
-    /// The standardised value of a pixel from 0 to 255.
-    #[must_use]
-    #[inline(always)]
-    pub fn of(self, pixel: f32) -> f32 {
-        pixel * self.scale + self.offset
-    }
-}
 
 impl Data {
     /// Opens the training and validation shards in `folder`, whose digests are left to [`Data::verify`].
@@ -123,10 +107,7 @@ impl Data {
     /// How the pixels become the network's input.
     #[must_use]
     pub fn standardisation(&self) -> Standardisation {
-        Standardisation {
-            scale: (1.0 / 255.0 / self.dataset.standard_deviation) as f32,
-            offset: (-self.dataset.mean / self.dataset.standard_deviation) as f32,
-        }
+        Standardisation::new(self.dataset.mean, self.dataset.standard_deviation)
     }
 
     /// A network with these hidden layers for this data.

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, TrainingRecord, Weights};
+use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, TrainingRecord, Weights, sequential_place};
 use clap::ValueEnum as _;
 use terminal::{Align, Console, Table};
 
@@ -78,15 +78,16 @@ pub fn summary(model: &ModelDescription, hyperparameters: &Hyperparameters, cons
         let flops = 2 * outputs * inputs + outputs;
         all_flops += flops;
         let shape = format!("[N, {outputs}]");
+        let place = sequential_place(index);
         let name = match layer.groups.get() {
-            1 => format!("{} Linear", 2 * index),
-            groups => format!("{} Linear in {groups} groups", 2 * index),
+            1 => format!("{place} Linear"),
+            groups => format!("{place} Linear in {groups} groups"),
         };
         let parameters = layer.parameters();
         table.row([name, shape.clone(), grouped(parameters), grouped(4 * parameters), grouped(flops)]);
         if index + 1 < layers.len() {
             all_flops += outputs;
-            table.row([format!("{} ReLU", 2 * index + 1), shape, "0".into(), "0".into(), grouped(outputs)]);
+            table.row([format!("{} ReLU", place + 1), shape, "0".into(), "0".into(), grouped(outputs)]);
         }
     }
     let parameters = model.parameters();

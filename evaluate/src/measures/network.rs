@@ -1,7 +1,7 @@
 //! The network's own weights at work: which units are active, what the last hidden layer makes of an image, which pixels
 //! the winning logit hangs on.
 
-use artifacts::{LinearLayer, ModelDescription};
+use artifacts::{LinearLayer, ModelDescription, Standardisation};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 
@@ -9,7 +9,8 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 #[derive(Debug)]
 pub struct Network<'a> {
     layers: &'a [LinearLayer],
-    mean: f32,
+    standardisation: Standardisation,
+    /// Of the pixels, scaled to 0 to 1.
     standard_deviation: f32,
 }
 
@@ -34,13 +35,13 @@ impl<'a> Network<'a> {
     /// The network that `model` describes.
     #[must_use]
     pub fn new(model: &ModelDescription, layers: &'a [LinearLayer]) -> Self {
-        Self { layers, mean: model.mean as f32, standard_deviation: model.standard_deviation as f32 }
+        Self { layers, standardisation: model.standardisation(), standard_deviation: model.standard_deviation as f32 }
     }
 
     /// The activations of `images`, `[N, H · W]`.
     #[must_use]
     pub fn forward(&self, images: ArrayView2<'_, u8>) -> Activations {
-        let pixels = images.mapv(|pixel| (f32::from(pixel) / 255.0 - self.mean) / self.standard_deviation);
+        let pixels = images.mapv(|pixel| self.standardisation.of(f32::from(pixel)));
         let mut hidden: Vec<Array2<f32>> = Vec::new();
         for layer in &self.layers[..self.layers.len() - 1] {
             let input = hidden.last().unwrap_or(&pixels);
