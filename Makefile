@@ -50,17 +50,33 @@ QUICK ?=#                  bench: 1 for fewer rows and turns, under three minute
 
 flag = $(if $(strip $($(1))),--$(2) $(strip $($(1))))
 
-# What make cannot work with is said here, before anything is done in its name.
-awkward = $(findstring ',$(1))$(findstring ",$(1))$(findstring $$,$(1))$(findstring `,$(1))$(word 2,$(1))
+# What make cannot work with is said here, before anything is done in its name. Other marks have a meaning in names of
+# targets and files alone, and a URL may hold them.
+hash := \#
+open := (
+close := )
+path_marks := ; | : * ? [ ] \ $(hash)
+marks := $(path_marks) $(open) $(close) & % < >
+held = $(strip $(foreach mark,$(1),$(findstring $(mark),$(2))))
+awkward = $(call held,' " $$ `,$(1))$(word 2,$(1))
 refuse_awkward = $(if $(call awkward,$($(1))),$(error $(1) is [$($(1))]: it may hold no blanks, quotes, dollar signs or backticks))
+refuse_marks = $(if $(call held,$(3),$(2)),$(error $(1) is [$(2)]: it may hold none of $(3)))
+refuse_empty = $(if $(strip $($(1))),,$(error $(1) is empty))
+path_of = $(if $(findstring ://,$(1)),$(patsubst file://%,%,$(filter file://%,$(1))),$(patsubst file:%,%,$(1)))
+archive_paths := $(foreach archive,$(ARCHIVE) $(TEST_ARCHIVE),$(call path_of,$(archive)))
 $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE RUN DATA RUNS,$(call refuse_awkward,$(variable)))
+$(foreach variable,DATASET RUN DATA RUNS,$(call refuse_marks,$(variable),$($(variable)),$(marks)))
+$(foreach path,$(archive_paths),$(call refuse_marks,the path of an archive,$(path),$(path_marks)))
+$(foreach variable,$(if $(strip $(ARCHIVE)),,DATASET) DATA RUNS,$(call refuse_empty,$(variable)))
+$(if $(filter . ..,$(subst /, ,$(RUN))),$(error RUN is [$(RUN)]: it is the name of a folder in $(RUNS)))
 $(if $(and $(strip $(TEST_ARCHIVE)),$(if $(strip $(ARCHIVE)),,none)),$(error TEST_ARCHIVE goes with ARCHIVE))
 
-# The archive's file name without its ending; of a URL, without its query.
-archive_file := $(notdir $(firstword $(subst ?, ,$(subst \#, ,$(strip $(ARCHIVE))))))
+# The archive's file name without its ending; of a URL, without its query. Marks become underscores.
+without_marks = $(if $(1),$(call without_marks,$(wordlist 2,99,$(1)),$(subst $(firstword $(1)),_,$(2))),$(2))
+archive_file := $(notdir $(firstword $(subst ?, ,$(subst $(hash), ,$(strip $(ARCHIVE))))))
 archive_name := $(firstword $(foreach ending,.tar.gz .tgz .tar,$(patsubst %$(ending),%,$(filter %$(ending),$(archive_file)))) $(archive_file))
-dataset := $(strip $(if $(strip $(ARCHIVE)),$(archive_name),$(DATASET)))
-local_archives := $(wildcard $(patsubst file:%,%,$(patsubst file://%,%,$(strip $(ARCHIVE)) $(strip $(TEST_ARCHIVE)))))
+dataset := $(strip $(if $(strip $(ARCHIVE)),$(call without_marks,$(marks),$(archive_name)),$(DATASET)))
+local_archives := $(wildcard $(archive_paths))
 data := $(strip $(DATA))/$(dataset)
 run := $(strip $(RUNS))/$(or $(strip $(RUN)),$(dataset))
 
@@ -70,9 +86,8 @@ training := $(run)/training.json
 exported := $(run)/export.json
 report := $(run)/report/report.json
 
-# Threads and verbosity decide no result: they are given to a stage, but do not make it run again.
-fetch_arguments := $(if $(strip $(ARCHIVE)),--archive '$(strip $(ARCHIVE))' --name '$(dataset)',--dataset $(dataset)) \
-	$(if $(strip $(TEST_ARCHIVE)),--test-archive '$(strip $(TEST_ARCHIVE))') $(FETCH_FLAGS)
+fetch_arguments := $(if $(strip $(ARCHIVE)),--archive='$(strip $(ARCHIVE))' --name='$(dataset)',--dataset $(dataset)) \
+	$(if $(strip $(TEST_ARCHIVE)),--test-archive='$(strip $(TEST_ARCHIVE))') $(FETCH_FLAGS)
 preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,TEST_FRACTION,test-fraction) \
 	$(call flag,MAX_REJECTS,max-rejects) $(call flag,SEED,seed) $(PREPROCESS_FLAGS)
 train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
@@ -94,6 +109,9 @@ chain_variables := $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE VALID_FRACTIO
 
 target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
+# The binaries are where they are looked for, whatever the person's cargo is set to.
+unexport CARGO_BUILD_TARGET
+cargo_build := cargo build --release --locked --target-dir '$(target)'
 stages := fetch preprocess train export evaluate
 build_stamp := $(bin)/.built
 build_inputs := Cargo.toml Cargo.lock rust-toolchain.toml $(wildcard */Cargo.toml */src */src/*.rs */src/*/ */src/*/*.rs */src/*/*/ */src/*/*/*.rs \
@@ -129,36 +147,69 @@ export: $(exported) ## write the network as ONNX
 evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
-$(source): $(bin)/fetch $(data)/.fetch.arguments $(local_archives)
-	$< $(strip $(fetch_arguments) --output $(@D))
-	@touch $@
+# A stage runs again where an input is newer, an output is gone, or its arguments are not those that it last ran with. These
+# are written behind it, so that a stage which fails or is refused does not pass for what it was asked. While it runs they
+# stand aside, and they hold for as long as it has replaced none of its outputs.
+fetch_outputs := $(source)
+preprocess_outputs := $(shards) $(data)/shards/removed.jsonl
+train_outputs := $(training) $(addprefix $(run)/,checkpoint.safetensors metrics.jsonl reference-logits.npy)
+export_outputs := $(exported) $(run)/model.onnx
+evaluate_outputs := $(report) $(addprefix $(run)/report/,report.html predictions.npy probabilities.npy)
 
-$(shards): $(bin)/preprocess $(data)/.preprocess.arguments $(source)
-	$< $(strip --input $(data)/raw --output $(@D) $(preprocess_arguments) $(threads))
+# Threads and verbosity decide no result; a library of the person's own choice does.
+remembered = $(strip $(filter-out -q -v -vv --quiet --verbose,$($(1)_arguments)) \
+	$(if $(filter train export evaluate,$(1)),on $(data)) $(if $(filter evaluate,$(1)),$(if $(onnxruntime),,by $(ORT_DYLIB_PATH))))
+memory = $(if $(filter fetch preprocess,$(1)),$(data),$(run))/.$(1).arguments
+replaced = $(shell find $(wildcard $($(1)_outputs)) -newer $(call memory,$(1)).aside | head -n 1)
+last = $(strip $(if $(wildcard $(call memory,$(1))),$(shell cat $(call memory,$(1))),\
+	$(if $(wildcard $(call memory,$(1)).aside),$(if $(call replaced,$(1)),,$(shell cat $(call memory,$(1)).aside)))))
+differ = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))
+missing = $(filter-out $(wildcard $(1)),$(1))
+unless_done = $(if $(call missing,$($(1)_outputs))$(call differ,$(call remembered,$(1)),$(call last,$(1))),FORCE)
+# A shard has a file of each kind.
+shard_files = $(words $(wildcard $(data)/shards/$(1)/$(2)-*))
+uneven = $(filter-out $(call shard_files,$(1),images),$(call shard_files,$(1),labels) $(call shard_files,$(1),names))
+unless_even := $(if $(strip $(foreach split,train valid test,$(call uneven,$(split)))),FORCE)
 
-$(training): $(bin)/train $(run)/.train.arguments $(shards) $(if $(uses_gpu),$(if $(CUDA_HOME),,$(unpacked_onnxruntime)))
-	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(strip $(RESUME)),--resume))
-
-$(exported): $(bin)/export $(run)/.export.arguments $(training)
-	$< $(strip --run $(run) $(export_arguments))
-
-$(report): $(bin)/evaluate $(run)/.evaluate.arguments $(exported) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE)
-	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
-
-# A stage's arguments are an input like any other: their file changes when they do.
-define remember
-	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(strip $($*_arguments) $(if $(filter $(run)/%,$@),on $(data))))' > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+define begin
+	@mkdir -p $(dir $(call memory,$(1)))
+	@mv -f $(call memory,$(1)) $(call memory,$(1)).aside 2>/dev/null || true
+endef
+define end
+	@printf '%s\n' '$(subst ','\'',$(call remembered,$(1)))' > $(call memory,$(1))
+	@rm -f $(call memory,$(1)).aside
 endef
 .PHONY: FORCE
-$(data)/.%.arguments: FORCE
-	$(remember)
-$(run)/.%.arguments: FORCE
-	$(remember)
+
+$(source): $(bin)/fetch $(local_archives) $(call unless_done,fetch)
+	$(call begin,fetch)
+	$< $(strip $(fetch_arguments) --output $(@D))
+	@touch $@
+	$(call end,fetch)
+
+$(shards): $(bin)/preprocess $(source) $(call unless_done,preprocess) $(unless_even)
+	$(call begin,preprocess)
+	$< $(strip --input $(data)/raw --output $(@D) $(preprocess_arguments) $(threads))
+	$(call end,preprocess)
+
+$(training): $(bin)/train $(shards) $(if $(uses_gpu),$(if $(CUDA_HOME),,$(unpacked_onnxruntime))) $(call unless_done,train)
+	$(call begin,train)
+	$< $(strip --dataset $(data)/shards --run $(run) $(train_arguments) $(threads) $(if $(filter-out 0,$(RESUME)),--resume))
+	$(call end,train)
+
+$(exported): $(bin)/export $(training) $(call unless_done,export)
+	$(call begin,export)
+	$< $(strip --run $(run) $(export_arguments))
+	$(call end,export)
+
+$(report): $(bin)/evaluate $(exported) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE) \
+		$(call unless_done,evaluate)
+	$(call begin,evaluate)
+	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))
+	$(call end,evaluate)
 
 $(build_stamp): $(build_inputs)
-	cargo build --release --locked $(addprefix --package ,$(stages))
+	$(cargo_build) $(addprefix --package ,$(stages))
 	@touch $@
 
 # The stamp says that cargo was asked; a binary that cargo left as it was makes no stage run again.
@@ -183,7 +234,7 @@ lock: $(build_stamp) $(onnxruntime) ## write the digests that `make reproduce` c
 	$(PYTHON) python/reproduce.py --write-lock $(LOCK) -- $(chain_variables)
 
 verify: ## walk the chain backwards, from report.json to the archive, and say where it is broken
-	$(PYTHON) python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
+	$(PYTHON) -X utf8 python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
 
 fuzz: ## libFuzzer and AddressSanitizer on every parser for SECONDS each; what panics goes to fuzz/corpus
 	fuzz/run $(SECONDS)
@@ -205,8 +256,8 @@ emulate: ## run the CPU engine's tests on emulated processors, with NEON and wit
 	$(PYTHON) train/tests/emulate.py .cache/emulator
 
 bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch and others: bench/RESULTS.md
-	cargo build --release --locked --package bench
-	PYTHONPATH=$(bench_packages) $(PYTHON) bench/run.py --data $(data) --run $(run) $(if $(strip $(QUICK)),--quick)
+	$(cargo_build) --package bench
+	PYTHONPATH=$(bench_packages) $(PYTHON) bench/run.py --data $(data) --run $(run) $(if $(filter-out 0,$(QUICK)),--quick)
 
 gpu-check: $(build_stamp) $(shards) ## build the folder that proves the CUDA engine on a machine with a GPU: .cache/gpu-check
 	$(PYTHON) bench/gpu_check/build.py $(bin) $(data)/shards .cache/gpu-check
@@ -240,11 +291,11 @@ define install_packages
 endef
 
 clean: ## remove this run and this data set's shards
-	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(data)/.preprocess.arguments
+	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(call memory,preprocess) $(call memory,preprocess).aside
 
-distclean: ## remove everything that was downloaded, built or computed here
+distclean: ## remove data/, runs/, .cache/ and, unless CARGO_TARGET_DIR says that others share it, what cargo built
 	rm -rf data runs .cache
-	cargo clean
+	$(if $(CARGO_TARGET_DIR),@echo "distclean: $(CARGO_TARGET_DIR) stays: others may build there",cargo clean)
 
 help: ## this list
 	@echo "make TARGET [VARIABLE=value ...]"

@@ -30,7 +30,8 @@ ACCURACY_BOUND = 0.01
 
 def run_chain(folder, variables, environment, umask, reorder):
     """The chain in a fresh folder; its data set's and its run's folder."""
-    variables = [*variables, f"DATA={folder / 'data'}", f"RUNS={folder / 'runs'}"]
+    place = folder.relative_to(PROJECT) if folder.is_relative_to(PROJECT) else folder
+    variables = [*variables, f"DATA={place / 'data'}", f"RUNS={place / 'runs'}"]
 
     def make(target):
         done = subprocess.run(["make", target, *variables], cwd=PROJECT, env=environment, umask=umask, text=True,
@@ -168,7 +169,9 @@ def main():
     parser.add_argument("variables", nargs="*", metavar="VARIABLE=VALUE", help="of make")
     options = parser.parse_args()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
+    # In make's variables there may be no blank.
+    has_blank = len(tempfile.gettempdir().split()) > 1
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=PROJECT / ".cache" if has_blank else None) as folder:
         folder = pathlib.Path(folder)
         first = run_chain(folder / "first", options.variables, inherited, 0o022, reorder=False)
         if options.write_lock:

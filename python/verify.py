@@ -4,13 +4,14 @@ Every artifact's JSON names the SHA-256 of its inputs and of the files that it v
 computed anew here, by Python's hashlib alone. Nothing is repaired. The exit code is 1 where a link is broken. What lies
 outside of the chain's folders, or need not be kept (raw/, the archives), is said where it is not here, and breaks nothing.
 
-    python3 python/verify.py --data data/sample --run runs/sample [--archive letters.tar.gz ...]
+    python3 -X utf8 python/verify.py --data data/sample --run runs/sample [--archive letters.tar.gz ...]
 """
 
 import argparse
 import collections
 import hashlib
 import json
+import os
 import pathlib
 import sys
 
@@ -69,7 +70,7 @@ class Walk:
     def read(self, path):
         """A JSON artifact; an empty one where there is none to be read."""
         try:
-            document = json.loads(path.read_text())
+            document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             self.say("BROKEN", f"{path} cannot be read: {error}")
             return {}
@@ -158,11 +159,13 @@ def digest_of_files(raw, parts):
     listed = hashlib.sha256()
     for part in parts:
         folder = raw / part
-        classes = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-        for class_folder in sorted(classes, key=lambda entry: entry.name.encode()):
+        # See `is_hidden` in archive/src/entry.rs.
+        classes = [entry for entry in folder.iterdir()
+                   if entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX"]
+        for class_folder in sorted(classes, key=lambda entry: os.fsencode(entry.name)):
             files = [entry for entry in class_folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-            for file in sorted(files, key=lambda entry: entry.name.encode()):
-                listed.update(f"{sha256(file)}  {part}/{class_folder.name}/{file.name}\n".encode())
+            for file in sorted(files, key=lambda entry: os.fsencode(entry.name)):
+                listed.update(f"{sha256(file)}  {part}/".encode() + os.fsencode(f"{class_folder.name}/{file.name}\n"))
     return listed.hexdigest()
 
 

@@ -115,6 +115,20 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 2"
 
 
+def test_names_that_are_no_ascii_are_read_in_any_locale(finished, tmp_path, monkeypatch):
+    raw, archive = tmp_path / "raw", tmp_path / "letters.tar.gz"
+    shutil.copytree(finished.folder / "data/letters/raw", raw)
+    for name in ["Ä", "b é"]:
+        shutil.copytree(raw / "train/A", raw / "train" / name)
+    subprocess.run(["tar", "czf", archive, "-C", raw, "train"], check=True)
+    chain = Chain(tmp_path)
+    chain.make("all", ARCHIVE=archive, **VARIABLES)
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = verify(chain)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_state_whose_description_was_changed_is_found_and_a_missing_one_breaks_nothing(finished, tmp_path):
     chain = copy_of(finished, tmp_path)
     state = chain.run("letters") / "training-state.safetensors"
