@@ -108,7 +108,9 @@ impl Error {
                 format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")
             }),
             Self::Locked { .. } => Some("wait until it has ended, or name another folder".to_owned()),
-            Self::Foreign { .. } => Some("name a folder that is new, empty, or an earlier output, or remove what is there".to_owned()),
+            Self::Foreign { .. } => {
+                Some("name a folder that is new, empty, or an earlier output, or remove what is there".to_owned())
+            }
             Self::Stranger { .. } => Some("move it elsewhere, or name another folder".to_owned()),
             Self::WorkingFolder { .. } => Some("the whole folder is replaced: name a folder in it".to_owned()),
             Self::MountPoint { .. } => Some("name a folder in it".to_owned()),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `raw/source.json` | fetch | [`Source`] |
 //! | `shards/dataset.json`, `shards/{train,valid,test}/*` | preprocess | [`Dataset`], [`SplitData`] |
+//! | `shards/removed.jsonl` | preprocess | [`RemovedImage`] |
 //! | `checkpoint.safetensors` | train | [`Checkpoint`] |
 //! | `training.json`, `metrics.jsonl`, `timings.jsonl` | train | [`TrainingRecord`], [`EpochMetrics`], [`EpochTiming`] |
 //! | `reference-logits.npy` | train | [`reference_logits`] |
@@ -11,15 +12,18 @@
 //! | the metadata of `model.onnx`; `export.json` | export | [`ModelMetadata`], [`ExportRecord`] |
 //! | `timings-stages.json` beside these | fetch, preprocess, export | [`StageTimings`] |
 //!
+//! What one stage alone reads is its own: `raw/origin.json`, `training-state.safetensors`, `events.out.tfevents`.
+//!
 //! Four rules hold for all of them:
 //!
-//! - **Whole or absent.** A file or folder is written to a temporary name beside its place, synced and renamed
-//!   ([`write_file`], [`StagedDirectory`]): a killed stage leaves what was there before, or nothing.
+//! - **Whole or absent.** A file or folder is written to a temporary name beside its place and renamed, a file synced before
+//!   ([`write_file`], [`StagedDirectory`]): a killed stage leaves what was there before, or nothing. `metrics.jsonl` and
+//!   `timings.jsonl` alone grow, by an epoch a line.
 //! - **One writer.** Who writes to a place holds the [`Lock`] on it.
-//! - **Accounted for.** Every JSON artifact names its kind, schema version, tool, seed, the arguments that decide its
+//! - **Accounted for.** Every JSON artifact but the measured times names its kind, schema version, tool, seed, the arguments that decide its
 //!   bytes, and the SHA-256 of its inputs ([`Provenance`]).
-//! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in.
-//!   Measured times go into files of their own (`timings.jsonl`, `timings-stages.json`).
+//! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in, but in
+//!   those whose names begin with `timings`: measured times go into files of their own.
 
 mod checkpoint;
 mod cross_validation;

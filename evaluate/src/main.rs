@@ -31,6 +31,7 @@ struct Arguments {
 #[derive(Parser)]
 #[command(
     name = "evaluate bayes",
+    bin_name = "evaluate bayes",
     version,
     max_term_width = 100,
     args_override_self = true,

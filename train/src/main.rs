@@ -30,7 +30,7 @@ struct Arguments {
 ///
 /// The test split is never opened. A finished training is taken as it is, one that was cut short goes on.
 #[derive(Parser)]
-#[command(name = "train sweep", version, max_term_width = 100)]
+#[command(name = "train sweep", bin_name = "train sweep", version, max_term_width = 100)]
 struct SweepArguments {
     #[command(flatten)]
     options: SweepOptions,
@@ -42,7 +42,7 @@ struct SweepArguments {
 ///
 /// Each GPU with its memory, compute capability and libraries, and where these were found; what is missing with the reason.
 #[derive(Parser)]
-#[command(name = "train --engines", version, max_term_width = 100)]
+#[command(name = "train --engines", bin_name = "train", version, max_term_width = 100)]
 struct EnginesArguments {
     /// List the engines
     #[arg(long = "engines", required = true)]

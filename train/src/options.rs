@@ -182,7 +182,8 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "EPOCHS", value_parser = positive)]
     pub patience: Option<usize>,
 
-    /// Decides the first weights, the order of the images and what is dropped
+    /// Decides everything random: first weights, order, dropout, augmentation, planted noise, folds; an ensemble's networks
+    /// have seeds of their own, which follow from it
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 }

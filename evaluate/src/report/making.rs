@@ -22,7 +22,7 @@ pub struct Making {
     /// What each stage was asked for, and its version, in the order of the chain: "preprocess", "train", "export",
     /// "evaluate".
     pub stages: Vec<Provenance>,
-    /// Every file from the archive to the model, in the order in which they were written.
+    /// What leads from the archive to the model, in the order of the chain.
     pub artifacts: Vec<ArtifactDigest>,
 }
 
@@ -78,9 +78,10 @@ impl DatasetSummary {
 /// A file and its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactDigest {
-    /// Its name, as "dataset.json".
+    /// Its name, as "dataset.json"; "files" is the list of all images with their digests, as `sha256sum` prints it.
     pub file: String,
-    /// The stage that wrote it; nothing for an archive.
+    /// The stage that writes it; nothing for an archive. `source.json` and the list are `fetch`'s even where `preprocess` has
+    /// read an archive or folders by itself.
     pub written_by: Option<String>,
     /// Of its bytes.
     pub sha256: Digest,

@@ -14,7 +14,7 @@
 //! These types hold the numbers and say what each is; [`crate::measures`] computes them. Three rules hold for all:
 //!
 //! - No number is NaN or infinite. A figure that does not exist is `None`, `null` in JSON, and [`Report::undefined`] says
-//!   why.
+//!   why, but for the bins of a reliability curve that are empty and for what was not asked.
 //! - Shares are from 0 to 1, times are seconds, information is in nats, intervals are of 95 %, lower end first.
 //! - Nothing depends on the clock, the threads or the place. [`Timings`] is a file of its own.
 //!
@@ -85,7 +85,7 @@ pub struct Report {
     pub making: Making,
     /// Section 8; nothing where no other report was named.
     pub comparison: Option<Comparison>,
-    /// Why each figure that is `null` is.
+    /// Why a figure is `null`, unless its bin is empty or nobody asked for it.
     pub undefined: Vec<Undefined>,
     /// SHA-256 of the files beside it, by file name ([`files`]).
     pub files: BTreeMap<String, Digest>,
