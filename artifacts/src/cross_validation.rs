@@ -8,6 +8,7 @@ use crate::document::Document;
 use crate::error::Result;
 use crate::provenance::Provenance;
 use crate::reference_logits;
+use crate::run::RunDirectory;
 
 /// `cross-validation.json`: predictions for the training images by networks that were not trained on them.
 ///
@@ -39,6 +40,6 @@ impl CrossValidation {
 }
 
 impl Document for CrossValidation {
-    const KIND: &'static str = "cross-validation.json";
+    const KIND: &'static str = RunDirectory::CROSS_VALIDATION;
     const SCHEMA_VERSION: u32 = 1;
 }

@@ -2,7 +2,7 @@ use std::io;
 use std::iter::successors;
 use std::path::{Path, PathBuf};
 
-use crate::Digest;
+use crate::{Dataset, Digest, RunDirectory, Source};
 
 /// What can be wrong with an artifact.
 #[derive(Debug, thiserror::Error)]
@@ -145,14 +145,14 @@ fn hint_for(error: &io::Error) -> Option<&'static str> {
 fn stage_that_writes(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     Some(match name {
-        "source.json" => "fetch",
-        "dataset.json" | "removed.jsonl" => "preprocess",
-        "checkpoint.safetensors" | "training-state.safetensors" => "train",
-        "training.json" | "metrics.jsonl" | "cross-validation.json" => "train",
-        crate::run::REFERENCE_LOGITS | crate::run::OUT_OF_SAMPLE_LOGITS => "train",
-        "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
+        Source::FILE_NAME => "fetch",
+        Dataset::FILE_NAME | Dataset::REMOVED_LIST => "preprocess",
         _ if is_of_a_shard(name) => "preprocess",
-        "model.onnx" | crate::run::EXPORT_RECORD => "export",
+        RunDirectory::CHECKPOINT | RunDirectory::TRAINING_STATE | RunDirectory::TRAINING_RECORD => "train",
+        RunDirectory::METRICS | RunDirectory::TIMINGS | RunDirectory::REFERENCE_LOGITS => "train",
+        RunDirectory::CROSS_VALIDATION | RunDirectory::OUT_OF_SAMPLE_LOGITS => "train",
+        RunDirectory::MODEL | RunDirectory::EXPORT_RECORD => "export",
+        "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
         _ => return None,
     })
 }

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::document::Document;
 use crate::provenance::Provenance;
+use crate::run::RunDirectory;
 
 /// `export.json`: the account of an export. It is written after the model that it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,6 @@ pub struct ExportRecord {
 }
 
 impl Document for ExportRecord {
-    const KIND: &'static str = crate::run::EXPORT_RECORD;
+    const KIND: &'static str = RunDirectory::EXPORT_RECORD;
     const SCHEMA_VERSION: u32 = 1;
 }

@@ -50,7 +50,7 @@ pub use checkpoint::Checkpoint;
 pub use cross_validation::CrossValidation;
 pub use dataset::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitData, SplitName,
-    Splits, font_of,
+    Splits, font_of, glyph_name,
 };
 pub use digest::{Digest, HashingReader, HashingWriter, sha256_file};
 pub use document::{Document, read_json, write_json};

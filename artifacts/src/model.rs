@@ -57,15 +57,10 @@ impl ModelDescription {
     /// # Errors
     /// When an image, the classes or a layer is empty, the pixels cannot be standardised, or there are no such groups.
     pub fn check(&self) -> Result<(), String> {
-        let Self { height, width, mean, standard_deviation, hidden, groups, .. } = self;
-        if height.checked_mul(*width).is_none_or(|pixels| pixels == 0) {
-            return Err(format!("its images are {height}x{width} pixels"));
-        }
+        let Self { hidden, groups, .. } = self;
+        check_images([self.height, self.width], self.mean, self.standard_deviation)?;
         if self.classes.is_empty() {
             return Err("it has no class".to_owned());
-        }
-        if !mean.is_finite() || !standard_deviation.is_finite() || *standard_deviation <= 0.0 {
-            return Err(format!("its pixels have the mean {mean} and the standard deviation {standard_deviation}"));
         }
         if let Some(width) = hidden.iter().find(|&width| *width == 0 || !width.is_multiple_of(groups.get())) {
             return Err(format!("its hidden layer of {width} units has no {groups} equal groups"));
@@ -87,6 +82,17 @@ impl ModelDescription {
     pub fn parameters(&self) -> usize {
         self.layers().iter().map(LayerShape::parameters).sum()
     }
+}
+
+/// Says why there can be no images of this height and width whose pixels are standardised so.
+pub(crate) fn check_images([height, width]: [usize; 2], mean: f64, standard_deviation: f64) -> Result<(), String> {
+    if height.checked_mul(width).is_none_or(|pixels| pixels == 0) {
+        return Err(format!("its images are {height}x{width} pixels"));
+    }
+    if !mean.is_finite() || !standard_deviation.is_finite() || standard_deviation <= 0.0 {
+        return Err(format!("its pixels have the mean {mean} and the standard deviation {standard_deviation}"));
+    }
+    Ok(())
 }
 
 /// The shape of a [`LinearLayer`].

@@ -109,21 +109,6 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, form: &Form) -> Res
     Ok((described(description, key).map_err(malformed)?, tensors))
 }
 
-/// Reads any safetensors file with a description under `key` in its metadata, and the digest of the file.
-///
-/// # Errors
-/// When the file cannot be read, is no safetensors file, holds another type than `f32`, or has no valid `key`.
-pub fn read<T: DeserializeOwned>(path: &Path, key: &str, kind: &'static str) -> Result<(T, Tensors, Digest)> {
-    let bytes = fs::read(path).context("read", path)?;
-    let read = || {
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
-        let description = description(&bytes, key)?;
-        Ok::<_, String>((described(description, key)?, copied(file.iter().collect())?))
-    };
-    let (description, tensors) = read().map_err(|reason| Error::Malformed { path: path.to_owned(), kind, reason })?;
-    Ok((description, tensors, Digest::of(&bytes)))
-}
-
 type Views<'a> = BTreeMap<&'a str, TensorView<'a>>;
 
 /// The entry `key` of the metadata, as JSON.

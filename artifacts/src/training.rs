@@ -8,6 +8,7 @@ use crate::document::{Document, parse_lines};
 use crate::error::{IoContext as _, Result};
 use crate::model::ModelDescription;
 use crate::provenance::Provenance;
+use crate::run::RunDirectory;
 
 /// `training.json`: the account of a finished training. It is written after everything it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ pub struct TrainingRecord {
 }
 
 impl Document for TrainingRecord {
-    const KIND: &'static str = "training.json";
+    const KIND: &'static str = RunDirectory::TRAINING_RECORD;
     const SCHEMA_VERSION: u32 = 1;
 }
 
@@ -102,7 +103,7 @@ pub struct EpochTiming {
 /// When the file cannot be read or a line of it is no [`EpochMetrics`].
 pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>> {
     let text = fs::read_to_string(path).context("read", path)?;
-    parse_lines(path, "metrics.jsonl", &text)
+    parse_lines(path, RunDirectory::METRICS, &text)
 }
 
 /// Reads `timings.jsonl`.
@@ -111,5 +112,5 @@ pub fn read_metrics(path: &Path) -> Result<Vec<EpochMetrics>> {
 /// When the file cannot be read or a line of it is no [`EpochTiming`].
 pub fn read_timings(path: &Path) -> Result<Vec<EpochTiming>> {
     let text = fs::read_to_string(path).context("read", path)?;
-    parse_lines(path, "timings.jsonl", &text)
+    parse_lines(path, RunDirectory::TIMINGS, &text)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use artifacts::SplitName;
+use artifacts::{RunDirectory, SplitName};
 use ndarray::Array3;
 
 use crate::ANOTHER_DATA_SET;
@@ -38,7 +38,7 @@ pub(crate) fn report(
     let mut reasons = Reasons::default();
     reasons.explain(parity.as_ref(), "parity", ANOTHER_DATA_SET);
     let provenance = match parity {
-        Some(_) => inputs.provenance().with_input("reference-logits.npy", inputs.training.reference_logits),
+        Some(_) => inputs.provenance().with_input(RunDirectory::REFERENCE_LOGITS, inputs.training.reference_logits),
         None => inputs.provenance(),
     };
     let model = inputs.model.metadata.model.clone();

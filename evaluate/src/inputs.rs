@@ -160,13 +160,13 @@ impl<'a> Inputs<'a> {
             .with_argument("provider", self.model.provider)
             .with_argument("onnxruntime", self.runtime.version.as_str())
             .with_input(Dataset::FILE_NAME, self.dataset_digest)
-            .with_input("training.json", self.training_digest)
-            .with_input("model.onnx", self.model.digest);
+            .with_input(RunDirectory::TRAINING_RECORD, self.training_digest)
+            .with_input(RunDirectory::MODEL, self.model.digest);
         for (prior, digest) in self.priors.iter().filter_map(|prior| Some((prior, prior.digest?))) {
             provenance = provenance.with_input(&format!("prior {}", prior.name), digest);
         }
         if let Some((record, _)) = &self.cross_validation {
-            provenance = provenance.with_input("out-of-sample-logits.npy", record.logits);
+            provenance = provenance.with_input(RunDirectory::OUT_OF_SAMPLE_LOGITS, record.logits);
         }
         if let Some(unlabelled) = &self.unlabelled {
             provenance = provenance.with_input(&format!("unlabelled {}", unlabelled.name), unlabelled.digest);
@@ -202,9 +202,14 @@ fn read_cross_validation(
         return Ok(None);
     }
     let (record, _) = artifacts::read_json::<CrossValidation>(&path)?;
+    let kind = RunDirectory::CROSS_VALIDATION;
+    if record.folds < 2 {
+        let reason = format!("of {} folds, no network is trained on the others", record.folds);
+        return Err(artifacts::Error::Malformed { path, kind, reason }.into());
+    }
     if !is_of(&record.provenance, dataset_digest) {
         let reason = "it is of another data set than the run's training".to_owned();
-        return Err(artifacts::Error::Malformed { path, kind: "cross-validation.json", reason }.into());
+        return Err(artifacts::Error::Malformed { path, kind, reason }.into());
     }
     let logits = record.read_logits(&run.out_of_sample_logits(), &path)?;
     let expected = (dataset.splits.train.images, dataset.classes.len());

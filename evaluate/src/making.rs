@@ -1,7 +1,8 @@
 //! Section 7: how the model was made, gathered from the artifacts of every stage.
 
 use artifacts::{
-    Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, Source, SplitName, sequential_place,
+    Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, RunDirectory, Source, SplitName,
+    sequential_place,
 };
 
 use crate::inputs::Inputs;
@@ -74,11 +75,11 @@ fn artifacts(inputs: &Inputs<'_>) -> Vec<ArtifactDigest> {
     }
     add("preprocess", Dataset::REMOVED_LIST, inputs.dataset.removed_list);
     add("preprocess", Dataset::FILE_NAME, inputs.dataset_digest);
-    add("train", "metrics.jsonl", inputs.training.metrics);
-    add("train", "checkpoint.safetensors", inputs.training.checkpoint);
-    add("train", "reference-logits.npy", inputs.training.reference_logits);
-    add("train", "training.json", inputs.training_digest);
-    add("export", "model.onnx", inputs.model.digest);
+    add("train", RunDirectory::METRICS, inputs.training.metrics);
+    add("train", RunDirectory::CHECKPOINT, inputs.training.checkpoint);
+    add("train", RunDirectory::REFERENCE_LOGITS, inputs.training.reference_logits);
+    add("train", RunDirectory::TRAINING_RECORD, inputs.training_digest);
+    add("export", RunDirectory::MODEL, inputs.model.digest);
     list
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, IoContext as _, SplitName, npy};
+use artifacts::{Dataset, Digest, IoContext as _, RunDirectory, SplitName, npy};
 use ndarray::{Array1, Array2};
 use ndarray_npy::ViewElement;
 
@@ -47,11 +47,12 @@ impl Other {
             let reason = format!("the arrays beside it are not of {images} images and {classes} classes");
             return Err(artifacts::Error::Malformed { path: path.to_owned(), kind: "report.json", reason }.into());
         }
-        let model = report.provenance.inputs.get("model.onnx").copied().ok_or_else(|| artifacts::Error::Malformed {
-            path: path.to_owned(),
-            kind: "report.json",
-            reason: "its inputs have no model.onnx".to_owned(),
-        })?;
+        let model =
+            report.provenance.inputs.get(RunDirectory::MODEL).copied().ok_or_else(|| artifacts::Error::Malformed {
+                path: path.to_owned(),
+                kind: "report.json",
+                reason: "its inputs have no model.onnx".to_owned(),
+            })?;
         Ok(Self { report, digest, model, predictions, probabilities })
     }
 

@@ -92,7 +92,7 @@ fn metadata(checkpoint: Checkpoint, digest: Digest, temperature: Option<f64>) ->
     let mut export = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_argument("ir_version", onnx::IR_VERSION)
         .with_argument("opset", onnx::OPSET)
-        .with_input("checkpoint.safetensors", digest);
+        .with_input(RunDirectory::CHECKPOINT, digest);
     if let Some(temperature) = temperature {
         export = export.with_argument(ModelMetadata::TEMPERATURE, temperature);
     }

@@ -25,12 +25,12 @@ pub struct KnownPart {
     /// Its SHA-256, as `sha256sum` prints it.
     pub sha256: &'static str,
     /// Where it is to be had.
-    pub origin: Origin,
+    pub supply: KnownSupply,
 }
 
 /// Where a known archive is to be had.
 #[derive(Debug)]
-pub enum Origin {
+pub enum KnownSupply {
     /// At any of these, best first: URLs to which `/` and the file's name are added.
     Mirrors(&'static [&'static str]),
     /// In this program.
@@ -47,7 +47,7 @@ pub static DATASETS: &[KnownDataset] = &[
             archive: "notMNIST_sample.tar.gz",
             bytes: include_bytes!("../sample/notMNIST_sample.tar.gz").len() as u64,
             sha256: include_str!("../sample/notMNIST_sample.sha256").trim_ascii(),
-            origin: Origin::Embedded(include_bytes!("../sample/notMNIST_sample.tar.gz")),
+            supply: KnownSupply::Embedded(include_bytes!("../sample/notMNIST_sample.tar.gz")),
         }],
     },
     KnownDataset {
@@ -58,15 +58,17 @@ pub static DATASETS: &[KnownDataset] = &[
     KnownDataset { name: "notmnist-small", summary: "notMNIST_small alone", parts: &[SMALL] },
 ];
 
-const MIRRORS: Origin =
-    Origin::Mirrors(&["https://commondatastorage.googleapis.com/books1000", "http://yaroslavvb.com/upload/notMNIST"]);
+const MIRRORS: KnownSupply = KnownSupply::Mirrors(&[
+    "https://commondatastorage.googleapis.com/books1000",
+    "http://yaroslavvb.com/upload/notMNIST",
+]);
 
 const LARGE: KnownPart = KnownPart {
     role: Role::Train,
     archive: "notMNIST_large.tar.gz",
     bytes: 247_336_696,
     sha256: "1e8261b75484b520dc76027f5c22af50fe608e3bb16277caec086eb928f9b61c",
-    origin: MIRRORS,
+    supply: MIRRORS,
 };
 
 const SMALL: KnownPart = KnownPart {
@@ -74,7 +76,7 @@ const SMALL: KnownPart = KnownPart {
     archive: "notMNIST_small.tar.gz",
     bytes: 8_458_043,
     sha256: "76b2ef7ccc56452964780569db37b279c9cbe1bf442c3b38be784752683b3cec",
-    origin: MIRRORS,
+    supply: MIRRORS,
 };
 
 /// The data set of that name.
@@ -93,7 +95,7 @@ mod tests {
     fn every_known_digest_is_one_and_every_embedded_archive_has_its_own() {
         for part in DATASETS.iter().flat_map(|dataset| dataset.parts) {
             let digest: Digest = part.sha256.parse().unwrap();
-            if let Origin::Embedded(bytes) = part.origin {
+            if let KnownSupply::Embedded(bytes) = part.supply {
                 assert_eq!(Digest::of(bytes), digest, "{}", part.archive);
             }
         }

@@ -119,9 +119,9 @@ pub fn list(console: &Console) {
     }
     for dataset in DATASETS {
         for part in dataset.parts {
-            let mirrors = match part.origin {
-                datasets::Origin::Mirrors(mirrors) => mirrors.join(" "),
-                datasets::Origin::Embedded(_) => "embedded".to_owned(),
+            let mirrors = match part.supply {
+                datasets::KnownSupply::Mirrors(mirrors) => mirrors.join(" "),
+                datasets::KnownSupply::Embedded(_) => "embedded".to_owned(),
             };
             let (name, role, archive) = (dataset.name, part.role.directory(), part.archive);
             console.data(format!("{name}\t{role}\t{archive}\t{}\t{}\t{mirrors}", part.bytes, part.sha256));

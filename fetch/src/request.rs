@@ -4,7 +4,7 @@ use std::path::{self, Path, PathBuf};
 
 use artifacts::{Digest, Role};
 
-use crate::datasets::{self, KnownPart, Origin};
+use crate::datasets::{self, KnownPart, KnownSupply};
 use crate::error::Error;
 use crate::location::Location;
 use crate::options::FetchOptions;
@@ -97,9 +97,9 @@ impl WantedArchive {
     }
 
     fn known(part: &KnownPart, mirrors: &[Location]) -> Self {
-        let supply = match part.origin {
-            Origin::Embedded(bytes) => Supply::Embedded(bytes),
-            Origin::Mirrors(known) => {
+        let supply = match part.supply {
+            KnownSupply::Embedded(bytes) => Supply::Embedded(bytes),
+            KnownSupply::Mirrors(known) => {
                 let known = known.iter().map(|&url| Location::Url(url.to_owned()));
                 Supply::Mirrors(mirrors.iter().cloned().chain(known).map(|folder| folder.join(part.archive)).collect())
             }

@@ -4,7 +4,7 @@ use std::thread;
 
 use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, TrainingRecord, Weights, sequential_place};
 use clap::ValueEnum as _;
-use terminal::{Align, Console, Table};
+use terminal::{Align, Console, Table, grouped};
 
 use crate::cpu::kernel::Processor;
 use crate::cuda;
@@ -71,6 +71,7 @@ pub fn summary(model: &ModelDescription, hyperparameters: &Hyperparameters, cons
         ("bytes", Align::Right),
         ("FLOPs a sample", Align::Right),
     ]);
+    let count = |number: usize| grouped(number as u64);
     let layers = model.layers();
     let mut all_flops = 0;
     for (index, layer) in layers.iter().enumerate() {
@@ -84,19 +85,19 @@ pub fn summary(model: &ModelDescription, hyperparameters: &Hyperparameters, cons
             groups => format!("{place} Linear in {groups} groups"),
         };
         let parameters = layer.parameters();
-        table.row([name, shape.clone(), grouped(parameters), grouped(4 * parameters), grouped(flops)]);
+        table.row([name, shape.clone(), count(parameters), count(4 * parameters), count(flops)]);
         if index + 1 < layers.len() {
             all_flops += outputs;
-            table.row([format!("{} ReLU", place + 1), shape, "0".into(), "0".into(), grouped(outputs)]);
+            table.row([format!("{} ReLU", place + 1), shape, "0".into(), "0".into(), count(outputs)]);
         }
     }
     let parameters = model.parameters();
     table.row([
         "all".into(),
         format!("[N, {}]", model.classes.len()),
-        grouped(parameters),
-        grouped(4 * parameters),
-        grouped(all_flops),
+        count(parameters),
+        count(4 * parameters),
+        count(all_flops),
     ]);
     console.table(&table);
 }
@@ -112,7 +113,7 @@ pub fn epoch(epochs: usize, metrics: &EpochMetrics, timing: &EpochTiming, consol
         metrics.train_loss,
         metrics.valid_loss,
         metrics.valid_accuracy * 100.0,
-        grouped(timing.images_per_second as usize),
+        grouped(timing.images_per_second as u64),
         timing.train_seconds + timing.valid_seconds,
     ));
 }
@@ -140,27 +141,4 @@ pub fn result(
         record.valid_accuracy * 100.0,
         run.checkpoint().display()
     ));
-}
-
-/// 1234567 as 1,234,567.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 203_530, 12_345_678].map(grouped), ["0", "999", "1,000", "203,530", "12,345,678"]);
-    }
 }

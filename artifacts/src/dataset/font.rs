@@ -1,4 +1,4 @@
-//! Which font a glyph was drawn from.
+//! Which font a glyph was drawn from: its file's name says so.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -25,6 +25,14 @@ pub fn font_of(file: &str) -> Option<String> {
     (is_font && !font.chars().any(char::is_control)).then_some(font)
 }
 
+/// The name of a glyph's file: base64 of the font's file name with `.png`, as notMNIST has it; [`font_of`] reads it.
+#[must_use]
+pub fn glyph_name(font: &str) -> String {
+    let usual = STANDARD.encode(font);
+    let encoded = if usual.contains('/') { URL_SAFE.encode(font) } else { usual };
+    format!("{encoded}.png")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +45,15 @@ mod tests {
         assert_eq!(font_of("QS5PVEY=").as_deref(), Some("A.OTF"));
         assert_eq!(font_of("QS5PVEY").as_deref(), Some("A.OTF"));
         assert_eq!(font_of("test/A/QS5PVEY=.png").as_deref(), Some("A.OTF"));
+    }
+
+    #[test]
+    fn a_glyph_is_named_as_notmnist_s_are() {
+        // notMNIST's own, and `printf %s NAME | base64`.
+        for (font, name) in [("Romana Bold.pfb", "Um9tYW5hIEJvbGQucGZi.png"), ("Élan?.ttf", "w4lsYW4_LnR0Zg==.png")] {
+            assert_eq!(glyph_name(font), name);
+            assert_eq!(font_of(name).as_deref(), Some(font));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::shards::SplitData;
 use crate::digest::Digest;
 use crate::document::{Document, parse_json};
 use crate::error::{Error, IoContext as _, Result};
+use crate::model::check_images;
 use crate::provenance::Provenance;
 
 /// `dataset.json`: what the data is.
@@ -190,13 +191,7 @@ impl Dataset {
             let found = dataset.classes.len();
             return Err(malformed(format!("it has {found} classes; 2 to {} are possible", Self::MOST_CLASSES)));
         }
-        if dataset.height == 0 || dataset.width == 0 || dataset.height.checked_mul(dataset.width).is_none() {
-            return Err(malformed(format!("its images are {}x{} pixels", dataset.height, dataset.width)));
-        }
-        if !(dataset.mean.is_finite() && dataset.standard_deviation > 0.0 && dataset.standard_deviation.is_finite()) {
-            let (mean, deviation) = (dataset.mean, dataset.standard_deviation);
-            return Err(malformed(format!("its pixels have mean {mean} and standard deviation {deviation}")));
-        }
+        check_images([dataset.height, dataset.width], dataset.mean, dataset.standard_deviation).map_err(malformed)?;
         for name in SplitName::ALL {
             let split = dataset.split(name);
             let rows = checked_sum(split.shards.iter().map(|shard| shard.rows));

@@ -5,7 +5,7 @@ mod manifest;
 mod removed;
 mod shards;
 
-pub use font::font_of;
+pub use font::{font_of, glyph_name};
 pub use manifest::{
     Dataset, Fonts, Rejected, Removed, RemovedCounts, RemovedImage, Shard, ShardFile, Split, SplitName, Splits,
 };

@@ -140,11 +140,9 @@ impl SplitData {
             check_digest(&shard.names, text.as_bytes(), shard.sha256)?;
             names.extend(text.lines().map(str::to_owned));
             if names.len() != self.starts[index + 1] {
-                return Err(Error::Malformed {
-                    path: shard.names.clone(),
-                    kind: "list of names",
-                    reason: format!("it has {} lines", text.lines().count()),
-                });
+                let (lines, rows) = (text.lines().count(), self.starts[index + 1] - self.starts[index]);
+                let reason = format!("it has {lines} lines for {rows} rows");
+                return Err(Error::Malformed { path: shard.names.clone(), kind: "list of names", reason });
             }
         }
         Ok(names)

@@ -2,6 +2,7 @@
 
 use artifacts::{ModelDescription, SplitName};
 use maud::{Markup, html};
+pub(crate) use terminal::grouped as count;
 
 use crate::report::{Estimate, Proportion};
 
@@ -27,13 +28,6 @@ pub(crate) fn network(model: &ModelDescription) -> String {
         1 => sizes,
         groups => format!("{sizes} (hidden layers in {groups} groups)"),
     }
-}
-
-/// 1234567 as 1,234,567.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 /// "1 image", "2 images".

@@ -13,10 +13,10 @@
 //! Fonts are taken in the order of their names and digests, wherever they lie; drawing rounds alike on every machine (see
 //! [`raster`]); archive entries carry no times and no owners.
 
-mod archive;
 mod font;
 mod glyph;
 mod options;
+mod pack;
 mod raster;
 mod reference;
 mod report;
@@ -60,7 +60,7 @@ pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
         return Err(Error::NoFont { folders: options.fonts.clone(), files });
     }
 
-    let digest = archive::write(&options.output, &root, &fonts, &options.classes.0, options.size)?;
+    let digest = pack::write(&options.output, &root, &fonts, &options.classes.0, options.size)?;
     let list = report::write(&options.output, &fonts, &left_out)?;
     report::show(options, &fonts, &left_out, digest, &list, console);
     Ok(())

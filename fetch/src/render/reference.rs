@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use image::ImageFormat;
 
 use super::selection::{Means, standardised};
-use crate::datasets::{self, Origin};
+use crate::datasets::{self, KnownSupply};
 
 /// The sample's letters.
 const LETTERS: RangeInclusive<char> = 'A'..='J';
@@ -33,7 +33,7 @@ fn sums() -> io::Result<Vec<Vec<u32>>> {
     let mut sums = vec![vec![0; usize::from(SIZE) * usize::from(SIZE)]; LETTERS.count()];
     let parts = datasets::find("sample").map_or(&[][..], |sample| sample.parts);
     for part in parts {
-        let Origin::Embedded(archive) = part.origin else { continue };
+        let KnownSupply::Embedded(archive) = part.supply else { continue };
         let mut tar = tar::Archive::new(MultiGzDecoder::new(archive));
         let mut png = Vec::new();
         for entry in tar.entries()? {
