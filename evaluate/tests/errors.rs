@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
-use artifacts::Provenance;
+use artifacts::{CrossValidation, Dataset, Digest, Provenance};
 use onnx_rs::ast::DataType;
 use support::{Example, ModelForm, stderr};
 
@@ -176,7 +176,7 @@ fn a_model_with_other_inputs_or_outputs_is_refused() {
 fn a_model_of_an_older_checkpoint_is_refused() {
     let example = example().write();
     let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
-    metadata.checkpoint = artifacts::Digest::of(b"older");
+    metadata.checkpoint = Digest::of(b"older");
     example.write_model(&metadata, &ModelForm::default());
     assert_refused(&example, &["was exported from the checkpoint", "hint: export the checkpoint again"]);
 }
@@ -220,6 +220,27 @@ fn reference_logits_that_are_not_the_training_s_are_refused() {
     let logits = ndarray::Array2::zeros((40, 3));
     artifacts::reference_logits::write(&example.run().reference_logits(), &logits).unwrap();
     assert_refused(&example, &["reference-logits.npy` has SHA-256", "training.json` recorded", "make train"]);
+}
+
+#[test]
+fn a_cross_validation_that_is_none_of_this_training_is_refused() {
+    let example = example().write();
+    let (_, dataset) = Dataset::read(&example.shards()).unwrap();
+    let write = |folds, dataset, shape: (usize, usize)| {
+        let path = example.run().out_of_sample_logits();
+        let logits = artifacts::reference_logits::write(&path, &ndarray::Array2::zeros(shape)).unwrap();
+        let provenance = Provenance::new("train", "0.1.0").with_input("dataset.json", dataset);
+        let record = CrossValidation { provenance, folds, epochs: 1, accuracy: 0.5, logits };
+        artifacts::write_json(&example.run().cross_validation(), &record).unwrap();
+    };
+    write(0, dataset, (3, 3));
+    assert_refused(&example, &["cross-validation.json", "of 0 folds, no network is trained on the others"]);
+    write(2, Digest::of(b"another"), (3, 3));
+    assert_refused(&example, &["it is of another data set than the run's training", "hint:", "make train"]);
+    write(2, dataset, (4, 3));
+    assert_refused(&example, &["finite logits of shape (3, 3) were expected, but its shape is (4, 3)"]);
+    write(2, dataset, (3, 3));
+    example.evaluate().assert().success();
 }
 
 #[test]
