@@ -1,4 +1,4 @@
-//! The files that the pipeline's stages hand to one another, and nothing else.
+//! The files that the pipeline's stages hand to one another, and how they are written: whole, by one at a time.
 //!
 //! | file | written by | type |
 //! |---|---|---|

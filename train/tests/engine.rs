@@ -105,6 +105,40 @@ fn gradients_that_overflow_move_nothing_and_halve_the_loss_scale() {
     }
 }
 
+/// Products of whole blocks of weights leave half precision while others and all deltas stay within it: which ones are left
+/// out must not depend on who computes them.
+#[test]
+fn a_step_of_which_some_blocks_overflow_leaves_out_the_same_ones_everywhere() {
+    let images = Images::patterns(300, 8, 9, 40, 6);
+    let data = data(&images, &images, 0.45, 0.25);
+    let case = Case { flags: "--hidden 70,33", images: 300, batch_size: 300 };
+    let hyperparameters = case.hyperparameters();
+    let model = case.model(&data);
+    let after_a_step = |processor, threads, scale: f32| {
+        let (data, model) = (Arc::clone(&data), model.clone());
+        let mut engine =
+            CpuEngine::on(processor, data, model, &hyperparameters, Some(threads), Precision::F16).unwrap();
+        let scale = LossScale { scale, steps: 0 };
+        let state = State { loss_scale: Some(scale), ..engine.state().unwrap() };
+        engine.set_state(state).unwrap();
+        let bits = bits(&mut engine, 300);
+        (bits, engine.state().unwrap())
+    };
+    let moved = |state: &State| state.exp_avg.iter().filter(|&&value| value != 0.0).count();
+    let (_, whole) = after_a_step(Processor::Portable, 1, SCALE.scale);
+    let scale = 2_f32.powi(20);
+    let (expected, state) = after_a_step(Processor::Portable, 1, scale);
+    assert!((1..moved(&whole)).contains(&moved(&state)), "{} of {} moved", moved(&state), moved(&whole));
+    assert_eq!(state.loss_scale.map(|found| found.scale), Some(scale / 2.0));
+    for processor in Processor::available() {
+        for threads in [1, 2, 3] {
+            let (found, other) = after_a_step(processor, threads, scale);
+            assert!(found == expected, "{} with {threads} threads", processor.name());
+            assert_eq!(other.loss_scale, state.loss_scale);
+        }
+    }
+}
+
 #[test]
 fn planted_labels_are_those_that_are_trained_on() {
     let case = Case { flags: "--hidden 9", images: 60, batch_size: 60 };

@@ -18,7 +18,7 @@ use crate::augment::Augmentation;
 use crate::data::Data;
 use crate::dropout::Dropout;
 use crate::engine::{LossScale, State, Step};
-use crate::model::Mlp;
+use crate::model::{Layer, Mlp};
 use crate::options::{Hyperparameters, Precision};
 use crate::softmax::Loss;
 
@@ -76,6 +76,24 @@ enum Copies {
     Half(Box<Halves>),
 }
 
+impl Copies {
+    /// For batches of so many images; of each network's parameters there are so many lines.
+    fn new(precision: Precision, model: &Mlp, batch: usize, lines: Vec<usize>) -> Self {
+        let widths = || model.layers().iter().map(|layer| layer.outputs);
+        if precision != Precision::F16 {
+            return Self::Single { transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect() };
+        }
+        Self::Half(Box::new(Halves {
+            transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
+            deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
+            inputs: model.layers().iter().map(|layer| Buffer::new(batch, layer.inputs)).collect(),
+            loss_scales: vec![LossScale::default(); lines.len()],
+            parameters: lines.into_iter().map(|lines| vec![HalfLine::ZERO; lines]).collect(),
+            overflow: Overflow::default(),
+        }))
+    }
+}
+
 /// Operands in half precision, each written where the original is.
 #[derive(Debug)]
 struct Halves {
@@ -100,14 +118,8 @@ impl Networks {
         pool: Pool,
         precision: Precision,
     ) -> Self {
-        let mut end = 0;
-        let places = model.layers().iter().map(|layer| {
-            let layout = Layout { lanes: layer.outputs, depth: layer.inputs };
-            let (weight, bias) = (end, end + layout.lines());
-            end = bias + layout.panels();
-            Place { layout, weight, bias, end }
-        });
-        let places: Vec<Place> = places.collect();
+        let places = places(&model);
+        let end = places.last().map_or(0, |place| place.end);
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         let gradients = vec![Line::ZERO; if hyperparameters.clip_norm.is_some() { end } else { 0 }];
@@ -115,20 +127,6 @@ impl Networks {
             Grid::new([place.layout.panels(), place.layout.blocks()], MOST_A_GRADIENT_TASK, pool.threads())
         };
         let gradient_grids: Vec<Grid> = places.iter().map(grid).collect();
-        let networks = hyperparameters.ensemble as usize;
-        let inputs = || model.layers().iter().map(|layer| layer.inputs);
-        let copies = if precision == Precision::F16 {
-            Copies::Half(Box::new(Halves {
-                parameters: vec![vec![HalfLine::ZERO; end]; networks],
-                loss_scales: vec![LossScale::default(); networks],
-                inputs: inputs().map(|width| Buffer::new(batch, width)).collect(),
-                deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
-                transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
-                overflow: Overflow::default(),
-            }))
-        } else {
-            Copies::Single { transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect() }
-        };
         let lines = || vec![Line::ZERO; end];
         let member = |seed| Member { seed, parameters: lines(), exp_avg: lines(), exp_avg_sq: lines(), averaged: None };
         let mut networks = Self {
@@ -142,7 +140,7 @@ impl Networks {
             gradients,
             activations: [model.inputs()].into_iter().chain(widths()).map(|width| Buffer::new(batch, width)).collect(),
             deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
-            copies,
+            copies: Copies::new(precision, &model, batch, vec![end; hyperparameters.ensemble as usize]),
             losses: vec![0.0; batch.next_multiple_of(LANES)],
             labels: vec![0; batch.next_multiple_of(LANES)],
             gradient_tasks: tasks_by_share(&gradient_grids),
@@ -453,6 +451,18 @@ impl Networks {
         self.processor.run(&mut self.pool, &mut update);
         false
     }
+}
+
+/// Where the parameters of each layer lie, one layer behind the other.
+fn places(model: &Mlp) -> Vec<Place> {
+    let mut end = 0;
+    let place = |layer: &Layer| {
+        let layout = Layout { lanes: layer.outputs, depth: layer.inputs };
+        let (weight, bias) = (end, end + layout.lines());
+        end = bias + layout.panels();
+        Place { layout, weight, bias, end }
+    };
+    model.layers().iter().map(place).collect()
 }
 
 /// The panels of a batch of so many images, one part after the other.
