@@ -6,7 +6,10 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 /// What a network takes, gives, and how its input is standardised.
+///
+/// It stands in several files, and what does not know all of it would compute something else: an unknown field is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelDescription {
     /// The classes, in the order of the logits.
     pub classes: Vec<String>,
@@ -205,6 +208,9 @@ mod tests {
         description.as_object_mut().unwrap().remove("groups");
         let found: ModelDescription = serde_json::from_value(description).unwrap();
         assert_eq!(found, ModelDescription { groups: NonZeroUsize::MIN, ..example() });
+        let mut later = serde_json::to_value(example()).unwrap();
+        later["activation"] = "gelu".into();
+        assert!(serde_json::from_value::<ModelDescription>(later).unwrap_err().to_string().contains("unknown field"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::measures::bootstrap::Fonts;
 use crate::measures::by_class::by_class;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
-use crate::measures::outcomes::Outcomes;
+use crate::measures::outcomes::{self, Outcomes};
 use crate::measures::quality::{images, quality};
 use crate::measures::undefined::Reasons;
 use crate::measures::{bayes, prior, shift, temperature};
@@ -156,17 +156,16 @@ impl ByBayes<'_> {
     fn estimated_prior(&self, predictions: &Predictions, reasons: &mut Reasons) -> EstimatedPrior {
         let place = "bayes.estimated_prior";
         let images = predictions.logits.nrows();
-        let unlabelled = Outcomes::new(vec![0; images], predictions.logits.clone(), self.inputs.model_temperature());
-        let unlabelled = self.calibrated(&unlabelled);
-        let mut predicted = vec![0_usize; unlabelled.classes()];
-        unlabelled.predicted.iter().for_each(|&class| predicted[usize::from(class)] += 1);
+        let mut predicted = vec![0_usize; predictions.logits.ncols()];
+        outcomes::predicted(&predictions.logits).for_each(|class| predicted[usize::from(class)] += 1);
         let predicted_share: Vec<f64> = predicted.iter().map(|&count| count as f64 / images as f64).collect();
+        let probabilities = outcomes::softmax(&predictions.logits, self.calibrating(self.inputs.model_temperature()));
         let training = self.training_prior();
         let usable = training.as_ref().ok().filter(|training| !training.contains(&0.0));
         if let Err(reason) = training {
             reasons.explain::<()>(None, format!("{place}.training_prior"), reason);
         }
-        let maximised = usable.map(|training| shift::expectation_maximisation(&unlabelled.probabilities, training));
+        let maximised = usable.map(|training| shift::expectation_maximisation(&probabilities, training));
         let reason = training.as_ref().err().copied().unwrap_or("a class has no training image");
         reasons.explain(maximised.as_ref(), format!("{place}.expectation_maximisation"), reason);
         let shifted = shift::black_box(&confusion(&self.validation.outcomes), &predicted_share);
@@ -181,9 +180,14 @@ impl ByBayes<'_> {
         }
     }
 
-    /// With the probabilities that are nearest to the truth: those of the fitted temperature, where there is one.
+    /// With the probabilities that are nearest to the truth.
     fn calibrated(&self, outcomes: &Outcomes) -> Outcomes {
-        outcomes.at_temperature(self.temperature.map_or(outcomes.temperature, |fitted| fitted.temperature))
+        outcomes.at_temperature(self.calibrating(outcomes.temperature))
+    }
+
+    /// The fitted temperature, where there is one.
+    fn calibrating(&self, otherwise: f64) -> f64 {
+        self.temperature.map_or(otherwise, |fitted| fitted.temperature)
     }
 
     /// How frequent the classes were in training.

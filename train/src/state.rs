@@ -1,11 +1,12 @@
 //! What a training resumes from: `training-state.safetensors`, written after every epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
 use artifacts::{Digest, EpochMetrics, Provenance};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::engine::{ENGINE, ENGINES, LossScale, PRECISION, State};
 use crate::error::Error;
@@ -45,7 +46,8 @@ pub struct Kept {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    hyperparameters: Hyperparameters,
+    /// By name: a state of another version may have others, and is then another training's.
+    hyperparameters: BTreeMap<String, Value>,
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
     kept_epoch: Option<usize>,
@@ -173,7 +175,7 @@ impl Progress {
             }
         }
         let description = Description {
-            hyperparameters: hyperparameters.clone(),
+            hyperparameters: hyperparameters.by_name(),
             dataset,
             metrics: self.metrics.clone(),
             kept_epoch: self.kept.as_ref().map(|kept| kept.epoch),
@@ -250,10 +252,13 @@ fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> 
     }
     let is_constant = here.schedule == Schedule::Constant && here.warmup.unwrap_or_default() == 0.0;
     let may_go_on = is_constant && here.epochs >= there.metrics.len();
-    let here = here.by_name();
-    for (name, there) in there.hyperparameters.by_name() {
-        if there != here[&name] && !(name == "epochs" && may_go_on) {
-            differences.push(format!("{name}: {there} there, {} here", here[&name]));
+    let (there, here) = (&there.hyperparameters, here.by_name());
+    let names: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+    let said = |value: Option<&Value>| value.map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    for name in names {
+        let (there, here) = (there.get(name), here.get(name));
+        if there != here && !(name == "epochs" && may_go_on) {
+            differences.push(format!("{name}: {} there, {} here", said(there), said(here)));
         }
     }
     differences

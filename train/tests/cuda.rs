@@ -7,11 +7,12 @@ mod support;
 use std::sync::Arc;
 
 use artifacts::Weights;
-use support::case::{CASES, Case, EPOCH, mixed_rows};
+use support::case::{CASES, Case, EPOCH, after_steps, mixed_rows, steps};
 use support::{Images, data, planted_and_exchanged, standin};
 use train::cpu::CpuEngine;
 use train::data::Data;
 use train::engine::{Engine, State, Step, Validation};
+use train::model::Mlp;
 use train::{Hyperparameters, Precision};
 
 fn nearly_agrees_with_the_reference(precision: Precision, of_loss: f64, of_gradient: f64) {
@@ -106,6 +107,24 @@ fn every_step_s_loss_and_the_last_parameters_are_the_cpu_engine_s() {
                     "{found}, not {expected}, at {place} of {name} of {flags}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn every_flag_of_a_step_does_what_it_does_on_the_cpu_engine() {
+    for (flag, hyperparameters, data) in steps() {
+        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+        let cpu = CpuEngine::new(Arc::clone(&data), model.clone(), &hyperparameters, Some(2), Precision::F32).unwrap();
+        let cuda = standin::engine(&data, &model, &hyperparameters, Precision::F32);
+        let engines: [Box<dyn Engine>; 2] = [Box::new(cpu), Box::new(cuda)];
+        let [cpu, cuda] = engines.map(|mut engine| after_steps(engine.as_mut()));
+        let means = |state: &State| [state.exp_avg.clone(), state.averaged.clone().unwrap_or_default()].concat();
+        let [cpu, cuda] = [cpu, cuda].map(|state| means(&state));
+        assert_eq!(cpu.len(), cuda.len(), "{flag}");
+        let largest = cpu.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        for (place, (found, expected)) in cuda.iter().zip(&cpu).enumerate() {
+            assert!((found - expected).abs() < 1e-3 * largest, "{found}, not {expected}, at {place} with {flag}");
         }
     }
 }

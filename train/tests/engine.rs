@@ -4,18 +4,19 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use artifacts::Weights;
-
-use support::case::{CASES, Case, EPOCH, STEP, mixed_rows};
-use support::{Images, data, planted_and_exchanged, reference};
+use clap::ValueEnum as _;
+use support::case::{CASES, Case, EPOCH, FLAGS_OF_A_STEP, FLAGS_OF_NO_STEP, STEP, after_steps, mixed_rows, steps};
+use support::{Images, data, hyperparameters, planted_and_exchanged, reference};
 use train::cpu::CpuEngine;
 use train::cpu::kernel::Processor;
 use train::data::Data;
 use train::engine::{Engine as _, LossScale, State, Step, Validation};
 use train::model::Mlp;
-use train::{Hyperparameters, Precision};
+use train::{Hyperparameters, LossName, Precision};
 
 #[test]
 fn the_reference_s_gradient_is_the_slope_of_its_loss() {
@@ -57,6 +58,35 @@ fn a_step_s_gradients_and_loss_agree_with_the_reference() {
             Box::new(CpuEngine::new(Arc::clone(data), model.clone(), hyperparameters, Some(2), Precision::F32).unwrap())
         });
     }
+}
+
+#[test]
+fn every_loss_has_a_case() {
+    for loss in LossName::value_variants() {
+        let is_of_it = |case: &Case| case.hyperparameters().loss == *loss;
+        assert!(CASES.iter().any(is_of_it), "{loss:?}");
+    }
+}
+
+#[test]
+fn every_flag_of_a_step_changes_it_and_every_flag_is_known_to_or_not() {
+    let states: Vec<_> = steps()
+        .into_iter()
+        .map(|(flag, hyperparameters, data)| {
+            let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
+            let mut engine = CpuEngine::new(data, model, &hyperparameters, Some(2), Precision::F32).unwrap();
+            (flag, after_steps(&mut engine))
+        })
+        .collect();
+    for (place, (flag, state)) in states.iter().enumerate() {
+        assert!(
+            states[..place].iter().all(|(_, other)| other != state),
+            "{flag} does what another one does, or nothing"
+        );
+    }
+    let of_a_step = FLAGS_OF_A_STEP.map(|flag| flag.split(' ').next().unwrap()[2..].replace('-', "_"));
+    let known: BTreeSet<String> = of_a_step.into_iter().chain(FLAGS_OF_NO_STEP.map(str::to_owned)).collect();
+    assert_eq!(known, hyperparameters(&[]).by_name().into_keys().collect());
 }
 
 /// A loss scale with which no gradient of these tests overflows.

@@ -25,7 +25,7 @@ impl Outcomes {
     #[must_use]
     pub fn new(labels: Vec<u8>, logits: Array2<f32>, temperature: f64) -> Self {
         assert_eq!(labels.len(), logits.nrows(), "every image has a label and logits");
-        let predicted = logits.rows().into_iter().map(largest).collect();
+        let predicted = predicted(&logits).collect();
         let probabilities = softmax(&logits, temperature);
         Self { labels, predicted, logits, temperature, probabilities }
     }
@@ -101,8 +101,13 @@ pub(crate) fn largest<T: PartialOrd>(logits: ArrayView1<'_, T>) -> u8 {
     u8::try_from(best).expect("a data set has at most 256 classes")
 }
 
+/// The class of each row's largest logit.
+pub(crate) fn predicted(logits: &Array2<f32>) -> impl Iterator<Item = u8> {
+    logits.rows().into_iter().map(largest)
+}
+
 /// `softmax(logits / temperature)` of each row; each row sums to 1.
-fn softmax(logits: &Array2<f32>, temperature: f64) -> Array2<f64> {
+pub(crate) fn softmax(logits: &Array2<f32>, temperature: f64) -> Array2<f64> {
     let mut values = logits.mapv(|logit| f64::from(logit) / temperature);
     for mut row in values.rows_mut() {
         let largest = row.fold(f64::NEG_INFINITY, |most, &value| most.max(value));

@@ -328,6 +328,7 @@ KERNEL judge(Judge of) {
     float heed = powf(own, of.exponent);
     if (of.loss == 1) loss = (1.0f - heed) / of.exponent;
     if (of.loss == 2) loss += of.reverse * (1.0f - own);
+    if (of.loss > 2) loss = __uint_as_float(0x7fc00000u);  // None that is known here: no number, which ends the training.
     if (lane == 0) of.losses[place] = loss;
 #pragma unroll
     for (u32 part = 0; part < 8; ++part) {

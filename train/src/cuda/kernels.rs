@@ -357,3 +357,81 @@ impl Drop for Program<'_> {
         let _failed = unsafe { (self.nvrtc.nvrtcDestroyProgram)(&raw mut self.raw) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::adam::{BETA_1, BETA_2, EPSILON};
+
+    /// Structures by name, each with its fields in their order, as "name: kind".
+    type Structures = BTreeMap<String, Vec<String>>;
+
+    /// Those in CUDA's C++: of each name between commas its type, and whether it is a pointer or an array.
+    fn of_cuda() -> Structures {
+        let code: String =
+            SOURCE.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+        let fields = |body: &str| {
+            let mut fields = Vec::new();
+            for declaration in body.split(';').map(|text| text.trim().trim_start_matches("const ")) {
+                let Some((kind, names)) = declaration.split_once(' ') else { continue };
+                let kind = match kind {
+                    "float" => "f32",
+                    "double" => "f64",
+                    other => other,
+                };
+                for name in names.split(',').map(str::trim) {
+                    fields.push(match (name.strip_prefix('*'), name.split_once('[')) {
+                        (Some(name), _) => format!("{name}: pointer"),
+                        (None, Some((name, length))) => format!("{name}: [{kind}; {length}"),
+                        (None, None) => format!("{name}: {kind}"),
+                    });
+                }
+            }
+            fields
+        };
+        let parts = code.split("\nstruct ").skip(1);
+        parts
+            .map(|part| {
+                let (name, rest) = part.split_once('{').unwrap();
+                (name.trim().to_owned(), fields(rest.split_once('}').unwrap().0))
+            })
+            .collect()
+    }
+
+    fn of_rust() -> Structures {
+        let code = include_str!("kernels.rs").split("/// The kernels for activations").next().unwrap();
+        let parts = code.split("#[repr(C)]").skip(1);
+        parts
+            .map(|part| {
+                let (head, rest) = part.split_once(" {\n").unwrap();
+                let name = head.rsplit(' ').next().unwrap().to_owned();
+                let fields = rest.split_once("\n}").unwrap().0.lines();
+                let fields = fields.filter_map(|line| line.trim().strip_prefix("pub ")?.strip_suffix(','));
+                (name, fields.map(|field| field.replace("CUdeviceptr", "pointer")).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_arguments_are_those_of_the_kernels_field_by_field() {
+        let (cuda, rust) = (of_cuda(), of_rust());
+        assert!(rust.len() > 12 && rust["Step"].len() == 10, "{rust:?}");
+        for (name, fields) in rust {
+            assert_eq!(cuda.get(&name), Some(&fields), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_constants_of_adam_are_those_of_the_cpu_engine() {
+        let [kept, taken, of_square] = [BETA_2, 1.0 - BETA_1, 1.0 - BETA_2].map(|share| share as f32);
+        for expected in [
+            format!("mean + {taken}f * (gradient - mean)"),
+            format!("{kept}f * square + {of_square}f * gradient * gradient"),
+            format!("* step.deviation_scale + {EPSILON:e}f)"),
+        ] {
+            assert!(SOURCE.contains(&expected), "no `{expected}`");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use artifacts::Dataset;
 use train::augment::Scratch;
 use train::cpu::CpuEngine;
 use train::data::Data;
-use train::engine::{Engine, Step};
+use train::engine::{Engine, State, Step};
 use train::model::Mlp;
 use train::{Hyperparameters, Precision};
 
@@ -36,6 +36,58 @@ pub const CASES: [Case; 11] = [
     Case { flags: "--hidden 11 --loss symmetric-cross-entropy --label-smoothing 0.1", images: 19, batch_size: 19 },
     Case { flags: "--hidden 12 --augment strong --input-dropout 0.1", images: 20, batch_size: 32 },
 ];
+
+/// A value of every flag that decides what a step does, each of which changes a step with [`PLAIN`].
+pub const FLAGS_OF_A_STEP: [&str; 18] = [
+    "--hidden 10",
+    "--weight-decay 0.5",
+    "--dropout 0.3",
+    "--input-dropout 0.3",
+    "--loss generalized-cross-entropy",
+    "--loss symmetric-cross-entropy",
+    "--label-smoothing 0.2",
+    "--clip-norm 0.001",
+    "--ema-decay 0.9",
+    "--augment light",
+    "--augment strong",
+    "--augment-shift 2",
+    "--augment-rotation 30",
+    "--augment-shear 0.3",
+    "--augment-scale 0.3",
+    "--augment-stroke 0.9",
+    "--seed 4",
+    "--plant-label-noise 0.5",
+];
+/// The others: what they decide is not in the engine.
+pub const FLAGS_OF_NO_STEP: [&str; 8] =
+    ["batch_size", "ensemble", "epochs", "learning_rate", "patience", "schedule", "test_time_shift", "warmup"];
+pub const PLAIN: &str = "--hidden 9";
+
+/// The hyperparameters of [`PLAIN`], and with each of the flags that change a step; the data to train on, with its noise.
+pub fn steps() -> Vec<(&'static str, Hyperparameters, Arc<Data>)> {
+    let images = Images::patterns(60, 6, 7, 4, 2);
+    let flags = [""].into_iter().chain(FLAGS_OF_A_STEP);
+    let with = |flag: &'static str| {
+        let flags = PLAIN.split(' ').chain(flag.split(' ').filter(|part| !part.is_empty()));
+        let hyperparameters = hyperparameters(&flags.collect::<Vec<_>>());
+        let data = super::data(&images, &images, 0.45, 0.25);
+        let data = Arc::try_unwrap(data).unwrap();
+        let data = data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed);
+        (flag, hyperparameters, Arc::new(data))
+    };
+    flags.map(with).collect()
+}
+
+/// The state after three steps.
+pub fn after_steps(engine: &mut dyn Engine) -> State {
+    let rows = mixed_rows(60);
+    engine.begin_epoch(EPOCH, &rows).unwrap();
+    for (index, batch) in rows.chunks(20).enumerate() {
+        engine.train_step(batch, Step { index: index as u64, learning_rate: 1e-3 }).unwrap();
+    }
+    engine.end_epoch().unwrap();
+    engine.state().unwrap()
+}
 
 impl Case {
     pub fn hyperparameters(&self) -> Hyperparameters {

@@ -119,6 +119,7 @@ pub fn planted_and_exchanged() -> [Arc<Data>; 2] {
 /// Hyperparameters as their flags give them.
 pub fn hyperparameters(flags: &[&str]) -> Hyperparameters {
     #[derive(Parser)]
+    #[command(args_override_self = true)]
     struct Arguments {
         #[command(flatten)]
         hyperparameters: Hyperparameters,

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use artifacts::Dataset;
+
 use super::{Delta, add_bias, linear};
 use crate::cpu::kernel::{Family, Phase};
 use crate::cpu::panels::{Block, LANES, Line, Matrix, Shared, SharedMatrix};
@@ -52,7 +54,7 @@ impl Judge<'_> {
 
         let lanes = LANES.min(self.count - panel * LANES);
         let classes = layout.depth;
-        let (mut logits, mut gradient) = ([0.0; 256], [0.0; 256]);
+        let (mut logits, mut gradient) = ([0.0; Dataset::MOST_CLASSES], [0.0; Dataset::MOST_CLASSES]);
         let (logits, gradient) = (&mut logits[..classes], &mut gradient[..classes]);
         let mut losses = [0.0; LANES];
         for (lane, loss) in losses.iter_mut().enumerate() {

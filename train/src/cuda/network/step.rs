@@ -1,5 +1,7 @@
 //! A step: what the stream is given, in its order.
 
+use artifacts::Dataset;
+
 use super::{Network, Plan, at, count32};
 use crate::cuda::buffers::{Images, SQUARE_SUMS};
 use crate::cuda::device::{Buffer, THREADS};
@@ -11,6 +13,9 @@ use crate::cuda::products::{Element, Epilogue};
 use crate::dropout;
 use crate::options::{Hyperparameters, LossName};
 use crate::softmax::{GENERALIZED_Q, Loss, REVERSE_A};
+
+/// A warp does an image in the loss's kernel, and each of its threads up to eight classes.
+const _: () = assert!(Dataset::MOST_CLASSES <= 256);
 
 impl Network {
     /// Gives the stream a step.
