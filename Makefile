@@ -68,7 +68,6 @@ $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE RUN DATA RUNS,$(call refuse_awkw
 $(foreach variable,DATASET RUN DATA RUNS,$(call refuse_marks,$(variable),$($(variable)),$(marks)))
 $(foreach path,$(archive_paths),$(call refuse_marks,the path of an archive,$(path),$(path_marks)))
 $(foreach variable,$(if $(strip $(ARCHIVE)),,DATASET) DATA RUNS,$(call refuse_empty,$(variable)))
-$(if $(filter . ..,$(subst /, ,$(RUN))),$(error RUN is [$(RUN)]: it is the name of a folder in $(RUNS)))
 $(if $(and $(strip $(TEST_ARCHIVE)),$(if $(strip $(ARCHIVE)),,none)),$(error TEST_ARCHIVE goes with ARCHIVE))
 
 # The archive's file name without its ending; of a URL, without its query. Marks become underscores.
@@ -76,6 +75,9 @@ without_marks = $(if $(1),$(call without_marks,$(wordlist 2,99,$(1)),$(subst $(f
 archive_file := $(notdir $(firstword $(subst ?, ,$(subst $(hash), ,$(strip $(ARCHIVE))))))
 archive_name := $(firstword $(foreach ending,.tar.gz .tgz .tar,$(patsubst %$(ending),%,$(filter %$(ending),$(archive_file)))) $(archive_file))
 dataset := $(strip $(if $(strip $(ARCHIVE)),$(call without_marks,$(marks),$(archive_name)),$(DATASET)))
+refuse_no_name = $(if $(filter . ..,$(subst /, ,$(2)))$(if $(subst /,,$(2)),,none),$(error $(1) is [$(2)]: it is no folder's name))
+$(if $(strip $(ARCHIVE)),$(call refuse_no_name,the name of ARCHIVE,$(dataset)),$(call refuse_no_name,DATASET,$(subst /,..,$(dataset))))
+$(call refuse_no_name,RUN,$(or $(strip $(RUN)),$(dataset)))
 local_archives := $(wildcard $(archive_paths))
 data := $(strip $(DATA))/$(dataset)
 run := $(strip $(RUNS))/$(or $(strip $(RUN)),$(dataset))
@@ -109,7 +111,7 @@ chain_variables := $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE VALID_FRACTIO
 
 target := $(or $(CARGO_TARGET_DIR),target)
 bin := $(target)/release
-# The binaries are where they are looked for, whatever the person's cargo is set to.
+# The binaries are where they are looked for, whatever cargo's variables say.
 unexport CARGO_BUILD_TARGET
 cargo_build := cargo build --release --locked --target-dir '$(target)'
 stages := fetch preprocess train export evaluate
@@ -147,37 +149,33 @@ export: $(exported) ## write the network as ONNX
 evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
-# A stage runs again where an input is newer, an output is gone, or its arguments are not those that it last ran with. These
-# are written behind it, so that a stage which fails or is refused does not pass for what it was asked. While it runs they
-# stand aside, and they hold for as long as it has replaced none of its outputs.
+# A stage runs again where an input is newer, an output is gone, or its record is not what it last wrote, with these
+# arguments. They are noted behind it with the record's checksum: a stage that fails or is refused has changed neither.
 fetch_outputs := $(source)
 preprocess_outputs := $(shards) $(data)/shards/removed.jsonl
-train_outputs := $(training) $(addprefix $(run)/,checkpoint.safetensors metrics.jsonl reference-logits.npy)
+train_outputs := $(training) $(addprefix $(run)/,checkpoint.safetensors metrics.jsonl reference-logits.npy \
+	$(if $(CROSS_VALIDATE),cross-validation.json out-of-sample-logits.npy))
 export_outputs := $(exported) $(run)/model.onnx
-evaluate_outputs := $(report) $(addprefix $(run)/report/,report.html predictions.npy probabilities.npy)
+evaluate_outputs := $(report) $(addprefix $(run)/report/,report.html timings.html timings.json logits.npy predictions.npy \
+	probabilities.npy saliency.npy validation-logits.npy figures/confusion-counts.svg)
 
 # Threads and verbosity decide no result; a library of the person's own choice does.
-remembered = $(strip $(filter-out -q -v -vv --quiet --verbose,$($(1)_arguments)) \
+decisive = $(strip $(filter-out -q -v -vv --quiet --verbose,$($(1)_arguments)) \
 	$(if $(filter train export evaluate,$(1)),on $(data)) $(if $(filter evaluate,$(1)),$(if $(onnxruntime),,by $(ORT_DYLIB_PATH))))
-memory = $(if $(filter fetch preprocess,$(1)),$(data),$(run))/.$(1).arguments
-replaced = $(shell find $(wildcard $($(1)_outputs)) -newer $(call memory,$(1)).aside | head -n 1)
-last = $(strip $(if $(wildcard $(call memory,$(1))),$(shell cat $(call memory,$(1))),\
-	$(if $(wildcard $(call memory,$(1)).aside),$(if $(call replaced,$(1)),,$(shell cat $(call memory,$(1)).aside)))))
+note = $(if $(filter fetch preprocess,$(1)),$(data),$(run))/.$(1).arguments
+checksum = cat $(firstword $($(1)_outputs)) | cksum
 differ = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))
-missing = $(filter-out $(wildcard $(1)),$(1))
-unless_done = $(if $(call missing,$($(1)_outputs))$(call differ,$(call remembered,$(1)),$(call last,$(1))),FORCE)
-# A shard has a file of each kind.
-shard_files = $(words $(wildcard $(data)/shards/$(1)/$(2)-*))
-uneven = $(filter-out $(call shard_files,$(1),images),$(call shard_files,$(1),labels) $(call shard_files,$(1),names))
-unless_even := $(if $(strip $(foreach split,train valid test,$(call uneven,$(split)))),FORCE)
+missing = $(strip $(foreach output,$(1),$(if $(wildcard $(output)),,$(output))))
+is_changed = $(call differ,$(strip $(shell cat $(call note,$(1)) 2>&1)),$(strip $(call decisive,$(1)) $(shell $(call checksum,$(1)))))
+unless_done = $(if $(call missing,$($(1)_outputs)),FORCE,$(if $(call is_changed,$(1)),FORCE))
+shard_files := $(words $(wildcard $(addprefix $(data)/shards/*/,images-* labels-* names-*)))
+unless_whole := $(if $(wildcard $(shards)),$(if $(call differ,$(shard_files),$(shell grep -c '"path"' $(shards))),FORCE))
 
 define begin
-	@mkdir -p $(dir $(call memory,$(1)))
-	@mv -f $(call memory,$(1)) $(call memory,$(1)).aside 2>/dev/null || true
+	@mkdir -p $(dir $(call note,$(1)))
 endef
 define end
-	@printf '%s\n' '$(subst ','\'',$(call remembered,$(1)))' > $(call memory,$(1))
-	@rm -f $(call memory,$(1)).aside
+	@{ printf '%s ' '$(subst ','\'',$(call decisive,$(1)))'; $(call checksum,$(1)); } > $(call note,$(1))
 endef
 .PHONY: FORCE
 
@@ -187,7 +185,7 @@ $(source): $(bin)/fetch $(local_archives) $(call unless_done,fetch)
 	@touch $@
 	$(call end,fetch)
 
-$(shards): $(bin)/preprocess $(source) $(call unless_done,preprocess) $(unless_even)
+$(shards): $(bin)/preprocess $(source) $(call unless_done,preprocess) $(unless_whole)
 	$(call begin,preprocess)
 	$< $(strip --input $(data)/raw --output $(@D) $(preprocess_arguments) $(threads))
 	$(call end,preprocess)
@@ -210,6 +208,7 @@ $(report): $(bin)/evaluate $(exported) $(shards) $(onnxruntime) $(wildcard $(PRI
 
 $(build_stamp): $(build_inputs)
 	$(cargo_build) $(addprefix --package ,$(stages))
+	@test -x $(bin)/fetch || { echo "error: cargo did not write $(bin)/fetch: unset build.target in its configuration" >&2; exit 1; }
 	@touch $@
 
 # The stamp says that cargo was asked; a binary that cargo left as it was makes no stage run again.
@@ -234,7 +233,7 @@ lock: $(build_stamp) $(onnxruntime) ## write the digests that `make reproduce` c
 	$(PYTHON) python/reproduce.py --write-lock $(LOCK) -- $(chain_variables)
 
 verify: ## walk the chain backwards, from report.json to the archive, and say where it is broken
-	$(PYTHON) -X utf8 python/verify.py --data $(data) --run $(run) $(addprefix --archive ,$(local_archives))
+	$(PYTHON) -X utf8 python/verify.py --data $(data) --run $(run) $(foreach archive,$(local_archives),--archive='$(archive)')
 
 fuzz: ## libFuzzer and AddressSanitizer on every parser for SECONDS each; what panics goes to fuzz/corpus
 	fuzz/run $(SECONDS)
@@ -244,7 +243,7 @@ sanitize: $(onnxruntime) ## the unsafe code under AddressSanitizer, and under va
 
 load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: writes the peak memory of each stage to bench/RESULTS.md
 	$(if $(strip $(local_archives)),,$(error load needs ARCHIVE, the path of an archive))
-	$(PYTHON) bench/load.py $(local_archives)
+	$(PYTHON) bench/load.py -- $(foreach archive,$(local_archives),'$(archive)')
 
 ## Targets: the project
 .PHONY: test emulate bench gpu-check lint format help clean distclean
@@ -291,7 +290,7 @@ define install_packages
 endef
 
 clean: ## remove this run and this data set's shards
-	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(call memory,preprocess) $(call memory,preprocess).aside
+	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(call note,preprocess)
 
 distclean: ## remove data/, runs/, .cache/ and, unless CARGO_TARGET_DIR says that others share it, what cargo built
 	rm -rf data runs .cache
