@@ -59,7 +59,7 @@ pub use export_record::ExportRecord;
 pub use lock::Lock;
 pub use model::{LayerShape, LinearLayer, ModelDescription, Standardisation, sequential_place};
 pub use model_metadata::ModelMetadata;
-pub use place::{StagedDirectory, remove_file, write_file};
+pub use place::{StagedDirectory, remove_file, resolved, write_file};
 pub use provenance::Provenance;
 pub use run::RunDirectory;
 pub use source::{Part, Role, Source};

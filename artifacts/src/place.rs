@@ -131,7 +131,10 @@ impl Drop for StagedDirectory {
 }
 
 /// The place without links and dots. What is not there yet is taken as it is written.
-fn resolved(place: &Path) -> Result<PathBuf> {
+///
+/// # Errors
+/// Where no folder is to be found that it would be in.
+pub fn resolved(place: &Path) -> Result<PathBuf> {
     let absolute = path::absolute(place).context("find", place)?;
     let real = absolute.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
     let (there, real) = real.ok_or(io::ErrorKind::NotFound).map_err(io::Error::from).context("find", place)?;

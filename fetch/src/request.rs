@@ -1,6 +1,6 @@
 //! What the arguments ask for: a name, and one archive a part.
 
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, Role};
 
@@ -76,7 +76,8 @@ impl Request {
         let output = options.output.clone().unwrap_or_else(|| Path::new("data").join(&name).join("raw"));
         let archives = options.archives.clone().unwrap_or_else(|| output.with_file_name("archives"));
         // Before anything is downloaded: what lies in the output goes when that is replaced.
-        if let (Ok(inner), Ok(outer)) = (path::absolute(&archives), path::absolute(&output))
+        if parts.iter().any(|part| part.may_be_stored(options.keep_archive))
+            && let (Ok(inner), Ok(outer)) = (artifacts::resolved(&archives), artifacts::resolved(&output))
             && inner.starts_with(outer)
         {
             return Err(Error::ArchivesInOutput { archives, output });
@@ -94,6 +95,14 @@ impl WantedArchive {
     /// The URL that a person gave for it.
     pub fn url(&self) -> Option<String> {
         self.own.as_ref().and_then(Location::public_url)
+    }
+
+    /// Whether it may come into the folder for archives.
+    fn may_be_stored(&self, is_kept: bool) -> bool {
+        match &self.supply {
+            Supply::Embedded(_) => is_kept,
+            Supply::Mirrors(locations) => !matches!(locations[..], [Location::File(_)]),
+        }
     }
 
     fn known(part: &KnownPart, mirrors: &[Location]) -> Self {

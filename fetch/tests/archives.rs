@@ -325,13 +325,24 @@ fn arguments_that_make_no_sense_end_with_2_and_say_what_would() {
 }
 
 #[test]
-fn a_folder_for_archives_within_the_output_is_refused_before_anything_is_read() {
+fn a_folder_for_archives_within_the_output_is_refused_where_one_may_be_stored_there() {
     let workplace = Workplace::new();
-    let archive = ["--archive", "absent.tar.gz"];
-    for places in [&["--output", "out/archives"][..], &["--output", "raw", "--archives", "./raw/kept"]] {
-        let said = workplace.run_badly(&[&archive[..], places].concat(), 2);
+    workplace.file("letters.tar", &tar(&[("A/1.png", b"one"), ("B/2.png", b"two")]));
+    fs::create_dir(workplace.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", workplace.path("link")).unwrap();
+    let (url, file) = ("http://127.0.0.1:1/letters.tar", "letters.tar");
+    for (archive, places) in [
+        (url, &["--output", "out/archives"][..]),
+        (url, &["--output", "raw", "--archives", "./raw/kept"]),
+        (url, &["--output", "real", "--archives", "link/kept"]),
+    ] {
+        let said = workplace.run_badly(&[&["--archive", archive][..], places].concat(), 2);
         assert!(said.contains("archives cannot be kept in `") && said.contains("hint: name another folder"), "{said}");
     }
+    workplace.run_well(&["--archive", file, "--output", "out/archives"]);
+    workplace.run_well(&["--dataset", "sample", "--output", "archives"]);
+    let said = workplace.run_badly(&["--dataset", "sample", "--output", "other/archives", "--keep-archive"], 2);
+    assert!(said.contains("archives cannot be kept in `"), "{said}");
 }
 
 #[cfg(target_os = "linux")]
