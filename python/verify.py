@@ -154,16 +154,19 @@ def verify_dataset(walk, shards):
     return inputs_of(dataset)
 
 
+def is_hidden(name):
+    """As archive/src/entry.rs has it."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def digest_of_files(raw, parts):
     """SHA-256 of the list that sha256sum would print of the class folders' files, as `preprocess` records it."""
     listed = hashlib.sha256()
     for part in parts:
         folder = raw / part
-        # See `is_hidden` in archive/src/entry.rs.
-        classes = [entry for entry in folder.iterdir()
-                   if entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX"]
+        classes = [entry for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
         for class_folder in sorted(classes, key=lambda entry: os.fsencode(entry.name)):
-            files = [entry for entry in class_folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+            files = [entry for entry in class_folder.iterdir() if entry.is_file() and not is_hidden(entry.name)]
             for file in sorted(files, key=lambda entry: os.fsencode(entry.name)):
                 listed.update(f"{sha256(file)}  {part}/".encode() + os.fsencode(f"{class_folder.name}/{file.name}\n"))
     return listed.hexdigest()

@@ -180,8 +180,9 @@ impl<'a> Entries<'a> {
 /// Whether a file or folder of this name is passed over, with all that is in it: one that begins with a full stop, and where
 /// macOS puts the resource forks of what it archives.
 #[must_use]
-pub fn is_hidden(name: &str) -> bool {
-    name.starts_with('.') || name == "__MACOSX"
+pub fn is_hidden(name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
+    name.starts_with(b".") || name == b"__MACOSX"
 }
 
 /// Whether an entry's bytes are its file's: GNU tar's PAX form of sparse files puts holes, and their list, among them.

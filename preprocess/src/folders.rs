@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use archive::is_hidden;
 use artifacts::{Dataset, Digest, IoContext as _, Role, Source};
 use scratch::{FileVec, Name, Names};
 
@@ -147,7 +148,7 @@ fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBu
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
         let name = text_name(&path);
-        if name.as_deref().is_some_and(archive::is_hidden) {
+        if name.as_deref().is_some_and(is_hidden) {
             continue;
         }
         let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();
@@ -179,7 +180,7 @@ impl Listing {
             let entry = entry.context("read the folder", &folder)?;
             let path = entry.path();
             let on_disk = path.file_name().unwrap_or_default();
-            if on_disk.as_bytes().starts_with(b".") {
+            if is_hidden(on_disk.as_bytes()) {
                 continue;
             }
             let kind = entry.file_type().context("read", &path)?;
