@@ -49,7 +49,7 @@ pub(crate) fn report(
     let bayes = bayes.section(unlabelled, &mut reasons);
     let calibration = calibration(inputs, judged, fitted, &mut reasons);
     let failures = failures(inputs, judged, validation, &mut reasons)?;
-    let (learned, saliency) = learned(inputs, judged, &mut reasons);
+    let (learned, saliency) = learned(inputs, judged, &mut reasons)?;
     let report = Report {
         provenance,
         dataset: inputs.dataset.name.clone(),

@@ -136,6 +136,15 @@ pub enum Error {
         /// The largest difference.
         relative: f64,
     },
+    /// What the report shows of the network would be of another one than the model.
+    #[error(
+        "the model's logits differ from those of the checkpoint's network, which the report is about to explain, by \
+         {relative:.3e} of the largest; at most {LIMIT:e} is allowed"
+    )]
+    Explained {
+        /// The largest difference.
+        relative: f64,
+    },
     /// There is nothing to judge on.
     #[error("the {split} split of data set `{dataset}` has no image")]
     EmptySplit {
@@ -222,7 +231,7 @@ impl Failure for Error {
                 "name the data set that the model was trained on with --dataset".to_owned()
             }
             Self::ReferenceShape { .. } => "train again: run `make train`".to_owned(),
-            Self::Parity { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
+            Self::Parity { .. } | Self::Explained { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
             Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
             Self::SamePrior { .. } => "name each prior once, and rename one of two files with one name".to_owned(),

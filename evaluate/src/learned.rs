@@ -4,10 +4,12 @@ use artifacts::{Provenance, sequential_place};
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
 use serde_json::Value;
 
+use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::measures::network::{Activations, Network};
 use crate::measures::undefined::Reasons;
+use crate::parity;
 use crate::report::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
 
 /// Rows are in random order: the first ones stand for all of a large split.
@@ -16,7 +18,14 @@ const MOST_IMAGES: usize = 10_000;
 const BATCH: usize = 1024;
 
 /// Section 6 and the saliency maps, `[C, H, W]`.
-pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> (Learned, Array3<f32>) {
+///
+/// # Errors
+/// When the network does not compute the model's logits, so that what it shows would be of something else.
+pub(crate) fn learned(
+    inputs: &Inputs<'_>,
+    judged: &Judged,
+    reasons: &mut Reasons,
+) -> Result<(Learned, Array3<f32>), Error> {
     let images = judged.data.len().min(MOST_IMAGES);
     let network = Network::new(&inputs.checkpoint.model, &inputs.checkpoint.layers);
     let classes = judged.outcomes.classes();
@@ -31,6 +40,9 @@ pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reason
         let pixels =
             ArrayView2::from_shape((rows.len(), judged.data.pixels()), &pixels).expect("images are of one size");
         let activations = network.forward(pixels);
+        let logits = judged.outcomes.logits.slice(s![rows.clone(), ..]);
+        let pairs = network.logits(&activations).into_iter().zip(logits.iter().copied());
+        parity::compare(rows.len(), pairs).map_err(|relative| Error::Explained { relative })?;
         activations.hidden.iter().zip(&mut units).for_each(|(layer, counts)| counts.add(layer));
         last.slice_mut(s![rows.clone(), ..]).assign(&activations.last());
         add_saliency(&mut saliency, &network, &activations, &judged.outcomes.predicted[rows]);
@@ -57,7 +69,7 @@ pub(crate) fn learned(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reason
         saliency,
         typical,
     };
-    (learned, maps)
+    Ok((learned, maps))
 }
 
 /// How many images make each unit of a layer positive.

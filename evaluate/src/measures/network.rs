@@ -52,6 +52,16 @@ impl<'a> Network<'a> {
         Activations { pixels, hidden }
     }
 
+    /// The logits, `[N, C]`.
+    ///
+    /// # Panics
+    /// Where there is no layer.
+    #[must_use]
+    pub fn logits(&self, activations: &Activations) -> Array2<f32> {
+        let last = self.layers.last().expect("a network has a layer");
+        product(last, activations.last(), Direction::Forward) + &last.bias
+    }
+
     /// `∂ logit / ∂ pixel`, pixels scaled to 0 to 1, of one logit an image: `[N, H · W]`.
     #[must_use]
     pub fn gradient(&self, activations: &Activations, logits: &[u8]) -> Array2<f32> {
