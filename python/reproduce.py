@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -169,9 +170,12 @@ def main():
     parser.add_argument("variables", nargs="*", metavar="VARIABLE=VALUE", help="of make")
     options = parser.parse_args()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    # In make's variables there may be no blank.
-    has_blank = len(tempfile.gettempdir().split()) > 1
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=PROJECT / ".cache" if has_blank else None) as folder:
+    # Make refuses other names of folders.
+    is_plain = re.fullmatch(r"[\w/.,+~=-]+", tempfile.gettempdir())
+    place = None if is_plain else PROJECT / ".cache"
+    if place:
+        place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=place) as folder:
         folder = pathlib.Path(folder)
         first = run_chain(folder / "first", options.variables, inherited, 0o022, reorder=False)
         if options.write_lock:

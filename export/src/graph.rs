@@ -271,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn the_pixels_are_standardised_by_the_very_numbers_of_the_trainer() {
+        let checkpoint = network(vec![7]);
+        let scalar = |step: &Step| f32::from_le_bytes(step.constants[0].bytes[..].try_into().unwrap());
+        let steps = standardisation(&checkpoint.model);
+        let found = Standardisation { scale: scalar(&steps[2]), offset: scalar(&steps[3]) };
+        assert_eq!(found, checkpoint.model.standardisation());
+    }
+
+    #[test]
     fn parameters_are_the_network_s_and_the_two_of_the_standardisation() {
         assert_eq!(Graph::of(&network(vec![7]), None).parameters(), 20 * 7 + 7 + 7 * 3 + 3 + 2);
         let groups = network_of_groups(vec![6, 4], NonZeroUsize::new(2).unwrap());

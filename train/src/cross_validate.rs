@@ -95,6 +95,8 @@ fn write(
     };
     let right = logits.rows().into_iter().enumerate().filter(is_right).count();
     let accuracy = right as f64 / logits.nrows() as f64;
+    // The record goes first: a process that is killed here leaves none of other logits.
+    artifacts::remove_file(&run.cross_validation())?;
     let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
     artifacts::write_json(&run.cross_validation(), &record)?;

@@ -130,7 +130,7 @@ pub struct Hyperparameters {
     #[arg(long, value_enum, default_value_t = LossName::CrossEntropy)]
     pub loss: LossName,
 
-    /// Share of a label that is spread over all classes
+    /// Share of a label that is spread over all classes; generalized cross entropy takes labels as they are
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
     pub label_smoothing: f64,
 

@@ -10,7 +10,7 @@ use crate::cpu::kernel::Processor;
 use crate::cuda;
 use crate::data::Data;
 use crate::engine::Engine;
-use crate::options::{Hyperparameters, Options};
+use crate::options::{Hyperparameters, LossName, Options};
 use crate::state::Progress;
 
 /// What is trained on what, and how.
@@ -25,6 +25,9 @@ pub fn configuration(options: &Options, data: &Data, engine: &dyn Engine, consol
     for (name, value) in options.hyperparameters.by_name() {
         let value = match (name.as_str(), &value) {
             ("hidden", _) => options.hyperparameters.hidden.to_string(),
+            ("label_smoothing", value) if options.hyperparameters.loss == LossName::GeneralizedCrossEntropy => {
+                format!("{value}, of which this loss takes none")
+            }
             ("patience", value) if value.is_null() => "none: all epochs, the last weights".to_owned(),
             ("warmup", value) if value.is_null() => "the schedule's".to_owned(),
             ("ema_decay", value) if value.is_null() => "none: no average".to_owned(),

@@ -263,3 +263,34 @@ fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> 
     }
     differences
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        hyperparameters: Hyperparameters,
+    }
+
+    #[test]
+    fn a_state_of_a_version_with_other_hyperparameters_is_another_training_s() {
+        let here = Arguments::parse_from(["train"]).hyperparameters;
+        let dataset = Digest::of(b"");
+        let mut hyperparameters = here.by_name();
+        hyperparameters.remove("clip_norm");
+        hyperparameters.insert("momentum".to_owned(), 0.9.into());
+        let there = Description {
+            hyperparameters,
+            dataset,
+            metrics: vec![],
+            kept_epoch: None,
+            loss_scales: vec![],
+            computed: vec![],
+        };
+        let expected = ["clip_norm: unknown there, null here", "momentum: 0.9 there, unknown here"];
+        assert_eq!(differences(&there, &here, dataset), expected);
+    }
+}

@@ -144,19 +144,20 @@ fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Consol
     Ok(record)
 }
 
-/// Whether a finished training has what its flags ask for besides: a resume of it makes that alone.
+/// Whether a finished training has what its flags ask for besides: where its state is still there, a resume makes that alone.
 fn has_extras(run: &RunDirectory, training: &Options, record: &TrainingRecord) -> bool {
     let has_folds = |folds: u32| {
         let found = artifacts::read_json::<CrossValidation>(&run.cross_validation());
-        found.is_ok_and(|(found, _)| (found.folds, found.epochs) == (folds, record.kept_epoch))
+        let is_of_it = |found: CrossValidation| (found.folds, found.epochs) == (folds, record.kept_epoch);
+        found.is_ok_and(|(found, _)| is_of_it(found)) && run.out_of_sample_logits().exists()
     };
     training.cross_validate.is_none_or(has_folds) && (!training.tensorboard || run.events().exists())
 }
 
 /// The first that has been there before.
-fn twice<T: Ord + Copy>(all: impl IntoIterator<Item = T>) -> Option<T> {
+fn twice<T: Ord + Clone>(all: impl IntoIterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
-    all.into_iter().find(|&one| !seen.insert(one))
+    all.into_iter().find(|one| !seen.insert(one.clone()))
 }
 
 impl Sweep {
@@ -181,7 +182,8 @@ impl Sweep {
         if let Some(variant) = sweep.all_variants().iter().find(|variant| !is_folder(&variant.name)) {
             return Err(refused(format!("its variant `{}` does not have the name of a folder", variant.name)));
         }
-        if let Some(variant) = twice(sweep.all_variants().iter().map(|variant| &variant.name)) {
+        // Some file systems do not tell capitals from small letters.
+        if let Some(variant) = twice(sweep.all_variants().iter().map(|variant| variant.name.to_lowercase())) {
             return Err(refused(format!("it has two variants named `{variant}`")));
         }
         Ok(sweep)

@@ -41,6 +41,14 @@ impl Feed {
         Ok(Self { copies: Stream::new(context)?, halves: [half()?, half()?], turn: 0, pixels, room })
     }
 
+    /// Waits for what is being copied.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.copies.synchronize()
+    }
+
     /// Brings these rows of the training split, has `step` launched with the half where they will be, and the half kept
     /// until it has read them.
     ///
@@ -65,7 +73,7 @@ impl Feed {
             image.copy_from_slice(data.train.image(row as usize));
         }
         self.copies.wait_for(&half.read)?;
-        // SAFETY: the half is written to when the copy is over; the engine waits for its step before it lets both go.
+        // SAFETY: the half is written to when the copy is over; the engine waits for it before it lets both go.
         unsafe { self.copies.copy(&mut half.pinned, bytes, staging, turn * self.room * self.pixels) }?;
         half.arrived.record(&self.copies)?;
         stream.wait_for(&half.arrived)?;

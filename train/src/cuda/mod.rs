@@ -282,6 +282,7 @@ impl Drop for CudaEngine {
     fn drop(&mut self) {
         // What failed was said before.
         let _failed = self.stream.synchronize();
+        let _failed = self.feed.as_ref().map(Feed::finish);
     }
 }
 
