@@ -20,8 +20,8 @@
 //!   ([`write_file`], [`StagedDirectory`]): a killed stage leaves what was there before, or nothing. `metrics.jsonl` and
 //!   `timings.jsonl` alone grow, by an epoch a line.
 //! - **One writer.** Who writes to a place holds the [`Lock`] on it.
-//! - **Accounted for.** Every JSON artifact but the measured times names its kind, schema version, tool, seed, the arguments that decide its
-//!   bytes, and the SHA-256 of its inputs ([`Provenance`]).
+//! - **Accounted for.** Every JSON artifact but the measured times names its kind, schema version, tool, seed, the arguments
+//!   that decide its bytes, and the SHA-256 of its inputs ([`Provenance`]).
 //! - **The same bytes.** Nothing in an artifact depends on the clock, the number of threads or the folder it lies in, but in
 //!   those whose names begin with `timings`: measured times go into files of their own.
 
