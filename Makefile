@@ -163,10 +163,10 @@ evaluate_outputs := $(report) $(addprefix $(run)/report/,report.html timings.htm
 decisive = $(strip $(filter-out -q -v -vv --quiet --verbose,$($(1)_arguments)) \
 	$(if $(filter train export evaluate,$(1)),on $(data)) $(if $(filter evaluate,$(1)),$(if $(onnxruntime),,by $(ORT_DYLIB_PATH))))
 note = $(if $(filter fetch preprocess,$(1)),$(data),$(run))/.$(1).arguments
-checksum = cat $(firstword $($(1)_outputs)) | cksum
+checksum = cksum < $(firstword $($(1)_outputs))
 differ = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))
 missing = $(strip $(foreach output,$(1),$(if $(wildcard $(output)),,$(output))))
-is_changed = $(call differ,$(strip $(shell cat $(call note,$(1)) 2>&1)),$(strip $(call decisive,$(1)) $(shell $(call checksum,$(1)))))
+is_changed = $(call differ,$(strip $(shell cat $(call note,$(1)) 2>/dev/null)),$(strip $(call decisive,$(1)) $(shell $(call checksum,$(1)))))
 unless_done = $(if $(call missing,$($(1)_outputs)),FORCE,$(if $(call is_changed,$(1)),FORCE))
 shard_files := $(words $(wildcard $(addprefix $(data)/shards/*/,images-* labels-* names-*)))
 unless_whole := $(if $(wildcard $(shards)),$(if $(call differ,$(shard_files),$(shell grep -c '"path"' $(shards))),FORCE))

@@ -19,13 +19,19 @@ class Chain:
     def __init__(self, folder):
         self.folder = folder
 
-    def make(self, *arguments, check=True, **variables):
-        """Runs make; gives back what it printed on both streams, with `returncode`."""
+    def start(self, *arguments, **variables):
+        """Starts make, which prints both streams to `stdout`."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         variables = {"DATA": self.folder / "data", "RUNS": self.folder / "runs", "RECIPE": "course", **variables}
         command = ["make", *arguments, *(f"{name}={value}" for name, value in variables.items())]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
+    def make(self, *arguments, check=True, **variables):
+        """Runs make; gives back what it printed on both streams, with `returncode`."""
+        started = self.start(*arguments, **variables)
+        said, _ = started.communicate()
+        done = subprocess.CompletedProcess(started.args, started.returncode, said)
         assert done.returncode == 0 or not check, done.stdout
         return done
 

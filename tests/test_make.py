@@ -129,15 +129,13 @@ def test_a_run_that_was_refused_is_not_done_when_the_other_one_is(small):
     chain.make("preprocess", **variables)
     run = chain.run("letters")
     variables["EPOCHS"] = 4000
-    command = ["make", "train", f"DATA={chain.folder / 'data'}", f"RUNS={chain.folder / 'runs'}", "RECIPE=course",
-               *(f"{name}={value}" for name, value in variables.items())]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as first:
-        while not (run / ".lock").exists() and first.poll() is None:
-            time.sleep(0.001)
-        refused = chain.make("train", check=False, **{**variables, "HIDDEN": 9})
-        assert refused.returncode != 0 and "is being written to by process" in refused.stdout
-        assert first.wait() == 0
+    first = chain.start("-s", "train", **variables, TRAIN_FLAGS="-q")
+    while not (run / ".lock").exists() and first.poll() is None:
+        time.sleep(0.001)
+    refused = chain.make("train", check=False, **{**variables, "HIDDEN": 9})
+    assert refused.returncode != 0 and "is being written to by process" in refused.stdout
+    first.communicate()
+    assert first.returncode == 0
     assert ran(chain.make("train", **variables)) == [], "it is done"
     assert ran(chain.make("train", **{**variables, "HIDDEN": 9})) == ["train"]
 
@@ -218,11 +216,7 @@ def test_a_home_folder_that_the_shell_left_to_make_is_found(small, monkeypatch):
 def test_makes_on_one_data_set_do_not_disturb_each_other(small):
     chain, variables = small
     chain.make("all", **variables)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "train", f"DATA={chain.folder / 'data'}", f"RUNS={chain.folder / 'runs'}", "RECIPE=course",
-               *(f"{name}={value}" for name, value in variables.items())]
-    several = [subprocess.Popen([*command, f"RUN=run-{run}"], cwd=PROJECT, env=environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for run in range(6)]
+    several = [chain.start("train", **variables, RUN=f"run-{run}") for run in range(6)]
     for one in several:
         said, _ = one.communicate()
         assert one.returncode == 0, said

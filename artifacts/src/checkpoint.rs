@@ -109,17 +109,10 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
+    use crate::model;
 
     fn example() -> Checkpoint {
-        let model = ModelDescription {
-            classes: vec!["A".into(), "B".into()],
-            height: 2,
-            width: 3,
-            mean: 0.25,
-            standard_deviation: 0.5,
-            hidden: vec![4, 6],
-            groups: NonZeroUsize::new(2).unwrap(),
-        };
+        let model = model::tests::example();
         let layer = |outputs: usize, inputs: usize, groups| LinearLayer {
             weight: Array2::from_shape_fn((outputs, inputs), |(o, i)| o as f32 - i as f32 / 8.0),
             bias: Array1::from_shape_fn(outputs, |o| o as f32),

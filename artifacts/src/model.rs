@@ -177,10 +177,10 @@ impl Standardisation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn example() -> ModelDescription {
+    pub(crate) fn example() -> ModelDescription {
         ModelDescription {
             classes: vec!["A".into(), "B".into()],
             height: 2,

@@ -231,7 +231,9 @@ impl Failure for Error {
                 "name the data set that the model was trained on with --dataset".to_owned()
             }
             Self::ReferenceShape { .. } => "train again: run `make train`".to_owned(),
-            Self::Parity { .. } | Self::Explained { .. } => "this is a defect of `export` or of the runtime: please report it".to_owned(),
+            Self::Parity { .. } | Self::Explained { .. } => {
+                "this is a defect of `export` or of the runtime: please report it".to_owned()
+            }
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
             Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
             Self::SamePrior { .. } => "name each prior once, and rename one of two files with one name".to_owned(),

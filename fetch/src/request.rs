@@ -101,7 +101,15 @@ impl WantedArchive {
     fn may_be_stored(&self, is_kept: bool) -> bool {
         match &self.supply {
             Supply::Embedded(_) => is_kept,
-            Supply::Mirrors(locations) => !matches!(locations[..], [Location::File(_)]),
+            Supply::Mirrors(_) => self.lone_file().is_none(),
+        }
+    }
+
+    /// The file that it is, where it is to be had from nowhere else.
+    pub fn lone_file(&self) -> Option<&Path> {
+        match &self.supply {
+            Supply::Mirrors(locations) if let [Location::File(path)] = &locations[..] => Some(path),
+            _ => None,
         }
     }
 

@@ -19,7 +19,6 @@ use terminal::Console;
 
 use crate::download::{Obtained, download};
 use crate::error::Error;
-use crate::location::Location;
 use crate::options::FetchOptions;
 use crate::partial::{Origin, Partial, origin_path};
 use crate::request::{Supply, WantedArchive};
@@ -58,7 +57,7 @@ impl<'a> Store<'a> {
             }
             Supply::Mirrors(locations) => locations,
         };
-        if let [Location::File(path)] = &locations[..] {
+        if let Some(path) = wanted.lone_file() {
             return local(path, wanted);
         }
         self.lock()?;
