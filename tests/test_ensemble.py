@@ -106,8 +106,8 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     weights = full(joined, groups)
     test = read(shards, "test", "images")
     values = ((test / 255 - dataset["mean"]) / dataset["standard_deviation"]).reshape(len(test), -1)
+    # The first layer's is the same for each image: the images come in as an axis with its units' being active.
     gradient, active = numpy.eye(values.shape[1]) / dataset["standard_deviation"], []
-    gradient = numpy.broadcast_to(gradient, (len(test), *gradient.shape))
     for layer in range(len(report["learned"]["hidden_layers"])):
         weight = weights[f"{2 * layer}.weight"]
         values = numpy.maximum(values @ weight.T + weights[f"{2 * layer}.bias"], 0)
@@ -117,7 +117,7 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     numpy.testing.assert_allclose(shares, active, atol=1e-4)
     last = f"{2 * len(active)}"
     winners = (values @ weights[f"{last}.weight"].T + weights[f"{last}.bias"]).argmax(axis=1)
-    slopes = numpy.abs(numpy.einsum("nh,nhp->np", weights[f"{last}.weight"][winners], gradient))
+    slopes = numpy.abs((weights[f"{last}.weight"][winners][:, None] @ gradient)[:, 0])
     saliency = numpy.load(tmp_path / "ensemble" / "report" / "saliency.npy")
     for label in set(winners):
         expected = slopes[winners == label].mean(axis=0)

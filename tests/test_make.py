@@ -128,7 +128,7 @@ def test_a_run_that_was_refused_is_not_done_when_the_other_one_is(small):
     chain, variables = small
     chain.make("preprocess", **variables)
     run = chain.run("letters")
-    variables["EPOCHS"] = 4000
+    variables["EPOCHS"] = 1500
     first = chain.start("-s", "train", **variables, TRAIN_FLAGS="-q")
     while not (run / ".lock").exists() and first.poll() is None:
         time.sleep(0.001)

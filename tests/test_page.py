@@ -112,26 +112,33 @@ def report(request, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def screen(browser):
+    """A page that shows one address after another, and what the browser has to say against the one of `asked`."""
+    page = browser.new_page()
+    asked, complaints = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    page.on("requestfailed", lambda failed: complaints.append(failed.url))
+    page.on("request", lambda request: request.url.startswith("data:") or [request.url] == asked or complaints.append(request.url))
+    return page, asked, complaints
+
+
 @pytest.fixture
-def opened(browser, report, request):
+def opened(screen, report):
     """Opens a page of the report's folder; gives what the browser had to say against it."""
+    page, asked, complaints = screen
+
     def opened(name, width=1280, scheme="light"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        request.addfinalizer(page.close)
-        complaints = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-        page.on("requestfailed", lambda failed: complaints.append(failed.url))
-        page.on("request", lambda asked: asked.url.startswith("data:") or asked.url == page_address(report, name)
-                or complaints.append(asked.url))
-        page.goto(page_address(report, name))
+        page.goto("about:blank")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        complaints.clear()
+        asked[:] = [(report / name).as_uri()]
+        page.goto(*asked)
         return page, complaints
     return opened
-
-
-def page_address(report, name):
-    return (report / name).as_uri()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,5 +1,6 @@
 // The kernels of the product, compiled for the host, and what runs them.
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -32,6 +33,8 @@ constexpr size_t STACK = 64 << 10;
 
 struct Fiber {
     ucontext_t context;
+    jmp_buf left;
+    bool has_begun = false;
     State state = State::Done;
     uint32_t shuffles = 0;
 
@@ -39,7 +42,7 @@ struct Fiber {
 };
 
 std::vector<std::unique_ptr<Fiber>> fibers;
-ucontext_t scheduler;
+jmp_buf scheduler;
 unsigned current;
 // What lanes give to one another, in turns: a lane may be a shuffle ahead of another.
 uint32_t given[1024][2];
@@ -51,18 +54,25 @@ const void *arguments;
     abort();
 }
 
+// From stack to stack by jumps: swapcontext would ask the system for the mask of signals each time.
+void leave(State state) {
+    Fiber *fiber = fibers[current].get();
+    fiber->state = state;
+    if (_setjmp(fiber->left) == 0) _longjmp(scheduler, 1);
+}
+
+void enter(Fiber *fiber) {
+    if (_setjmp(scheduler) != 0) return;
+    if (fiber->has_begun) _longjmp(fiber->left, 1);
+    fiber->has_begun = true;
+    setcontext(&fiber->context);
+}
+
 void live() {
     for (;;) {
         invoke(arguments);
-        fibers[current]->state = State::Done;
-        swapcontext(&fibers[current]->context, &scheduler);
+        leave(State::Done);
     }
-}
-
-void yield(State state) {
-    Fiber *fiber = fibers[current].get();
-    fiber->state = state;
-    swapcontext(&fiber->context, &scheduler);
 }
 
 void make_fibers(size_t count) {
@@ -97,7 +107,7 @@ void run_block(unsigned threads, const std::vector<unsigned> &order) {
             if (fibers[thread]->state != State::Ready) continue;
             current = thread;
             threadIdx = {thread, 0, 0};
-            swapcontext(&scheduler, &fibers[thread]->context);
+            enter(fibers[thread].get());
         }
         bool done = true, released = false;
         for (unsigned thread = 0; thread < threads; ++thread) done &= fibers[thread]->state == State::Done;
@@ -124,12 +134,12 @@ const standin::Kernel table[] = {ENTRIES(float32), ENTRIES(bfloat16)};
 
 }  // namespace
 
-void __syncthreads() { yield(State::AtBarrier); }
+void __syncthreads() { leave(State::AtBarrier); }
 
 uint32_t shuffle(uint32_t value, int lanes) {
     unsigned turn = fibers[current]->shuffles++ % 2;
     given[current][turn] = value;
-    yield(State::AtShuffle);
+    leave(State::AtShuffle);
     return given[current ^ unsigned(lanes)][turn];
 }
 
