@@ -2,6 +2,8 @@ use std::io;
 
 use terminal::Failure;
 
+use crate::foreign::Foreign;
+
 /// Why an archive gives no files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,7 +28,7 @@ pub enum Error {
         /// Where it was read from.
         archive: String,
         /// What it looks like.
-        found: &'static str,
+        found: Foreign,
     },
     /// An archive ends early or its contents are inconsistent.
     #[error("`{archive}` is damaged after {files} files")]
@@ -115,7 +117,8 @@ impl Failure for Error {
                 Some("if the archive is to be trusted, raise --max-unpacked-bytes".into())
             }
             Self::NoClassFolders { .. } => Some("images lie in class folders, as `A/*.png`, `B/*.png`".into()),
-            Self::NotAnArchive { .. } | Self::Entry { .. } => None,
+            Self::NotAnArchive { found, .. } => found.hint().map(str::to_owned),
+            Self::Entry { .. } => None,
         }
     }
 

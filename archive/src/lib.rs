@@ -11,6 +11,7 @@
 
 mod entry;
 mod error;
+mod foreign;
 mod input;
 mod keys;
 mod limits;
@@ -24,9 +25,9 @@ use terminal::{Console, Progress};
 
 pub use crate::entry::{File, is_hidden};
 pub use crate::error::{Error, Refusal};
+pub use crate::foreign::Foreign;
 pub use crate::input::{Input, check_different, check_file_name, stem};
 pub use crate::limits::Limits;
-pub use crate::stream::foreign;
 
 use crate::entry::Entries;
 use crate::stream::Stream;

@@ -12,6 +12,7 @@ use artifacts::{Digest, HashingReader, IoContext as _};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::Error;
+use crate::foreign::Foreign;
 use crate::input::Input;
 
 /// Bytes of a piece that goes from one thread to the other, and how many may wait.
@@ -74,7 +75,7 @@ impl Stream {
         let counted = Counted { inner: input.open()?, read: read.clone() };
         let mut reader = BufReader::with_capacity(PIECE, HashingReader::new(counted));
         let start = reader.fill_buf().context("read", Path::new(&input.name()))?;
-        if let Some(found) = foreign(start) {
+        if let Some(found) = Foreign::of(start) {
             return Err(Error::NotAnArchive { archive: input.name(), found });
         }
         let is_gzip = start.starts_with(&[0x1f, 0x8b]);
@@ -99,11 +100,7 @@ impl Stream {
             return Err(Error::Damaged { archive: name, files: 0, source });
         }
         if !starts_a_tar(&stream.piece) {
-            let found = if is_gzip {
-                "what is compressed in it is no tar archive"
-            } else {
-                "it is neither compressed with gzip nor a tar archive"
-            };
+            let found = if is_gzip { Foreign::NoTarWithin } else { Foreign::Other };
             return Err(Error::NotAnArchive { archive: name, found });
         }
         Ok(stream)
@@ -238,20 +235,4 @@ impl<R: Read> Read for Counted<R> {
         self.read.0.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
-}
-
-/// What the start of a file tells it to be, where that is no archive of ours.
-#[must_use]
-pub fn foreign(start: &[u8]) -> Option<&'static str> {
-    let text = start.trim_ascii_start();
-    Some(match start {
-        [] => "it is empty",
-        [b'P', b'K', 3, 4, ..] => "it is a zip file",
-        [b'B', b'Z', b'h', ..] => "it is compressed with bzip2",
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed with xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd",
-        [0x89, b'P', b'N', b'G', ..] => "it is an image",
-        _ if text.starts_with(b"<") => "it is a web page",
-        _ => return None,
-    })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use archive::Foreign;
 use artifacts::{Digest, sha256_file};
 use terminal::Console;
 
@@ -32,7 +33,7 @@ pub enum MirrorFailure {
     Status(u16),
     /// Something else under the archive's name.
     #[error("sent something else: {0}")]
-    Foreign(&'static str),
+    Foreign(Foreign),
     /// The wrong size, before anything was transferred.
     #[error("has {found} bytes, {expected} are expected")]
     Size {

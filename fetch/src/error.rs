@@ -83,6 +83,7 @@ impl Failure for Error {
         match self {
             Self::Artifact(error) => error.hint(),
             Self::Archive(error) => error.hint(),
+            Self::NoMirror { failures, .. } if let Some(hint) = foreign(failures) => Some(hint.to_owned()),
             Self::NoMirror { archive, .. } => Some(format!(
                 "behind a proxy set `https_proxy` and `http_proxy`, and name its authority with `--ca-certificate` if it \
                  looks into https; with another place that has the file add `--mirror \
@@ -107,6 +108,15 @@ impl Failure for Error {
 
 fn quoted(folders: &[PathBuf]) -> String {
     folders.iter().map(|folder| format!("`{}`", folder.display())).collect::<Vec<_>>().join(", ")
+}
+
+/// What to do where every mirror has something else under the archive's name.
+fn foreign(failures: &[(String, MirrorFailure)]) -> Option<&'static str> {
+    let hint = |(_, failure): &(_, MirrorFailure)| match failure {
+        MirrorFailure::Foreign(found) => found.hint(),
+        _ => None,
+    };
+    failures.iter().map(hint).collect::<Option<Vec<_>>>()?.first().copied()
 }
 
 fn list(failures: &[(String, MirrorFailure)]) -> String {

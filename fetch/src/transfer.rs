@@ -5,7 +5,7 @@ use std::io::{Read, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use archive::foreign;
+use archive::Foreign;
 use artifacts::IoContext as _;
 use terminal::Console;
 use ureq::config::Config;
@@ -95,7 +95,7 @@ fn receive(
             }
         };
         if partial.bytes == 0
-            && let Some(found) = foreign(&buffer[..count])
+            && let Some(found) = Foreign::of(&buffer[..count])
         {
             partial.discard()?;
             return Ok(Err(MirrorFailure::Foreign(found)));
@@ -198,7 +198,7 @@ fn check_headers(
         status => return Err(MirrorFailure::Status(status.as_u16())),
     };
     if header(headers, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
-        return Err(MirrorFailure::Foreign("it is a web page"));
+        return Err(MirrorFailure::Foreign(Foreign::WebPage));
     }
     match (wanted.bytes, total) {
         (Some(expected), Some(found)) if expected != found => Err(MirrorFailure::Size { expected, found }),

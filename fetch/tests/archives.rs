@@ -165,10 +165,11 @@ fn what_is_no_archive_is_told_by_its_contents() {
     let workplace = Workplace::new();
     for (bytes, expected) in [
         (&b""[..], "it is empty"),
-        (b"  <!doctype html><html>", "it is a web page"),
-        (b"PK\x03\x04....", "it is a zip file"),
+        (b"  <!doctype html><html>", "it is a web page\nhint: the site may want a login"),
+        (b"PK\x03\x04....", "it is a zip file\nhint: unpack it"),
         (b"BZh9....", "it is compressed with bzip2"),
-        (b"\xfd7zXZ\0..", "it is compressed with xz"),
+        (b"\xfd7zXZ\0..", "it is compressed with xz\nhint: unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS\nhint: `git lfs pull`"),
     ] {
         workplace.file("set.tar.gz", bytes);
         let said = workplace.run_badly(&["--archive", "set.tar.gz", "--output", "raw"], 1);

@@ -207,6 +207,14 @@ fn an_error_that_stays_ends_the_run_with_every_mirror_s_reason() {
 }
 
 #[test]
+fn a_web_page_of_the_only_mirror_ends_the_run_with_what_to_do_about_it() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Html { content_type: "text/html" }]);
+    let said = run_badly(&workplace, &own(&workplace, &server, &letters()));
+    assert!(said.contains("it is a web page\nhint: the site may want a login"), "{said}");
+}
+
+#[test]
 fn a_slow_server_is_waited_for_and_a_redirect_followed() {
     let workplace = Workplace::new();
     let slow = Server::start(vec![Answer::Slow(letters())]);
