@@ -260,6 +260,8 @@ def test_every_section_and_every_note_is_reached(opened, report):
     assert len(set(ids)) == len(ids)
     links = page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].map(link => link.getAttribute('href').slice(1))")
     assert set(links) <= set(ids)
+    files = page.evaluate("[...document.querySelectorAll('a')].map(link => link.getAttribute('href')).filter(to => to[0] != '#')")
+    assert len(files) >= len(FIGURES) and [to for to in files if not (report / to).is_file()] == []
     is_compared = json.loads((report / "report.json").read_text())["comparison"] is not None
     expected = [*SECTIONS, *([AGAINST_ANOTHER] if is_compared else [])]
     assert [name for name in ids if name in {*SECTIONS, AGAINST_ANOTHER}] == expected

@@ -66,6 +66,24 @@ pub fn check_different(train: &str, test: &str) -> Result<(), Error> {
     if train == test { Err(Error::SameName { name: train.to_owned() }) } else { Ok(()) }
 }
 
+/// A data set's name, which becomes one folder's: `data/NAME`.
+///
+/// # Errors
+/// Says why it could not.
+pub fn data_set_name(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        Err("a data set's name is not empty")
+    } else if text.chars().any(|c| c == '/' || std::path::is_separator(c)) {
+        Err("a data set's name is one folder's, without separators")
+    } else if text.starts_with('.') {
+        Err("a data set's name does not start with a full stop")
+    } else if text.chars().any(char::is_control) {
+        Err("a data set's name holds no control characters")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// The name without `.tar.gz`, `.tgz` or `.tar`.
 #[must_use]
 pub fn stem(name: &str) -> Option<&str> {

@@ -26,7 +26,7 @@ use terminal::{Console, Progress};
 pub use crate::entry::{File, is_hidden};
 pub use crate::error::{Error, Refusal};
 pub use crate::foreign::Foreign;
-pub use crate::input::{Input, check_different, check_file_name, stem};
+pub use crate::input::{Input, check_different, check_file_name, data_set_name, stem};
 pub use crate::limits::Limits;
 
 use crate::entry::Entries;

@@ -1,8 +1,10 @@
 //! An archive's bytes, inflated and digested in a thread of their own.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -36,14 +38,14 @@ pub struct Stream {
 #[derive(Debug, Clone, Default)]
 pub struct Allowance {
     /// Of all bytes from the start.
-    most: Arc<AtomicU64>,
-    given: Arc<AtomicU64>,
+    most: Rc<Cell<u64>>,
+    given: Rc<Cell<u64>>,
 }
 
 impl Allowance {
     /// So many more from here on.
     pub fn extend(&self, bytes: u64) {
-        self.most.store(self.given.load(Ordering::Relaxed).saturating_add(bytes), Ordering::Relaxed);
+        self.most.set(self.given.get().saturating_add(bytes));
     }
 }
 
@@ -130,8 +132,9 @@ impl Stream {
         }
         let start = self.position;
         let count = most.min((self.piece.len() - start) as u64);
-        let given = self.allowance.given.fetch_add(count, Ordering::Relaxed) + count;
-        if given > self.allowance.most.load(Ordering::Relaxed) {
+        let given = self.allowance.given.get() + count;
+        self.allowance.given.set(given);
+        if given > self.allowance.most.get() {
             return Err(io::Error::other("the headers before an entry, or its end, are too long"));
         }
         self.position += count as usize;
@@ -192,7 +195,7 @@ impl Seek for Stream {
             }
             left -= taken;
         }
-        Ok(self.allowance.given.load(Ordering::Relaxed))
+        Ok(self.allowance.given.get())
     }
 }
 

@@ -42,4 +42,12 @@ impl CrossValidation {
 impl Document for CrossValidation {
     const KIND: &'static str = RunDirectory::CROSS_VALIDATION;
     const SCHEMA_VERSION: u32 = 1;
+
+    fn check(&self) -> Result<(), String> {
+        if self.folds < 2 {
+            Err(format!("of {} folds, no network is trained on the others", self.folds))
+        } else {
+            Ok(())
+        }
+    }
 }

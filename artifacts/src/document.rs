@@ -16,6 +16,14 @@ pub trait Document: Serialize + DeserializeOwned {
     /// The form of the file; raised when a reader of the old form would be misled.
     const SCHEMA_VERSION: u32;
 
+    /// Says what contradicts itself in it, or cannot be.
+    ///
+    /// # Errors
+    /// Where there is such a thing.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The digest of the file that [`write_json`] would write.
     fn digest_of_file(&self) -> Digest {
         let mut writer = HashingWriter::new(io::sink());
@@ -69,7 +77,7 @@ pub(crate) fn parse_lines<T: DeserializeOwned>(path: &Path, kind: &'static str, 
 /// Reads a document, and the digest of its file.
 ///
 /// # Errors
-/// When the file cannot be read, is not JSON, is of another kind or schema version, or lacks a field.
+/// When the file cannot be read, is not JSON, is of another kind or schema version, lacks a field, or contradicts itself.
 pub fn read_json<T: Document>(path: &Path) -> Result<(T, Digest)> {
     let bytes = fs::read(path).context("read", path)?;
     Ok((parse_json(&bytes, path)?, Digest::of(&bytes)))
@@ -89,7 +97,9 @@ pub(crate) fn parse_json<T: Document>(bytes: &[u8], path: &Path) -> Result<T> {
         let (found, expected) = (header.schema_version, T::SCHEMA_VERSION);
         return Err(Error::SchemaVersion { path: path.to_owned(), found, expected });
     }
-    serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))
+    let document: T = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+    document.check().map_err(malformed)?;
+    Ok(document)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub enum Error {
         mark: &'static str,
     },
     /// There is something else in the folder of an earlier run, which would be lost with it.
-    #[error("`{}` is of no earlier output: `{}` is not replaced", path.display(), place.display())]
+    #[error("`{}` is not replaced: `{}` in it was not written by this tool", place.display(), path.display())]
     Stranger {
         /// The file or folder.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum Error {
         place: PathBuf,
     },
     /// A folder that is replaced may not be the one that somebody is in.
-    #[error("`{}` is the working folder or one that it lies in", path.display())]
+    #[error("`{}` is the working folder, or one above it", path.display())]
     WorkingFolder {
         /// The folder.
         path: PathBuf,

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext as _, Result};
@@ -33,6 +34,8 @@ impl Lock {
     /// # Errors
     /// When another process holds it, or the folder cannot be written to.
     pub fn within(folder: &Path) -> Result<Self> {
+        // What is beside a bare file name.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         Self::take(folder.join(".lock"), folder, folder)
     }
 
@@ -53,7 +56,8 @@ impl Lock {
         let (mut file, made) = loop {
             attempts += 1;
             let (file, made) = match open(&path, folder) {
-                // The holder before has just removed the folder that it had made; which of the two it is, is chance.
+                // The holder before may have just removed the folder that it had made; which of the two errors that gives
+                // is chance.
                 Err(Error::Io { source, .. })
                     if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
                         && attempts < MOST_ATTEMPTS =>
@@ -103,21 +107,13 @@ fn holder(mut file: &File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-#[cfg(unix)]
 fn is_there(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
     let there = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
     };
     let open = file.metadata()?;
     Ok((there.dev(), there.ino()) == (open.dev(), open.ino()))
-}
-
-/// A file that is open is not removed.
-#[cfg(not(unix))]
-fn is_there(_file: &File, _path: &Path) -> io::Result<bool> {
-    Ok(true)
 }
 
 /// Folders that were made to write in: those that are still empty in the end go again.

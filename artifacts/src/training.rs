@@ -39,6 +39,10 @@ pub struct TrainingRecord {
 impl Document for TrainingRecord {
     const KIND: &'static str = RunDirectory::TRAINING_RECORD;
     const SCHEMA_VERSION: u32 = 1;
+
+    fn check(&self) -> Result<(), String> {
+        self.model.check()
+    }
 }
 
 /// Which weights of an epoch.

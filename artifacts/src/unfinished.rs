@@ -40,7 +40,7 @@ impl Unfinished {
         Self(Some(leftover))
     }
 
-    /// Does what makes it finished; [`remove_unfinished`] comes before or after it, not amid.
+    /// Does what makes it finished; [`remove_unfinished`] comes before or after it, never in between.
     pub(crate) fn finish<T>(mut self, act: impl FnOnce() -> T) -> T {
         let mut all = all();
         let result = act();
@@ -68,7 +68,7 @@ fn all() -> MutexGuard<'static, Vec<Leftover>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes something unfinished and registers it; [`remove_unfinished`] comes before or after it, not amid.
+/// Makes something unfinished and registers it; [`remove_unfinished`] comes before or after it, never in between.
 pub(crate) fn begin<T>(act: impl FnOnce() -> T) -> T {
     let _held = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
     act()
@@ -99,7 +99,7 @@ pub fn remove_unfinished() -> NothingFinishes {
     NothingFinishes { _beginning: beginning, _all: all }
 }
 
-/// Other threads are still at work: put `aside`, the folder is no longer found by them. One may have been amid making a
+/// Other threads are still at work: put `aside`, the folder is no longer found by them. One may have been about to make a
 /// file, which then comes after the first removal.
 fn remove_while_it_is_filled(staging: &Path, aside: &Path) -> io::Result<()> {
     const ATTEMPTS: usize = 20;

@@ -13,9 +13,12 @@ use crate::options::Options;
 const LIBRARIES: [&str; 7] =
     ["libcudart.", "libnvJitLink.", "libcublas", "libnvrtc", "libcurand.", "libcufft.", "libcudnn"];
 
-/// Why no CUDA driver can be used, if none can.
-pub(crate) fn driver_is_missing() -> Option<String> {
-    gpu::load_driver().err().map(|reason| format!("there is no CUDA driver: {reason}"))
+/// Loads the CUDA driver.
+///
+/// # Errors
+/// Says why there is none.
+pub(crate) fn load_driver() -> Result<(), String> {
+    gpu::load_driver().map(drop).map_err(|reason| format!("there is no CUDA driver: {reason}"))
 }
 
 /// Has every node run on the GPU that `options` name: ONNX Runtime refuses to leave one to the processor.

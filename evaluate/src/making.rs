@@ -106,7 +106,8 @@ fn inputs_of_preprocess(provenance: &Provenance) -> Vec<ArtifactDigest> {
 pub(crate) fn training_timings(epochs: &[EpochTiming]) -> Option<TrainingTimings> {
     let mut rates: Vec<f64> = epochs.iter().map(|epoch| epoch.images_per_second).collect();
     rates.sort_unstable_by(f64::total_cmp);
-    let images_per_second = *rates.get(rates.len() / 2)?;
+    let middle = [rates.get(rates.len().checked_sub(1)? / 2)?, rates.get(rates.len() / 2)?];
+    let images_per_second = middle.into_iter().sum::<f64>() / 2.0;
     Some(TrainingTimings {
         epochs: epochs.len(),
         train_seconds: epochs.iter().map(|epoch| epoch.train_seconds).sum(),

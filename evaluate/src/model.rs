@@ -84,12 +84,12 @@ impl Model {
         let rows = images.len() / (height * width);
         let input = TensorRef::from_array_view(([rows, height, width], images)).map_err(refused)?;
         let Some(results) = &self.results else {
-            let outputs = self.session.run(ort::inputs! { "images" => input }).map_err(refused)?;
+            let outputs = self.session.run(ort::inputs! { ModelMetadata::IMAGES => input }).map_err(refused)?;
             return scores(&outputs).map_err(refused);
         };
         let mut binding = self.session.create_binding().map_err(refused)?;
-        binding.bind_input("images", &input).map_err(refused)?;
-        for output in ["logits", "probabilities"] {
+        binding.bind_input(ModelMetadata::IMAGES, &input).map_err(refused)?;
+        for output in [ModelMetadata::LOGITS, ModelMetadata::PROBABILITIES] {
             binding.bind_output_to_device(output, results).map_err(refused)?;
         }
         let outputs = self.session.run_binding(&binding).map_err(refused)?;
@@ -100,7 +100,7 @@ impl Model {
 
 fn scores(outputs: &SessionOutputs<'_>) -> ort::Result<Scores> {
     let take = |name: &str| Ok::<_, ort::Error>(outputs[name].try_extract_tensor::<f32>()?.1.to_vec());
-    Ok(Scores { logits: take("logits")?, probabilities: take("probabilities")? })
+    Ok(Scores { logits: take(ModelMetadata::LOGITS)?, probabilities: take(ModelMetadata::PROBABILITIES)? })
 }
 
 const CPU: &str = "cpu";
@@ -127,13 +127,13 @@ impl Runtime {
         };
         match options.provider {
             Provider::Cpu => on_cpu(""),
-            Provider::Cuda => match cuda::driver_is_missing() {
-                Some(reason) => Err(Error::NoCuda { reason }),
-                None => on_cuda().map_err(|error| Error::NoCuda { reason: error.to_string() }),
+            Provider::Cuda => match cuda::load_driver() {
+                Err(reason) => Err(Error::NoCuda { reason }),
+                Ok(()) => on_cuda().map_err(|error| Error::NoCuda { reason: error.to_string() }),
             },
-            Provider::Auto => match cuda::driver_is_missing() {
-                Some(reason) => on_cpu(&format!(", as {reason}")),
-                None => on_cuda().or_else(|error| on_cpu(&format!(", as ONNX Runtime cannot use CUDA: {error}"))),
+            Provider::Auto => match cuda::load_driver() {
+                Err(reason) => on_cpu(&format!(", as {reason}")),
+                Ok(()) => on_cuda().or_else(|error| on_cpu(&format!(", as ONNX Runtime cannot use CUDA: {error}"))),
             },
         }
     }
@@ -170,9 +170,9 @@ fn check_interface(session: &Session, metadata: &ModelMetadata, path: &Path) -> 
     let image = vec![-1, size(model.height), size(model.width)];
     let scores = vec![-1, size(model.classes.len())];
     let expected = [
-        (session.inputs(), "images", TensorElementType::Uint8, &image),
-        (session.outputs(), "logits", TensorElementType::Float32, &scores),
-        (session.outputs(), "probabilities", TensorElementType::Float32, &scores),
+        (session.inputs(), ModelMetadata::IMAGES, TensorElementType::Uint8, &image),
+        (session.outputs(), ModelMetadata::LOGITS, TensorElementType::Float32, &scores),
+        (session.outputs(), ModelMetadata::PROBABILITIES, TensorElementType::Float32, &scores),
     ];
     for (outlets, name, element, shape) in expected {
         let outlet = outlets.iter().find(|outlet| outlet.name() == name);

@@ -43,8 +43,9 @@ impl Other {
         let probabilities: Array2<f32> = read_array(path, &report, PROBABILITIES)?;
         let (images, classes) = (dataset.split(split).images, dataset.classes.len());
         let are_classes = predictions.iter().all(|&class| usize::from(class) < classes);
-        if predictions.len() != images || probabilities.dim() != (images, classes) || !are_classes {
-            let reason = format!("the arrays beside it are not of {images} images and {classes} classes");
+        let are_shares = probabilities.iter().all(|probability| (0.0..=1.0).contains(probability));
+        if predictions.len() != images || probabilities.dim() != (images, classes) || !are_classes || !are_shares {
+            let reason = format!("the arrays beside it are not predictions for {images} images and {classes} classes");
             return Err(artifacts::Error::Malformed { path: path.to_owned(), kind: "report.json", reason }.into());
         }
         let model =

@@ -326,7 +326,7 @@ fn what_is_no_figure_is_found_among_them_before_anything_of_an_older_report_is_r
     let figures = example.report().with_file_name("figures");
     fs::write(figures.join("notes.txt"), "important").unwrap();
     let text = stderr(&example.evaluate().assert().failure().code(1));
-    assert!(text.contains("notes.txt` is of no earlier output"), "{text}");
+    assert!(text.contains("notes.txt` in it was not written by this tool"), "{text}");
     assert!(fs::read(example.report()).unwrap() == before && figures.join("notes.txt").exists());
 }
 

@@ -7,16 +7,9 @@
 //!
 //! With a temperature T, `Mul` by 1/T stands before `Softmax`. A layer of G groups is a `Split`, a `Gemm` a group and a
 //! `Concat`. A product of stacked matrices would be one node, but onnxruntime does not pack its weights: the number of
-//! threads then decides the last bits, and up to 1.31 a batch of no image ends the process.
+//! threads then decides the last bits, and onnxruntime up to 1.31 crashes on an empty batch.
 
-use artifacts::{Checkpoint, LinearLayer, ModelDescription, Standardisation, sequential_place};
-
-/// The name of the input.
-pub(crate) const IMAGES: &str = "images";
-/// The name of the first output.
-pub(crate) const LOGITS: &str = "logits";
-/// The name of the second output.
-pub(crate) const PROBABILITIES: &str = "probabilities";
+use artifacts::{Checkpoint, LinearLayer, ModelDescription, ModelMetadata, Standardisation, sequential_place};
 
 /// A straight line of operations, each of which takes the output of the one before.
 #[derive(Debug)]
@@ -107,7 +100,7 @@ impl Graph {
             let factor = scalar("temperature.factor", (1.0 / temperature) as f32);
             steps.push(step("temperature.multiply", Operation::Multiply, factor, "tempered", &[model.classes.len()]));
         }
-        steps.push(step("softmax", Operation::Softmax, vec![], PROBABILITIES, &[model.classes.len()]));
+        steps.push(step("softmax", Operation::Softmax, vec![], ModelMetadata::PROBABILITIES, &[model.classes.len()]));
         Self { image: [model.height, model.width], classes: model.classes.len(), steps }
     }
 
@@ -164,7 +157,7 @@ fn scalar(name: &str, value: f32) -> Vec<Constant> {
 fn linear(index: usize, layer: &LinearLayer, is_last: bool) -> Step {
     let (weight, bias) = Checkpoint::tensor_names(index);
     let place = sequential_place(index);
-    let output = if is_last { LOGITS.to_owned() } else { format!("{place}.output") };
+    let output = if is_last { ModelMetadata::LOGITS.to_owned() } else { format!("{place}.output") };
     let constants = vec![
         Constant::new(&weight, layer.weight.shape(), layer.weight.iter().copied()),
         Constant::new(&bias, layer.bias.shape(), layer.bias.iter().copied()),
@@ -258,13 +251,13 @@ mod tests {
                     let names = [step.name.clone(), step.output.clone()];
                     constants.chain(names).chain(of_groups).chain(split).collect::<Vec<String>>()
                 })
-                .chain([IMAGES.to_owned()])
+                .chain([ModelMetadata::IMAGES.to_owned()])
                 .collect();
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{hidden:?}: {names:?}");
             let outputs: Vec<_> = graph.steps.iter().map(|step| step.output.as_str()).collect();
             let expected: &[_] = match temperature {
-                None => &[LOGITS, PROBABILITIES],
-                Some(_) => &[LOGITS, "tempered", PROBABILITIES],
+                None => &[ModelMetadata::LOGITS, ModelMetadata::PROBABILITIES],
+                Some(_) => &[ModelMetadata::LOGITS, "tempered", ModelMetadata::PROBABILITIES],
             };
             assert!(outputs.ends_with(expected), "{hidden:?}: {outputs:?}");
         }

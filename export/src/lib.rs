@@ -11,7 +11,7 @@ mod options;
 mod summary;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use artifacts::{
@@ -22,6 +22,7 @@ pub use options::Options;
 use terminal::Console;
 
 use crate::graph::Graph;
+use crate::options::Task;
 
 /// Exports the checkpoint that `options` names.
 ///
@@ -29,17 +30,17 @@ use crate::graph::Graph;
 /// See [`Error`]. A model that was there before stays.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let beginning = Instant::now();
-    let (input, output) = options.paths();
+    let task = options.task();
+    let (input, output) = (task.checkpoint(), task.model());
     let same = |path: &Path| path.canonicalize().ok();
     if same(&input).is_some_and(|input| same(&output) == Some(input)) {
         return Err(Error::OnItself { path: input });
     }
     let _lock = Lock::within(output.parent().unwrap_or(&output))?;
-    let training = options.run.as_ref().map(|run| read_training(&RunDirectory::new(run))).transpose()?;
-    let (checkpoint, digest) = Checkpoint::read(&input)?;
-    if let Some((record, record_path)) = training {
-        digest.check(&input, record.checkpoint, &record_path)?;
-    }
+    let (checkpoint, digest) = match &task {
+        Task::Run(run) => read_checkpoint(run)?,
+        Task::Alone { checkpoint, .. } => Checkpoint::read(checkpoint)?,
+    };
 
     let graph = Graph::of(&checkpoint, options.temperature);
     let metadata = metadata(checkpoint, digest, options.temperature);
@@ -47,9 +48,9 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     if model.len() > onnx::MOST_BYTES {
         return Err(Error::TooLarge { bytes: model.len() });
     }
-    match &options.run {
-        Some(run) => write_with_record(&RunDirectory::new(run), &model, &metadata, beginning)?,
-        None => drop(artifacts::write_file(&output, |writer| writer.write_all(&model))?),
+    match &task {
+        Task::Run(run) => write_with_record(run, &model, &metadata, beginning)?,
+        Task::Alone { .. } => drop(artifacts::write_file(&output, |writer| writer.write_all(&model))?),
     }
 
     console.table(&summary::table(&graph));
@@ -77,15 +78,16 @@ fn write_with_record(
     Ok(())
 }
 
-/// A run's checkpoint is the one that its `training.json` names, here with its path. Without that file, training was cut
-/// short.
-fn read_training(run: &RunDirectory) -> Result<(TrainingRecord, PathBuf), Error> {
+/// The checkpoint that the run's `training.json` names. Without that file, training was cut short.
+fn read_checkpoint(run: &RunDirectory) -> Result<(Checkpoint, Digest), Error> {
     let record_path = run.training_record();
     if !record_path.exists() && (run.training_state().exists() || run.checkpoint().exists()) {
         return Err(Error::Unfinished { run: run.path().to_owned() });
     }
     let (record, _) = artifacts::read_json::<TrainingRecord>(&record_path)?;
-    Ok((record, record_path))
+    let (checkpoint, digest) = Checkpoint::read(&run.checkpoint())?;
+    digest.check(&run.checkpoint(), record.checkpoint, &record_path)?;
+    Ok((checkpoint, digest))
 }
 
 fn metadata(checkpoint: Checkpoint, digest: Digest, temperature: Option<f64>) -> ModelMetadata {

@@ -7,7 +7,7 @@ use onnx_rs::ast::{
     ValueInfo,
 };
 
-use crate::graph::{Graph, Groups, IMAGES, LOGITS, Operation, PROBABILITIES, Step};
+use crate::graph::{Graph, Groups, Operation, Step};
 
 /// ONNX's file form 8 and operator set 17 are of 2022: onnxruntime reads them from 1.12 on, and nothing here needs newer.
 pub(crate) const IR_VERSION: i64 = 8;
@@ -40,10 +40,10 @@ pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
             name: "classifier",
             node: nodes(graph),
             initializer: initializers(graph),
-            input: vec![value(IMAGES, DataType::Uint8, &graph.image, &described[0])],
+            input: vec![value(ModelMetadata::IMAGES, DataType::Uint8, &graph.image, &described[0])],
             output: vec![
-                value(LOGITS, DataType::Float, &[graph.classes], &described[1]),
-                value(PROBABILITIES, DataType::Float, &[graph.classes], &described[2]),
+                value(ModelMetadata::LOGITS, DataType::Float, &[graph.classes], &described[1]),
+                value(ModelMetadata::PROBABILITIES, DataType::Float, &[graph.classes], &described[2]),
             ],
             value_info: intermediate_values(graph),
             ..OnnxGraph::default()
@@ -54,7 +54,7 @@ pub(crate) fn encode(graph: &Graph, metadata: &ModelMetadata) -> Vec<u8> {
 }
 
 fn nodes(graph: &Graph) -> Vec<Node<'_>> {
-    let mut previous = IMAGES;
+    let mut previous = ModelMetadata::IMAGES;
     let mut nodes = Vec::new();
     for step in &graph.steps {
         let constants: Vec<&str> = step.constants.iter().map(|constant| constant.name.as_str()).collect();
@@ -130,7 +130,10 @@ fn initializers(graph: &Graph) -> Vec<TensorProto<'_>> {
 
 /// The tensors between the operations, so that a viewer shows their shapes.
 fn intermediate_values(graph: &Graph) -> Vec<ValueInfo<'_>> {
-    let inner = graph.steps.iter().filter(|step| ![LOGITS, PROBABILITIES].contains(&step.output.as_str()));
+    let inner = graph
+        .steps
+        .iter()
+        .filter(|step| ![ModelMetadata::LOGITS, ModelMetadata::PROBABILITIES].contains(&step.output.as_str()));
     let of_groups = graph.steps.iter().filter_map(|step| step.groups.as_ref()).flat_map(|groups| {
         let [input, output] = groups.widths.map(|width| move |name| value(name, DataType::Float, &[width], ""));
         groups.each.iter().flat_map(move |group| [input(&group.input), output(&group.output)])

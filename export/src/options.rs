@@ -23,14 +23,42 @@ pub struct Options {
     pub output: Option<PathBuf>,
 }
 
+/// What is exported.
+pub(crate) enum Task {
+    /// A run's checkpoint, to its model.
+    Run(RunDirectory),
+    /// A checkpoint alone, wherever it lies.
+    Alone { checkpoint: PathBuf, model: PathBuf },
+}
+
 impl Options {
-    /// The checkpoint and the model.
-    pub(crate) fn paths(&self) -> (PathBuf, PathBuf) {
-        let run = RunDirectory::new(self.run.clone().unwrap_or_default());
-        (
-            self.checkpoint.clone().unwrap_or_else(|| run.checkpoint()),
-            self.output.clone().unwrap_or_else(|| run.model()),
-        )
+    /// What is asked for.
+    pub(crate) fn task(&self) -> Task {
+        match (&self.run, &self.checkpoint, &self.output) {
+            (Some(run), ..) => Task::Run(RunDirectory::new(run)),
+            (None, Some(checkpoint), Some(model)) => {
+                Task::Alone { checkpoint: checkpoint.clone(), model: model.clone() }
+            }
+            _ => unreachable!("the command line asks for one of the two"),
+        }
+    }
+}
+
+impl Task {
+    /// Where the checkpoint lies.
+    pub fn checkpoint(&self) -> PathBuf {
+        match self {
+            Self::Run(run) => run.checkpoint(),
+            Self::Alone { checkpoint, .. } => checkpoint.clone(),
+        }
+    }
+
+    /// Where the model goes.
+    pub fn model(&self) -> PathBuf {
+        match self {
+            Self::Run(run) => run.model(),
+            Self::Alone { model, .. } => model.clone(),
+        }
     }
 }
 
@@ -38,6 +66,7 @@ fn positive_number(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         // The graph holds 1/T in single precision.
         Ok(value) if value > 0.0 && (1.0 / value) as f32 > 0.0 && ((1.0 / value) as f32).is_finite() => Ok(value),
-        _ => Err("a number above 0 was expected".to_owned()),
+        _ => Err("a temperature is a number above 0, neither so large nor so small that dividing by it leaves nothing"
+            .to_owned()),
     }
 }

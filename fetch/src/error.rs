@@ -63,7 +63,7 @@ pub enum Error {
         folders: Vec<PathBuf>,
     },
     /// There is nothing to render.
-    #[error("none of {files} font files draws all letters, under {}", quoted(folders))]
+    #[error("none of {files} font files is used, under {}", quoted(folders))]
     NoFont {
         /// Where fonts were looked for.
         folders: Vec<PathBuf>,

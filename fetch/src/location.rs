@@ -72,9 +72,9 @@ impl FromStr for Location {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // A single letter before the colon is a Windows drive; a slash, part of a path.
+        // With a slash before the colon it is a path.
         let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-            scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         });
         match scheme.map(str::to_ascii_lowercase).as_deref() {
             None => Ok(Self::File(PathBuf::from(text))),

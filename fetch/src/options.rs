@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use archive::Limits;
+use archive::{Limits, data_set_name};
 use artifacts::Digest;
 use clap::builder::PossibleValuesParser;
 
@@ -29,7 +29,7 @@ pub struct FetchOptions {
     pub test_archive: Option<String>,
 
     /// Name of the data set, which must do as a folder's [default: the archive's name without its extension]
-    #[arg(long, requires = "archive", conflicts_with = "dataset", value_parser = folder_name)]
+    #[arg(long, requires = "archive", conflicts_with = "dataset", value_parser = data_set_name)]
     pub name: Option<String>,
 
     /// SHA-256 that the archive must have
@@ -72,19 +72,4 @@ pub struct FetchOptions {
     /// How much an archive may hold
     #[command(flatten)]
     pub limits: Limits,
-}
-
-/// A data set's name, which becomes one folder's: `data/NAME`.
-fn folder_name(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() {
-        Err("a data set's name is not empty")
-    } else if text.chars().any(|c| c == '/' || std::path::is_separator(c)) {
-        Err("a data set's name is one folder's, without separators")
-    } else if text.starts_with('.') {
-        Err("a data set's name does not start with a full stop")
-    } else if text.chars().any(char::is_control) {
-        Err("a data set's name holds no control characters")
-    } else {
-        Ok(text.to_owned())
-    }
 }

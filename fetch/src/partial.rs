@@ -5,16 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use artifacts::{Digest, IoContext as _, write_file};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::location::public;
 
 /// What lies beside a download, as `NAME.origin.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Where the bytes come from, without a user and a password: an older version recorded them.
-    #[serde(deserialize_with = "public_url")]
+    /// Where the bytes come from, without a user and a password.
     pub url: String,
     /// What tells whether the server still has the same file: its `ETag` or its `Last-Modified`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,10 +20,6 @@ pub struct Origin {
     /// The digest of the whole file, once it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
-}
-
-fn public_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(public(&String::deserialize(deserializer)?))
 }
 
 /// `archives/NAME.partial`, which becomes `archives/NAME` where it is kept.

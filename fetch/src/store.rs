@@ -27,17 +27,16 @@ use crate::request::{Supply, WantedArchive};
 #[derive(Debug)]
 pub struct Store<'a> {
     folder: &'a Path,
-    /// Whether the folder was there before this run: then it stays, even empty.
-    was_there: bool,
     downloaded: Vec<(String, Partial)>,
-    /// On the folder, from the first archive that may have to be downloaded to it.
+    /// On the folder, from the first archive that may have to be downloaded to it. A folder that it made goes with it if
+    /// nothing was kept there.
     lock: Option<Lock>,
 }
 
 impl<'a> Store<'a> {
     /// In `folder`, which need not be there.
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, was_there: folder.exists(), downloaded: Vec::new(), lock: None }
+        Self { folder, downloaded: Vec::new(), lock: None }
     }
 
     /// The archive's bytes: whole, and with the digest that is expected, where one is.
@@ -109,7 +108,7 @@ impl<'a> Store<'a> {
         for (file_name, mut partial) in self.downloaded {
             if keep {
                 let path = self.folder.join(file_name);
-                // The origin first: an archive without one is asked for its digest, one with another's would lie.
+                // The origin first: an archive without one is distrusted, one with another's would be believed.
                 let (from, to) = (origin_path(&partial.path), origin_path(&path));
                 artifacts::remove_file(&path)?;
                 fs::rename(&from, &to).context("rename to", &to)?;
@@ -118,10 +117,6 @@ impl<'a> Store<'a> {
             } else {
                 partial.discard()?;
             }
-        }
-        drop(self.lock);
-        if !self.was_there {
-            let _others_may_be_there = fs::remove_dir(self.folder);
         }
         Ok(())
     }

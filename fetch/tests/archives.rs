@@ -250,7 +250,6 @@ fn what_a_killed_run_left_in_staging_is_not_taken_for_whole() {
     assert_eq!(workplace.tree("killed"), workplace.tree("whole"));
 }
 
-#[cfg(unix)]
 #[test]
 fn a_run_killed_while_it_unpacks_gives_the_same_when_it_is_run_again() {
     use std::thread;
@@ -262,6 +261,7 @@ fn a_run_killed_while_it_unpacks_gives_the_same_when_it_is_run_again() {
     workplace.run_well(&["--archive", "set.tar.gz", "--output", "whole/raw"]);
     let mut child = workplace.command(&arguments).spawn().unwrap();
     while !workplace.path("killed/.raw.partial/train.unpacking/letters/A/100.png").exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it is still at work");
         thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();

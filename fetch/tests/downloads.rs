@@ -362,9 +362,10 @@ fn stalling(bytes: &[u8]) -> Answer {
 
 /// A run that waits for the rest of its download.
 fn stalled(workplace: &Workplace, arguments: &[String]) -> Child {
-    let child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
+    let mut child = workplace.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
     let partial = workplace.path("out/archives/letters.tar.gz.partial");
     while fs::metadata(&partial).map_or(0, |metadata| metadata.len()) < STALLED_AFTER as u64 {
+        assert_eq!(child.try_wait().unwrap(), None, "it is still at work");
         thread::sleep(Duration::from_millis(1));
     }
     child

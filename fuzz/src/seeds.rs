@@ -19,7 +19,6 @@ use ndarray::{Array1, Array2, Array3};
 /// # Errors
 /// When a file cannot be written.
 pub fn write(folder: &Path) -> artifacts::Result<()> {
-    // `checkpoint/network` is of a version that knew no groups.
     checkpoint().write(&folder.join("checkpoint/groups"))?;
     artifacts::write_json(&folder.join("dataset/small"), &dataset())?;
     let logits = Array2::from_shape_fn((3, 2), |(row, class)| row as f32 - class as f32);

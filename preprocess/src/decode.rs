@@ -220,7 +220,7 @@ pub struct DecodedImage {
 impl Decoded {
     /// Takes the images of the most common size. `records` are those of the files of `folders`, in their order.
     pub fn of(folders: &Folders, records: &[Record], scratch: &Scratch) -> Result<Self, Error> {
-        let size = most_common_size(records.iter().map(|record| record.header));
+        let size = most_common_size(records.iter().filter_map(|record| record.header));
         let mut list_of_files = HashingWriter::new(std::io::sink());
         let mut images = FileVec::new(scratch.folder())?;
         let mut rejected = Vec::new();

@@ -17,7 +17,7 @@ pub enum Error {
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
     Threads {
-        /// How many were asked for; 0 is one a processor.
+        /// How many were to be started.
         threads: usize,
         /// The system's reason.
         source: rayon::ThreadPoolBuildError,
@@ -29,6 +29,12 @@ pub enum Error {
         folder: PathBuf,
         /// How many it has.
         found: usize,
+    },
+    /// There is nothing to test on.
+    #[error("`{}` has no class folder", folder.display())]
+    NoTestClass {
+        /// The test folder or archive.
+        folder: PathBuf,
     },
     /// There is a class to test on that there is none to train on.
     #[error("`{}` has a class `{class}` that `{}` lacks", test.display(), train.display())]
@@ -86,6 +92,8 @@ pub enum Error {
         split: SplitName,
         /// What was removed, of all splits.
         removed: RemovedCounts,
+        /// Whether the images to test on are a part of their own.
+        has_test_part: bool,
     },
     /// Inputs cannot be standardised.
     #[error("all training pixels have the same value")]
@@ -97,18 +105,26 @@ impl Failure for Error {
         match self {
             Self::Artifact(error) => error.hint(),
             Self::Archive(error) => error.hint(),
-            Self::Classes { .. } => Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned()),
+            Self::Classes { .. } | Self::NoTestClass { .. } => {
+                Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned())
+            }
             Self::NoImage { .. } => Some(format!(
                 "PNG images of up to {MOST_PIXELS_A_SIDE} pixels a side are read, in class folders, as `A/*.png`, `B/*.png`"
             )),
             Self::TooManyRejects { .. } => {
                 Some("if the rest is what you want, allow it: `--max-rejects 1` allows any number".to_owned())
             }
-            Self::EmptySplit { split: SplitName::Train, removed } if removed.leaks > 0 => {
-                Some("are the images to test on others than those to train on?".to_owned())
+            Self::EmptySplit { split: SplitName::Train, removed, .. } if removed.leaks > 0 => {
+                Some("are the images to test on the same as those to train on?".to_owned())
+            }
+            Self::EmptySplit { split: SplitName::Train, has_test_part: true, .. } => {
+                Some("lower --valid-fraction, or add images".to_owned())
             }
             Self::EmptySplit { split: SplitName::Train, .. } => {
-                Some("lower --valid-fraction or --test-fraction".to_owned())
+                Some("lower --valid-fraction or --test-fraction, or add images".to_owned())
+            }
+            Self::EmptySplit { split: SplitName::Test, has_test_part: true, .. } => {
+                Some("add images to those to test on".to_owned())
             }
             Self::EmptySplit { split, .. } => Some(format!("raise --{split}-fraction, or add images")),
             Self::Threads { .. }

@@ -108,7 +108,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
     if let Some((test, _)) = &test {
         let test_classes = class_folders(test, &options.output)?;
         if test_classes.is_empty() {
-            return Err(Error::Classes { folder: test.clone(), found: 0 });
+            return Err(Error::NoTestClass { folder: test.clone() });
         }
         for (class, folder) in test_classes {
             let label = label_of(&class, &classes, &train.0, test)?;
@@ -148,7 +148,7 @@ fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBu
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
         let name = text_name(&path);
-        if name.as_deref().is_some_and(is_hidden) {
+        if path.file_name().is_some_and(|name| is_hidden(name.as_bytes())) {
             continue;
         }
         let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();

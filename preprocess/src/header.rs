@@ -8,9 +8,6 @@ pub const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// A larger image is refused before it is allocated.
 pub const MOST_PIXELS_A_SIDE: usize = 2048;
 
-/// Files whose headers decide the size of the images.
-const FILES_ASKED: usize = 4096;
-
 /// The signature, the length and name of the first chunk, width, height, bit depth and colour type.
 const LENGTH: usize = 26;
 
@@ -77,12 +74,10 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The most common size by the headers of files spread over all of them; of several, the smallest. `headers` are the
-/// files' in their order; `None` is a file without one.
-pub fn most_common_size(headers: impl ExactSizeIterator<Item = Option<Header>>) -> Size {
-    let step = headers.len().div_ceil(FILES_ASKED).max(1);
+/// The most common size; of several, the smallest.
+pub fn most_common_size(headers: impl Iterator<Item = Header>) -> Size {
     let mut counts: BTreeMap<Size, usize> = BTreeMap::new();
-    for header in headers.step_by(step).flatten() {
+    for header in headers {
         *counts.entry(header.size).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or_default();

@@ -41,7 +41,7 @@ const PARTS: [&str; 6] = ["train", "valid", "test", Dataset::FILE_NAME, Dataset:
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let beginning = Instant::now();
     let before = options.input.as_deref().map(StageTimings::read).transpose()?.unwrap_or_default();
-    let pool = read::pool(options.threads.map_or(0, usize::from))?;
+    let pool = read::pool(options.threads())?;
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME, |name| PARTS.contains(&name))?;
     let scratch = Scratch::create(staged.path())?;
@@ -88,7 +88,7 @@ fn write(
     let (findings, removed) = duplicates::remove(&mut images, scratch.folder())?;
     let removed_list = shards::write_removed_list(folder, &images, &folders.names, &findings)?;
     let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;
-    check_splits(&splits, &folders.classes, removed, console)?;
+    check_splits(&splits, folders, removed, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
         provenance: provenance(folders, decoded, options),
@@ -138,14 +138,13 @@ fn count_fonts(images: &[Assigned], groups: &[Member]) -> Fonts {
     fonts
 }
 
-fn check_splits(splits: &Splits, classes: &[String], removed: RemovedCounts, console: &Console) -> Result<(), Error> {
-    for (name, split) in
-        [(SplitName::Train, &splits.train), (SplitName::Valid, &splits.valid), (SplitName::Test, &splits.test)]
-    {
+fn check_splits(splits: &Splits, folders: &Folders, removed: RemovedCounts, console: &Console) -> Result<(), Error> {
+    for name in SplitName::ALL {
+        let split = splits.of(name);
         if split.images == 0 {
-            return Err(Error::EmptySplit { split: name, removed });
+            return Err(Error::EmptySplit { split: name, removed, has_test_part: folders.has_test_part });
         }
-        for (class, _) in classes.iter().zip(&split.images_by_class).filter(|&(_, &count)| count == 0) {
+        for (class, _) in folders.classes.iter().zip(&split.images_by_class).filter(|&(_, &count)| count == 0) {
             console.warn(format!("class `{class}` has no image in the {name} split"));
         }
     }

@@ -1,6 +1,8 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 
-use archive::Limits;
+use archive::{Limits, data_set_name};
 
 /// What `preprocess` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,7 +31,7 @@ pub struct Options {
     pub output: PathBuf,
 
     /// The data set's name [default: what source.json says, else the name of INPUT; the archive's without its extension]
-    #[arg(long)]
+    #[arg(long, value_parser = data_set_name)]
     pub name: Option<String>,
 
     /// Share of the images of each class to validate on, out of those that are not a test archive's
@@ -59,6 +61,16 @@ pub struct Options {
     /// How much an archive may hold.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+impl Options {
+    /// How many threads decode.
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -17,7 +17,7 @@ use crate::folders::{Folders, Places};
 /// Files that a thread decodes at once.
 pub const RUN: usize = 256;
 
-/// A pool of that many threads; 0 is one a processor.
+/// A pool of that many threads.
 pub fn pool(threads: usize) -> Result<ThreadPool, Error> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Error::Threads { threads, source })

@@ -167,7 +167,16 @@ fn of_a_split_that_is_left_empty_it_is_said_what_was_removed() {
     let said = stderr(&run);
     assert!(said.contains("the train split has no image; removed were: "), "{said}");
     assert!(said.contains("copies of images to test or validate on"), "{said}");
-    assert!(said.contains("hint: are the images to test on others than those to train on?"), "{said}");
+    assert!(said.contains("hint: are the images to test on the same as those to train on?"), "{said}");
+}
+
+#[test]
+fn a_name_that_could_be_no_folder_s_is_refused_as_fetch_refuses_it() {
+    let workplace = Workplace::with_letters(20);
+    for name in ["", "a/b", ".hidden", "two\nlines"] {
+        let run = workplace.run(&["--name", name]);
+        assert_eq!(run.status.code(), Some(2), "{name}: {}", stderr(&run));
+    }
 }
 
 #[test]
@@ -178,7 +187,7 @@ fn an_earlier_output_in_which_there_is_something_else_is_not_replaced() {
     let thesis = workplace.output().join("thesis.txt");
     fs::write(&thesis, "important").unwrap();
     let said = stderr(&workplace.run(&[]));
-    assert!(said.contains("thesis.txt` is of no earlier output"), "{said}");
+    assert!(said.contains("thesis.txt` in it was not written by this tool"), "{said}");
     assert!(said.contains("hint: move it elsewhere, or name another folder"), "{said}");
     fs::remove_file(&thesis).unwrap();
     assert_eq!(contents(&workplace.output()), before);
@@ -195,7 +204,7 @@ fn the_working_folder_is_not_replaced_and_nothing_beside_it_is_touched() {
         let run = workplace.command(&["--output", output]).current_dir(&inside).output().unwrap();
         assert_eq!(run.status.code(), Some(1));
         let said = stderr(&run);
-        assert!(said.contains(&format!("`{output}` is the working folder or one that it lies in")), "{said}");
+        assert!(said.contains(&format!("`{output}` is the working folder, or one above it")), "{said}");
         assert_eq!(contents(workplace.0.path()), before);
     }
 }
@@ -238,16 +247,18 @@ fn other_colour_types_become_grey_and_are_counted() {
     let grey = glyph("A", 999);
     let colour = DynamicImage::ImageLuma8(grey.clone()).into_rgb8();
     workplace.file("A/colour.png", &png(&DynamicImage::ImageRgb8(colour)));
-    let deep = DynamicImage::ImageLuma8(glyph("B", 999)).into_luma16();
+    let other = glyph("B", 999);
+    let deep = DynamicImage::ImageLuma8(other.clone()).into_luma16();
     workplace.file("B/deep.png", &png(&DynamicImage::ImageLuma16(deep)));
     let dataset = workplace.run_well(&[]);
     assert_eq!(dataset.converted, BTreeMap::from([("grey, 16-bit".to_owned(), 1), ("rgb, 8-bit".to_owned(), 1)]));
-    for split in SplitName::ALL {
-        let data = dataset.open(&workplace.output(), split, true).unwrap();
-        let names = data.names().unwrap();
-        if let Some(row) = names.iter().position(|name| name == "A/colour.png") {
-            assert_eq!(data.image(row), grey.as_raw().as_slice());
-        }
+    for (file, pixels) in [("A/colour.png", &grey), ("B/deep.png", &other)] {
+        let found = SplitName::ALL.into_iter().find_map(|split| {
+            let data = dataset.open(&workplace.output(), split, true).unwrap();
+            let row = data.names().unwrap().iter().position(|name| name == file)?;
+            Some(data.image(row).to_vec())
+        });
+        assert_eq!(found.unwrap(), *pixels.as_raw(), "{file}");
     }
 }
 

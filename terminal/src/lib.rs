@@ -107,13 +107,13 @@ impl Console {
     #[must_use]
     pub fn progress(&self, total: u64, unit: &str) -> Progress {
         let counts = format!("{{human_pos}}/{{human_len}} {unit}");
-        self.bar(total, &format!("{{prefix:>12}} {{bar:32}} {counts}  {{per_sec}}  {{eta}} left  {{msg}}"))
+        self.bar(total, &format!("{{prefix:>12}} {{bar:32}} {counts}  {{per_sec}}  {{eta}} left"))
     }
 
     /// A bar that counts to `total` bytes.
     #[must_use]
     pub fn progress_bytes(&self, total: u64) -> Progress {
-        self.bar(total, "{prefix:>12} {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}")
+        self.bar(total, "{prefix:>12} {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left")
     }
 
     /// Prints `result`'s error with its causes and its hint, and turns it into the process's exit code. Without one, the
@@ -141,7 +141,8 @@ impl Console {
     }
 
     fn bar(&self, total: u64, template: &str) -> Progress {
-        let style = ProgressStyle::with_template(template).expect("the template is a constant of this crate");
+        let style =
+            ProgressStyle::with_template(template).expect("the template is a constant but for a unit, which is a word");
         let bar = self.bars.add(ProgressBar::new(total).with_style(style));
         bar.enable_steady_tick(Duration::from_millis(200));
         Progress(bar)
@@ -178,11 +179,6 @@ impl Progress {
     /// `position` are done in all.
     pub fn set_position(&self, position: u64) {
         self.0.set_position(position);
-    }
-
-    /// A remark behind the bar.
-    pub fn remark(&self, remark: impl Into<String>) {
-        self.0.set_message(remark.into());
     }
 }
 

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::shards::SplitData;
 use crate::digest::Digest;
-use crate::document::{Document, parse_json};
-use crate::error::{Error, IoContext as _, Result};
+use crate::document::{Document, parse_json, read_json};
+use crate::error::Result;
 use crate::model::check_images;
 use crate::provenance::Provenance;
 
@@ -175,9 +174,7 @@ impl Dataset {
     /// # Errors
     /// When the file cannot be read, or its figures contradict one another.
     pub fn read(folder: &Path) -> Result<(Self, Digest)> {
-        let path = folder.join(Self::FILE_NAME);
-        let bytes = fs::read(&path).context("read", &path)?;
-        Ok((Self::parse(&bytes, &path)?, Digest::of(&bytes)))
+        read_json(&folder.join(Self::FILE_NAME))
     }
 
     /// What `bytes` say, which are those of the file `path`.
@@ -185,27 +182,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::read`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let dataset: Self = parse_json(bytes, path)?;
-        let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: Self::KIND, reason };
-        if dataset.classes.len() < 2 || dataset.classes.len() > Self::MOST_CLASSES {
-            let found = dataset.classes.len();
-            return Err(malformed(format!("it has {found} classes; 2 to {} are possible", Self::MOST_CLASSES)));
-        }
-        check_images([dataset.height, dataset.width], dataset.mean, dataset.standard_deviation).map_err(malformed)?;
-        for name in SplitName::ALL {
-            let split = dataset.split(name);
-            let rows = checked_sum(split.shards.iter().map(|shard| shard.rows));
-            let by_class = checked_sum(split.images_by_class.iter().copied());
-            let images = Some(split.images);
-            if images != rows || images != by_class || split.images_by_class.len() != dataset.classes.len() {
-                return Err(malformed(format!("the counts of its {name} split contradict one another")));
-            }
-            let files = split.shards.iter().flat_map(|shard| [&shard.images, &shard.labels, &shard.names]);
-            if let Some(file) = files.into_iter().find(|file| !is_below(&file.path)) {
-                return Err(malformed(format!("its shard `{}` does not lie beside it", file.path.escape_debug())));
-            }
-        }
-        Ok(dataset)
+        parse_json(bytes, path)
     }
 
     /// A label is a byte.
@@ -214,11 +191,7 @@ impl Dataset {
     /// A split's counts and files.
     #[must_use]
     pub fn split(&self, name: SplitName) -> &Split {
-        match name {
-            SplitName::Train => &self.splits.train,
-            SplitName::Valid => &self.splits.valid,
-            SplitName::Test => &self.splits.test,
-        }
+        self.splits.of(name)
     }
 
     /// Opens a split's shards in `folder`, where this `dataset.json` lies.
@@ -246,6 +219,40 @@ fn is_below(path: &str) -> bool {
 impl Document for Dataset {
     const KIND: &'static str = Self::FILE_NAME;
     const SCHEMA_VERSION: u32 = 1;
+
+    fn check(&self) -> Result<(), String> {
+        let found = self.classes.len();
+        if !(2..=Self::MOST_CLASSES).contains(&found) {
+            return Err(format!("it has {found} classes; 2 to {} are possible", Self::MOST_CLASSES));
+        }
+        check_images([self.height, self.width], self.mean, self.standard_deviation)?;
+        for name in SplitName::ALL {
+            let split = self.split(name);
+            let rows = checked_sum(split.shards.iter().map(|shard| shard.rows));
+            let by_class = checked_sum(split.images_by_class.iter().copied());
+            let images = Some(split.images);
+            if images != rows || images != by_class || split.images_by_class.len() != found {
+                return Err(format!("the counts of its {name} split contradict one another"));
+            }
+            let files = split.shards.iter().flat_map(|shard| [&shard.images, &shard.labels, &shard.names]);
+            if let Some(file) = files.into_iter().find(|file| !is_below(&file.path)) {
+                return Err(format!("its shard `{}` does not lie beside it", file.path.escape_debug()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Splits {
+    /// Counts and files of one of them.
+    #[must_use]
+    pub fn of(&self, name: SplitName) -> &Split {
+        match name {
+            SplitName::Train => &self.train,
+            SplitName::Valid => &self.valid,
+            SplitName::Test => &self.test,
+        }
+    }
 }
 
 impl SplitName {

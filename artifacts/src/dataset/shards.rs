@@ -23,6 +23,8 @@ pub struct SplitData {
     shards: Vec<MappedShard>,
     /// Where each shard's rows begin, and behind the last one the number of all rows.
     starts: Vec<usize>,
+    /// The `dataset.json` that has the digests.
+    recorded_by: PathBuf,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ struct MappedArray {
     /// What `dataset.json` says.
     sha256: Digest,
     file: File,
-    /// When it was mapped.
+    /// As it was when it was mapped.
     stamp: Stamp,
 }
 
@@ -54,7 +56,8 @@ impl SplitData {
     pub(super) fn open(folder: &Path, dataset: &Dataset, name: SplitName) -> Result<Self> {
         let (height, width, classes) = (dataset.height, dataset.width, dataset.classes.len());
         let last_label = u8::try_from(classes - 1).unwrap_or(u8::MAX);
-        let mut data = Self { pixels: height * width, last_label, shards: Vec::new(), starts: vec![0] };
+        let recorded_by = folder.join(Dataset::FILE_NAME);
+        let mut data = Self { pixels: height * width, last_label, shards: Vec::new(), starts: vec![0], recorded_by };
         for Shard { rows, images, labels, names } in &dataset.split(name).shards {
             let shape = [*rows, height, width];
             let images = MappedArray::open(folder, images, "shard of images", |file| npy::images(file, shape))?;
@@ -66,12 +69,13 @@ impl SplitData {
         Ok(data)
     }
 
-    /// Compares every shard with its digest in `dataset.json`.
+    /// Compares every shard's images and labels with their digests in `dataset.json`.
     ///
     /// # Errors
     /// Names the first file that has another one.
     pub fn verify(&self) -> Result<()> {
-        self.arrays().try_for_each(|array| check_digest(&array.path, &array.map, array.sha256))
+        let check = |array: &MappedArray| Digest::of(&array.map).check(&array.path, array.sha256, &self.recorded_by);
+        self.arrays().try_for_each(check)
     }
 
     /// Whether the files are still those that were opened, by their size and the time of the last change, for a reader
@@ -137,7 +141,7 @@ impl SplitData {
         let mut names = Vec::with_capacity(self.len());
         for (index, shard) in self.shards.iter().enumerate() {
             let text = std::fs::read_to_string(&shard.names).context("read", &shard.names)?;
-            check_digest(&shard.names, text.as_bytes(), shard.sha256)?;
+            Digest::of(text.as_bytes()).check(&shard.names, shard.sha256, &self.recorded_by)?;
             names.extend(text.lines().map(str::to_owned));
             if names.len() != self.starts[index + 1] {
                 let (lines, rows) = (text.lines().count(), self.starts[index + 1] - self.starts[index]);
@@ -181,10 +185,4 @@ impl MappedArray {
 
 fn stamp(metadata: &Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
-}
-
-/// A shard's file is in the folder of its split, which is beside `dataset.json`.
-fn check_digest(path: &Path, bytes: &[u8], recorded: Digest) -> Result<()> {
-    let folder = path.ancestors().nth(2).unwrap_or(Path::new(""));
-    Digest::of(bytes).check(path, recorded, &folder.join(Dataset::FILE_NAME))
 }

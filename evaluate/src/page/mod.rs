@@ -1,4 +1,5 @@
-//! `report.html`: the report as one page for people. It needs no network, no script and no file beside it.
+//! `report.html`: the report as one page for people. It needs no network and no script, and says all it says without the files
+//! beside it.
 //!
 //! A section of the page is a file in `sections/`. The page is a function of what [`Material`] holds: the same material
 //! gives the same bytes, so that what the clock said is on a page of its own, `timings.html`. The figures also come as
@@ -102,7 +103,7 @@ fn render(material: &Material<'_>) -> Result<(String, Vec<(String, String)>), Im
             }
         }
     };
-    let files = figures.0.iter().map(|figure| (format!("{}.svg", figure.name), figure.file()));
+    let files = figures.0.iter().map(|figure| (figure.file_name(), figure.file()));
     Ok((document(&title, &body), files.collect()))
 }
 

@@ -61,8 +61,8 @@ pub struct OtherPrior {
 /// Accuracy and precision to expect under a prior π, from the split's `P(predicted p given true t)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// `Σ π(t) · P(t given t)`, with the interval that the recalls' Wilson intervals give. Nothing where a class with a
-    /// positive prior has no image in the split.
+    /// `Σ π(t) · P(t given t)`, with Wilson's interval of such a mean of recalls. Nothing where a class with a positive
+    /// prior has no image in the split.
     pub accuracy: Estimate,
     /// Of each class c, `π(c) P(c given c) / Σ π(t) P(c given t)`.
     pub precision: Vec<Option<f64>>,
@@ -80,8 +80,7 @@ pub struct EstimatedPrior {
     /// How the model's answers are spread over the classes, without any correction: how a naive count would estimate it.
     pub predicted_share: Vec<f64>,
     /// By expectation maximisation on the probabilities, temperature scaled where there is a temperature (Saerens 2002,
-    /// section 2.3). Nothing where a class has no
-    /// training image.
+    /// section 2.3). Nothing where a class has no training image.
     pub expectation_maximisation: Option<ExpectationMaximisation>,
     /// By black box shift estimation on the answers alone and the confusion matrix of the validation split (Z. Lipton,
     /// Y.-X. Wang, A. Smola, ICML 2018). Nothing where that matrix is singular.

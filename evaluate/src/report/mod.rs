@@ -94,4 +94,8 @@ pub struct Report {
 impl Document for Report {
     const KIND: &'static str = "report.json";
     const SCHEMA_VERSION: u32 = 4;
+
+    fn check(&self) -> Result<(), String> {
+        self.model.check()
+    }
 }

@@ -45,7 +45,7 @@ pub fn render(options: &RenderOptions, console: &Console) -> Result<(), Error> {
 
     let distinct = selection::without_repetitions(drawn, &mut left_out);
     let letters = selection::without_symbols(distinct, options, &mut left_out, console);
-    let fonts = selection::thin_out_families(letters, options.max_per_family, &mut left_out);
+    let fonts = selection::thin_out_families(letters, options.max_per_family.map(|most| most as usize), &mut left_out);
     for (file, reason) in &left_out {
         let line = format!("left out `{}`: {reason}", file.path.display());
         match reason {

@@ -23,8 +23,8 @@ pub struct RenderOptions {
     pub size: u16,
 
     /// Most fonts of one family, so that none dominates [default: all]
-    #[arg(long, value_name = "FONTS")]
-    pub max_per_family: Option<usize>,
+    #[arg(long, value_name = "FONTS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_per_family: Option<u32>,
 
     /// Keep fonts whose letters look like symbols or another script: unlike the other fonts' or, with fewer than 20 fonts,
     /// unlike the sample's

@@ -29,17 +29,21 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// Its file's name.
+    pub fn file_name(&self) -> String {
+        format!("{}.svg", self.name)
+    }
+
     /// The figure in the page, with a caption.
     pub fn in_page(&self, caption: &Markup) -> Markup {
         // On a small screen a drawing shrinks as far as its letters stay legible; a wider one scrolls in its own box.
         let size =
             format!("max-width:{:.0}px;min-width:{:.0}px", self.width * 1.25, (self.width * 0.72).min(self.width));
-        let file = format!("{}.svg", self.name);
         html! {
             figure id={ "figure-" (self.name) } {
                 figcaption {
                     strong { (self.title) } " "
-                    a.file href=(file) download { "SVG" }
+                    a.file href={ (super::FIGURES) "/" (self.file_name()) } download { "SVG" }
                 }
                 div.scroll tabindex="0" role="group" aria-label=(self.title) {
                     svg.figure viewBox={ "0 0 " (px(self.width)) " " (px(self.height)) } style=(size) role="img"
