@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import statsmodels.api as sm
 from conftest import read
 from safetensors import safe_open
 from scipy import optimize
 from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, chi2, norm
+from scipy.stats import t as student
 from scipy.stats.contingency import relative_risk
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
@@ -136,14 +138,14 @@ def font_of(name: str) -> str | None:
         return None
 
 
-def test_the_bootstrap_draws_fonts(judged: Judged) -> None:
+def test_the_intervals_by_font(judged: Judged) -> None:
     overall = judged.report["overall"]
-    check_bootstrap(judged, overall["without_duplicates"]["by_font"], range(len(judged.names)), judged.names)
+    check_by_font(judged, overall["without_duplicates"]["by_font"], range(len(judged.names)), judged.names)
     # A duplicate is drawn with its own font, not with that of the image that stayed.
-    check_bootstrap(judged, overall["as_it_came"]["by_font"], *as_it_came(judged))
+    check_by_font(judged, overall["as_it_came"]["by_font"], *as_it_came(judged))
 
 
-def check_bootstrap(judged: Judged, found: dict, rows: list[int], names: list[str]) -> None:
+def check_by_font(judged: Judged, found: dict, rows: list[int], names: list[str]) -> None:
     """With NumPy's own PCG64 in the state that the report's begins with, every resample is the same."""
     groups: dict = {}
     for place, (row, name) in enumerate(zip(rows, names, strict=True)):
@@ -152,7 +154,7 @@ def check_bootstrap(judged: Judged, found: dict, rows: list[int], names: list[st
     assert found["fonts"] == len(fonts) < len(names)
 
     generator = np.random.PCG64()
-    # PCG's own seeding, as `pcg64_srandom`: state and stream are the constants of evaluate/src/measures/bootstrap.rs.
+    # PCG's own seeding, as `pcg64_srandom`: state and stream are the constants of evaluate/src/measures/fonts.rs.
     modulus, multiplier = 1 << 128, 0x2360ED051FC65DA44385DF649FCCF645
     state, stream = 0x6E6F744D4E495354, 0x666F6E74
     increment = (stream << 1 | 1) % modulus
@@ -167,8 +169,17 @@ def check_bootstrap(judged: Judged, found: dict, rows: list[int], names: list[st
     losses = -log_softmax(judged.logits / judged.temperature, axis=1)[rows, judged.truth]
     brier = ((judged.probabilities - np.eye(len(judged.classes))[judged.truth]) ** 2).sum(axis=1)
     top_2 = np.argsort(-judged.logits, axis=1, kind="stable")[:, :2]
-    figures = {"accuracy": right, "negative_log_likelihood": losses, "brier_score": brier,
-               "top_2_accuracy": (top_2 == judged.truth[:, None]).any(axis=1)}
+    shares = {"accuracy": right, "top_2_accuracy": (top_2 == judged.truth[:, None]).any(axis=1)}
+    of_font = np.concatenate([np.full(len(font), place) for place, font in enumerate(fonts)])
+    for name, values in shares.items():
+        values = np.concatenate([values[font] for font in fonts]).astype(float)
+        share, variance = values.mean(), clustered(values, of_font).bse[0] ** 2
+        images = len(values) if variance == 0 else min(len(values), share * (1 - share) / variance)
+        images *= (norm.ppf(0.975) / student.ppf(0.975, len(fonts) - 1)) ** 2
+        interval = proportion_confint(share * images, images, method="wilson")
+        np.testing.assert_allclose(found[f"{name}_95"], interval, err_msg=name, rtol=1e-9, atol=1e-12)
+
+    figures = {"negative_log_likelihood": losses, "brier_score": brier}
     sizes = np.array([len(font) for font in fonts])
     for name, values in figures.items():
         sums = np.array([values[font].sum() for font in fonts], float)
@@ -188,6 +199,11 @@ def check_bootstrap(judged: Judged, found: dict, rows: list[int], names: list[st
     kappa = (diagonal.sum(axis=1) / total - chance) / (1 - chance)
     for name, values in {"balanced_accuracy": balanced, "macro_f1": macro_f1, "cohen_kappa": kappa}.items():
         np.testing.assert_allclose(found[f"{name}_95"], np.quantile(values, [0.025, 0.975]), err_msg=name, **CLOSE)
+
+
+def clustered(values: np.ndarray, groups: np.ndarray):
+    """The mean of dependent values, by statsmodels."""
+    return sm.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
 
 
 # 2. By class
@@ -244,6 +260,12 @@ def test_the_macro_averages_are_scikit_learn_s(judged: Judged) -> None:
     expected = metrics.precision_recall_fscore_support(
         judged.truth, judged.predicted, labels=judged.labels_range, zero_division=np.nan, average="macro"
     )
+    # A class that has images and is never said counts as 0.
+    precisions = metrics.precision_score(
+        judged.truth, judged.predicted, labels=judged.labels_range, zero_division=np.nan, average=None
+    )
+    has_images = np.isin(judged.labels_range, judged.truth)
+    expected = (np.nanmean(np.where(np.isnan(precisions) & has_images, 0, precisions)), *expected[1:])
     for name, value in zip(["precision", "recall", "f1"], expected):
         np.testing.assert_allclose(found[name], value, err_msg=name, **CLOSE)
     rates = [row["false_alarm_rate"]["value"] for row in judged.report["by_class"]["classes"]]
@@ -269,10 +291,12 @@ def test_bayes_theorem_gives_the_counted_precision(judged: Judged) -> None:
         np.testing.assert_allclose([found["posterior"], found["counted_precision"]], counted, **CLOSE)
         expected = recall * prevalences / (recall * prevalences + false_alarms * (1 - prevalences))
         np.testing.assert_allclose(found["precision_by_prevalence"], expected, **CLOSE)
-        belief = prior
+        # What is believed of every letter is the prior of the next image.
+        taken = np.array([np.mean(judged.predicted[judged.truth == letter] == label) for letter in judged.labels_range])
+        belief = np.array([np.mean(judged.truth == letter) for letter in judged.labels_range])
         for after in found["posterior_after_images"]:
-            belief = recall * belief / (recall * belief + false_alarms * (1 - belief))
-            np.testing.assert_allclose(after, belief, **CLOSE)
+            belief = taken * belief / (taken * belief).sum()
+            np.testing.assert_allclose(after, belief[label], **CLOSE)
 
 
 def check_prior(found: dict, judged: Judged) -> None:
@@ -406,7 +430,7 @@ def check_reliability(found: dict, judged: Judged, temperature: float) -> None:
     order = np.argsort(confidence, kind="stable")
     parts = np.array_split(order, 15)
     error = sum(abs(right[part].sum() - confidence[part].sum()) for part in parts) / len(right)
-    np.testing.assert_allclose(found["adaptive_calibration_error"], error, **CLOSE)
+    np.testing.assert_allclose(found["equal_size_calibration_error"], error, **CLOSE)
     for one, part in zip(found["equal_size"], parts, strict=True):
         check_proportion(one["accuracy"], int(right[part].sum()), len(part), "bin of equal size")
         np.testing.assert_allclose([one["low"], one["high"]], confidence[part][[0, -1]], **CLOSE)
@@ -616,6 +640,12 @@ def test_two_models_are_compared_by_statsmodels_test(asked: Judged, judged: Judg
     deviation = np.sqrt(np.cov(values, aweights=weights, ddof=0) / weights.sum())
     expected = mean + np.array([-1, 1]) * norm.ppf(0.975) * deviation
     np.testing.assert_allclose(found["difference"]["interval_95"], expected, **CLOSE)
+    fonts = np.unique([font_of(name) or f"alone {row}" for row, name in enumerate(asked.names)], return_inverse=True)[1]
+    advantage = this.astype(float) - other
+    sums = np.bincount(fonts, weights=advantage)
+    assert found["by_font"]["fonts"] == len(sums)
+    np.testing.assert_allclose(found["by_font"]["difference_95"], clustered(advantage, fonts).conf_int()[0], **CLOSE)
+    np.testing.assert_allclose(found["by_font"]["p"], chi2.sf(sums.sum() ** 2 / (sums**2).sum(), 1), **CLOSE)
     check_proportion(found["other_accuracy"], int(other.sum()), len(other), "the other's accuracy")
     rows = np.flatnonzero(asked.predicted != judged.predicted)
     assert found["differing"] == len(rows)

@@ -12,10 +12,10 @@ use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::learned::learned;
 use crate::making::making;
-use crate::measures::bootstrap::Fonts;
 use crate::measures::by_class::by_class;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::fonts::Fonts;
 use crate::measures::outcomes::{self, Outcomes};
 use crate::measures::quality::{images, quality};
 use crate::measures::undefined::Reasons;
@@ -102,6 +102,29 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
     let kappa = quality.cohen_kappa.as_ref();
     reasons.explain(kappa, format!("{place}.cohen_kappa"), "all labels and all predictions are of one class");
     reasons.explain(quality.by_font.as_ref(), format!("{place}.by_font"), "no file name tells a font");
+    let Some(by_font) = &quality.by_font else { return };
+    let intervals = [("accuracy", by_font.accuracy_95), ("top_2_accuracy", by_font.top_2_accuracy_95)];
+    for (figure, interval) in intervals {
+        reasons.explain(
+            interval.as_ref(),
+            format!("{place}.by_font.{figure}_95"),
+            "a single font tells nothing of others",
+        );
+    }
+    let reason = if by_font.resamples == 0 {
+        "with fewer than 20 fonts, the intervals of a bootstrap are much too narrow"
+    } else {
+        "whichever fonts are drawn, it is the same"
+    };
+    for (figure, interval) in [
+        ("balanced_accuracy", by_font.balanced_accuracy_95),
+        ("macro_f1", by_font.macro_f1_95),
+        ("cohen_kappa", by_font.cohen_kappa_95),
+        ("negative_log_likelihood", by_font.negative_log_likelihood_95),
+        ("brier_score", by_font.brier_score_95),
+    ] {
+        reasons.explain(interval.as_ref(), format!("{place}.by_font.{figure}_95"), reason);
+    }
 }
 
 /// What section 3 is computed from.

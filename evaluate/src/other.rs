@@ -9,6 +9,7 @@ use ndarray_npy::ViewElement;
 
 use crate::error::Error;
 use crate::judged::Judged;
+use crate::measures::fonts::Fonts;
 use crate::measures::paired;
 use crate::report::files::{PREDICTIONS, PROBABILITIES};
 use crate::report::{Comparison, Disagreement, Proportion, Report};
@@ -67,6 +68,10 @@ impl Other {
         };
         let (only_this_right, only_other_right, both_right) =
             (count(true, false), count(false, true), count(true, true));
+        let advantage = |row: usize| {
+            let right = |is_right| f64::from(u8::from(is_right));
+            right(outcomes.is_right(row)) - right(self.is_right(judged, row))
+        };
         let total = outcomes.len() as u64;
         let differing: Vec<usize> =
             (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != self.predictions[row]).collect();
@@ -81,6 +86,7 @@ impl Other {
             both_wrong: count(false, false),
             difference: paired::difference(only_this_right, only_other_right, total),
             mcnemar_p: paired::mcnemar(only_this_right, only_other_right),
+            by_font: Fonts::of(&judged.fonts).map(|fonts| paired::by_font(&fonts, advantage)),
             differing: differing.len() as u64,
             images: differing
                 .into_iter()

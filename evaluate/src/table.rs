@@ -58,18 +58,18 @@ pub(crate) fn overall(report: &Report) -> Table {
     let font = quality.by_font.as_ref();
     let (accuracy, top_2) = (&quality.accuracy, &quality.top_2_accuracy);
     let rows = [
-        ("accuracy", accuracy.value, accuracy.wilson_95, font.map(|font| font.accuracy_95)),
+        ("accuracy", accuracy.value, accuracy.wilson_95, font.and_then(|font| font.accuracy_95)),
         ("balanced accuracy", quality.balanced_accuracy, None, font.and_then(|font| font.balanced_accuracy_95)),
         ("macro F1", quality.macro_f1, None, font.and_then(|font| font.macro_f1_95)),
-        ("top-2 accuracy", top_2.value, top_2.wilson_95, font.map(|font| font.top_2_accuracy_95)),
+        ("top-2 accuracy", top_2.value, top_2.wilson_95, font.and_then(|font| font.top_2_accuracy_95)),
         ("Cohen's kappa", quality.cohen_kappa, None, font.and_then(|font| font.cohen_kappa_95)),
         (
             "negative log likelihood",
             Some(quality.negative_log_likelihood),
             None,
-            font.map(|font| font.negative_log_likelihood_95),
+            font.and_then(|font| font.negative_log_likelihood_95),
         ),
-        ("Brier score", Some(quality.brier_score), None, font.map(|font| font.brier_score_95)),
+        ("Brier score", Some(quality.brier_score), None, font.and_then(|font| font.brier_score_95)),
         ("calibration error (ECE)", Some(report.calibration.before.expected_calibration_error), None, None),
     ];
     for (name, value, interval, by_font) in rows {
@@ -80,7 +80,12 @@ pub(crate) fn overall(report: &Report) -> Table {
     {
         let name = format!("accuracy with its {} duplicates", as_it_came.images - quality.images);
         let (accuracy, font) = (&as_it_came.accuracy, as_it_came.by_font.as_ref());
-        table.row([name, figure(accuracy.value), ends(accuracy.wilson_95), ends(font.map(|font| font.accuracy_95))]);
+        table.row([
+            name,
+            figure(accuracy.value),
+            ends(accuracy.wilson_95),
+            ends(font.and_then(|font| font.accuracy_95)),
+        ]);
     }
     table
 }
@@ -151,9 +156,10 @@ pub(crate) fn comparison_line(comparison: &Comparison) -> String {
     let Comparison { only_this_right, only_other_right, mcnemar_p, difference, .. } = comparison;
     format!(
         "evaluate: {only_this_right} images only this model gets right, {only_other_right} only the other: accuracy differs by \
-         {}{}, McNemar's exact p is {mcnemar_p:.4}",
+         {}{}, McNemar's exact p is {}",
         figure(difference.value),
         difference.interval_95.map_or_else(String::new, |interval| format!(" ({})", ends(Some(interval)))),
+        if *mcnemar_p < 1e-4 { format!("{mcnemar_p:.0e}") } else { format!("{mcnemar_p:.4}") },
     )
 }
 

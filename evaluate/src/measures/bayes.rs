@@ -1,5 +1,6 @@
 //! Bayes' theorem for the question "is it this one?".
 
+use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::undefined::Reasons;
 use crate::report::{ByClass, ClassBayes, ClassFigures};
 
@@ -25,17 +26,32 @@ pub fn posterior(prior: f64, with: f64, without: f64) -> Option<f64> {
 /// The theorem for every class of section 2.
 #[must_use]
 pub fn classes(by_class: &ByClass, prevalences: &[f64], reasons: &mut Reasons) -> Vec<ClassBayes> {
-    by_class.classes.iter().map(|figures| class(figures, prevalences, reasons)).collect()
+    let of = |(label, figures)| class(label, figures, &by_class.confusion_matrix, prevalences, reasons);
+    by_class.classes.iter().enumerate().map(of).collect()
 }
 
-fn class(figures: &ClassFigures, prevalences: &[f64], reasons: &mut Reasons) -> ClassBayes {
+/// P(T given that so many images of one letter are all taken for T): `π(T) r(T)ᵐ / Σ π(t) r(t)ᵐ`, where `r(t)` is the share
+/// of the images of `t` that are taken for T. Given the letter, the answers are taken as independent.
+fn posterior_after(images: i32, label: usize, matrix: &ConfusionMatrix) -> Option<f64> {
+    let weight = |truth: usize| {
+        let rate = matrix.rate(truth, label).unwrap_or(0.0);
+        matrix.support(truth) as f64 * rate.powi(images)
+    };
+    let all: f64 = (0..matrix.classes()).map(weight).sum();
+    (all > 0.0).then(|| weight(label) / all)
+}
+
+fn class(
+    label: usize,
+    figures: &ClassFigures,
+    matrix: &ConfusionMatrix,
+    prevalences: &[f64],
+    reasons: &mut Reasons,
+) -> ClassBayes {
     let (prior, recall, false_alarm_rate) = (figures.prior, figures.recall.value, figures.false_alarm_rate.value);
     let rates = recall.zip(false_alarm_rate);
-    let after = |prior: f64, images: i32| {
-        let (recall, false_alarm_rate) = rates?;
-        posterior(prior, recall.powi(images), false_alarm_rate.powi(images))
-    };
-    let answer = after(prior, 1);
+    let at = |prior: f64| rates.and_then(|(recall, false_alarm_rate)| posterior(prior, recall, false_alarm_rate));
+    let answer = at(prior);
     let reason = match (recall, false_alarm_rate) {
         (None, _) => format!("the split has no image of class {}, so its recall is unknown", figures.class),
         (_, None) => format!(
@@ -54,8 +70,8 @@ fn class(figures: &ClassFigures, prevalences: &[f64], reasons: &mut Reasons) -> 
         false_alarms: false_alarm_rate.map(|rate| rate * (1.0 - prior)),
         posterior: answer,
         counted_precision: figures.precision.value,
-        posterior_after_images: (1..=IMAGES).map(|images| after(prior, images)).collect(),
-        precision_by_prevalence: prevalences.iter().map(|&prevalence| after(prevalence, 1)).collect(),
+        posterior_after_images: (1..=IMAGES).map(|images| answer.and(posterior_after(images, label, matrix))).collect(),
+        precision_by_prevalence: prevalences.iter().map(|&prevalence| at(prevalence)).collect(),
     }
 }
 
@@ -69,6 +85,19 @@ mod tests {
         assert!((posterior(0.001, 0.99, 0.05).unwrap() - 99.0 / 5094.0).abs() < 1e-16);
         assert_eq!(posterior(0.5, 0.0, 0.0), None);
         assert_eq!((posterior(0.2, 0.9, 0.0), posterior(0.2, 0.0, 0.1)), (Some(1.0), Some(0.0)));
+    }
+
+    /// Ten images each of two letters that the model cannot tell apart and of a third: however many images, it stays open
+    /// which of the two it is.
+    #[test]
+    fn of_letters_that_look_alike_more_images_do_not_tell_which_it_is() {
+        let pairs = [(0, 0, 5), (0, 1, 5), (1, 0, 5), (1, 1, 5), (2, 2, 9), (2, 0, 1)];
+        let mut matrix = ConfusionMatrix::new(3);
+        pairs.into_iter().for_each(|(truth, predicted, images)| matrix.add(truth, predicted, images));
+        let found = [1, 2, 3].map(|images| posterior_after(images, 0, &matrix).unwrap());
+        let expected = [5.0 / 11.0, 25.0 / 51.0, 125.0 / 251.0];
+        assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-15), "{found:?}");
+        assert_eq!(posterior_after(2, 1, &ConfusionMatrix::new(3)), None);
     }
 
     #[test]

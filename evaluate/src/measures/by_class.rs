@@ -59,7 +59,7 @@ fn macro_average(classes: &[ClassFigures]) -> MacroAverage {
         recall: average(|class| class.recall.value),
         specificity: average(|class| class.specificity.value),
         false_alarm_rate: average(|class| class.false_alarm_rate.value),
-        precision: average(|class| class.precision.value),
+        precision: average(|class| class.precision.value.or((class.support > 0).then_some(0.0))),
         f1: average(|class| class.f1.value),
     }
 }

@@ -31,7 +31,7 @@ pub fn reliability(outcomes: &Outcomes) -> Reliability {
         brier_score: average(&|row| outcomes.brier_score(row)),
         mean_confidence: average(&|row| outcomes.confidence(row)),
         expected_calibration_error: calibration_error(&equal_width, rows.len()),
-        adaptive_calibration_error: calibration_error(&equal_size, rows.len()),
+        equal_size_calibration_error: calibration_error(&equal_size, rows.len()),
         equal_width,
         equal_size,
     }
@@ -124,7 +124,7 @@ mod tests {
     fn one_image_has_one_bin_of_equal_size_and_fourteen_empty_ones_of_equal_width() {
         let found = reliability(&outcomes(&[0.0], &[1]));
         // Confidence 1/2, wrong: both errors are 1/2.
-        assert_eq!((found.expected_calibration_error, found.adaptive_calibration_error), (0.5, 0.5));
+        assert_eq!((found.expected_calibration_error, found.equal_size_calibration_error), (0.5, 0.5));
         assert_eq!((found.equal_size.len(), found.equal_width.len()), (1, BINS));
         let filled: Vec<_> = found.equal_width.iter().filter(|bin| bin.accuracy.total > 0).collect();
         assert_eq!((filled.len(), filled[0].low, filled[0].high), (1, 7.0 / 15.0, 8.0 / 15.0));

@@ -1,5 +1,6 @@
 //! What a count leaves open: intervals of shares and of ratios of shares.
 
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::function::beta::inv_beta_reg;
 
 use crate::report::{Estimate, Proportion};
@@ -118,6 +119,55 @@ pub fn weighted_mean(shares: impl IntoIterator<Item = (f64, [u64; 2])>) -> Estim
     Estimate { value: Some(mean), interval_95: Some(wilson_of(mean, effective.min(if_alike))) }
 }
 
+/// The mean `m = Σ x / Σ n` of images that come in groups, each with its sum `x` over `n` images.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupedMean {
+    /// The mean.
+    pub mean: f64,
+    /// `G / (G − 1) · Σ (x − m n)² / (Σ n)²`, the variance by linearisation, whatever the images of a group have in common:
+    /// statsmodels' for a constant, `cov_type="cluster"`.
+    pub variance: f64,
+    /// The 0.975 quantile of Student's t with the `G − 1` degrees of freedom of the variance.
+    pub t_95: f64,
+    /// How many images.
+    pub images: f64,
+}
+
+impl GroupedMean {
+    /// Of at least two groups: a single one tells nothing of others.
+    #[must_use]
+    pub fn of(groups: &[(f64, usize)]) -> Option<Self> {
+        let others = groups.len().checked_sub(1).filter(|&others| others > 0)? as f64;
+        let (sum, images) = groups.iter().fold((0.0, 0.0), |(sum, images), &(x, n)| (sum + x, images + n as f64));
+        let mean = sum / images;
+        let residuals = groups.iter().map(|&(x, n)| (x - mean * n as f64).powi(2)).sum::<f64>();
+        let variance = (others + 1.0) / others * residuals / (images * images);
+        let t = StudentsT::new(0.0, 1.0, others).expect("the degrees of freedom are positive");
+        Some(Self { mean, variance, t_95: t.inverse_cdf(0.975), images })
+    }
+
+    /// The interval of a share: Wilson's among as many independent images as have its variance, `m (1 − m) / variance`, but
+    /// no more than there are, times `(z / t)²`. Where there is no variance, they count as independent.
+    ///
+    /// E. L. Korn, B. I. Graubard, "Confidence intervals for proportions with small expected number of positive counts
+    /// estimated from survey data", Survey Methodology 24 (1998), pages 193 to 201, for the effective number; with Wilson's
+    /// interval, C. Franco and others (2019), see [`weighted_mean`].
+    #[must_use]
+    pub fn of_share_95(&self) -> [f64; 2] {
+        let spread = self.mean * (1.0 - self.mean);
+        let is_known = spread > 0.0 && self.variance > 0.0;
+        let effective = if is_known { (spread / self.variance).min(self.images) } else { self.images };
+        wilson_of(self.mean, effective * (Z_95 / self.t_95).powi(2))
+    }
+
+    /// The interval `m ± t √variance`; nothing where there is no variance.
+    #[must_use]
+    pub fn student_95(&self) -> Option<[f64; 2]> {
+        let half_width = self.t_95 * self.variance.sqrt();
+        (half_width > 0.0).then_some([self.mean - half_width, self.mean + half_width])
+    }
+}
+
 /// The value below which the share `level` of `sorted` lies, linear between two of them: NumPy's `quantile`.
 ///
 /// # Panics
@@ -171,6 +221,24 @@ mod tests {
         assert_eq!(weighted_mean([(0.0, [8, 10])]), unknown);
         // Ten tenths are summed to a little less than 1.
         assert_eq!(weighted_mean([(0.1, [7, 7]); 10]).value, Some(1.0));
+    }
+
+    /// scipy 1.17: `t.ppf(0.975, G - 1)`, the rest worked by hand.
+    #[test]
+    fn groups_that_fail_together_count_as_fewer_images_and_few_of_them_as_fewer_still() {
+        let interval = |groups: &[(f64, usize)]| GroupedMean::of(groups).map(|mean| mean.of_share_95());
+        let t_3 = 3.182_446_305_283_71;
+        let shrunk = |images: f64, t: f64| images * (Z_95 / t).powi(2);
+        // The variance is 4/3 · (4 · 25) / 1600 = 1/12: a quarter by that is 3 images.
+        let all_or_none = interval(&[(10.0, 10), (0.0, 10), (10.0, 10), (0.0, 10)]).unwrap();
+        assert_close(all_or_none, wilson_of(0.5, shrunk(3.0, t_3)), 1e-9);
+        // All alike, and all right: as many as there are.
+        for (group, share) in [((5.0, 10), 0.5), ((10.0, 10), 1.0)] {
+            assert_close(interval(&[group; 4]).unwrap(), wilson_of(share, shrunk(40.0, t_3)), 1e-9);
+        }
+        assert_close(interval(&[(10.0, 10); 2]).unwrap(), wilson_of(1.0, shrunk(20.0, 12.706_204_736_174_694)), 1e-9);
+        assert_eq!((interval(&[(9.0, 10)]), interval(&[])), (None, None));
+        assert_eq!(GroupedMean::of(&[(0.0, 3); 2]).unwrap().student_95(), None);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! logits, counts and weights.
 
 pub mod bayes;
-pub mod bootstrap;
 pub mod by_class;
 pub mod calibration;
 pub mod confusion;
+pub mod fonts;
 pub mod intervals;
 pub mod label_issues;
 pub mod network;

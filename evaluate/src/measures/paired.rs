@@ -1,9 +1,11 @@
 //! Two models on the very same images.
 
 use statrs::distribution::{Binomial, DiscreteCDF as _};
+use statrs::function::erf::erfc;
 
-use crate::measures::intervals::Z_95;
-use crate::report::Estimate;
+use crate::measures::fonts::Fonts;
+use crate::measures::intervals::{GroupedMean, Z_95};
+use crate::report::{DifferenceByFont, Estimate};
 
 /// The exact two-sided p value of McNemar's test: `2 P(X ≤ the smaller count)` for `X ~ Binomial(one + other, 1/2)`, at most
 /// 1 (Q. McNemar, Psychometrika 12, 1947; statsmodels' `mcnemar(exact=True)`).
@@ -29,9 +31,35 @@ pub fn difference(only_one: u64, only_other: u64, total: u64) -> Estimate {
     }
 }
 
+/// The difference where the images of one font are dependent. `advantage` of a row is 1 where this model alone is right, −1
+/// where the other alone is, 0 otherwise.
+#[must_use]
+pub fn by_font(fonts: &Fonts, advantage: impl Fn(usize) -> f64) -> DifferenceByFont {
+    let sum = |font: &[usize]| font.iter().map(|&row| advantage(row)).sum::<f64>();
+    let groups: Vec<(f64, usize)> = fonts.rows().map(|font| (sum(font), font.len())).collect();
+    let (sum, squares) = groups.iter().fold((0.0, 0.0), |(sum, squares), &(d, _)| (sum + d, squares + d.powi(2)));
+    DifferenceByFont {
+        fonts: groups.len() as u64,
+        difference_95: GroupedMean::of(&groups).and_then(|mean| mean.student_95()),
+        p: if squares > 0.0 { erfc(sum.abs() / (2.0 * squares).sqrt()) } else { 1.0 },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// scipy 1.17: `chi2.sf((Σ d)² / Σ d², 1)`; statsmodels 0.15: `OLS(d, 1).fit(cov_type="cluster", use_t=True)`.
+    #[test]
+    fn by_font_images_that_differ_together_count_as_one() {
+        let fonts = Fonts::of(&[Some("a"), Some("a"), Some("a"), Some("b"), None].map(|font| font.map(str::to_owned)));
+        let advantage = [1.0, 1.0, 1.0, -1.0, 0.0];
+        let found = by_font(&fonts.unwrap(), |row| advantage[row]);
+        assert_eq!(found.fonts, 3);
+        assert!((found.p - 0.527_089_256_865_538_1).abs() < 1e-9, "{found:?}");
+        let [low, high] = found.difference_95.unwrap();
+        assert!((low - -2.040_025_220_551).abs() < 1e-8 && (high - 2.840_025_220_551).abs() < 1e-8, "{found:?}");
+    }
 
     /// scipy 1.17: `binomtest(min(b, c), b + c).pvalue`.
     #[test]

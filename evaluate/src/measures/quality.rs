@@ -1,7 +1,7 @@
 //! How good a model is on all images together.
 
-use crate::measures::bootstrap::{self, Fonts};
 use crate::measures::confusion::ConfusionMatrix;
+use crate::measures::fonts::{self, Fonts};
 use crate::measures::outcomes::Outcomes;
 use crate::report::{Proportion, Quality};
 
@@ -13,6 +13,16 @@ pub(crate) struct Image {
     negative_log_likelihood: f64,
     brier_score: f64,
     is_in_top_2: bool,
+}
+
+impl Image {
+    pub(crate) fn is_right(&self) -> bool {
+        self.truth == self.predicted
+    }
+
+    pub(crate) fn is_in_top_2(&self) -> bool {
+        self.is_in_top_2
+    }
 }
 
 /// The images of `outcomes`.
@@ -27,7 +37,7 @@ pub(crate) fn images(outcomes: &Outcomes) -> Vec<Image> {
     (0..outcomes.len()).map(image).collect()
 }
 
-/// Section 1's figures of at least one image, with the bootstrap where fonts are known.
+/// Section 1's figures of at least one image, with intervals by font where fonts are known.
 pub(crate) fn quality(images: &[Image], classes: usize, fonts: Option<&Fonts>) -> Quality {
     let mut sums = Sums::new(classes);
     images.iter().for_each(|image| sums.add(image));
@@ -41,7 +51,7 @@ pub(crate) fn quality(images: &[Image], classes: usize, fonts: Option<&Fonts>) -
         brier_score: sums.mean(sums.brier_score),
         top_2_accuracy: Proportion::of(sums.in_top_2, total),
         cohen_kappa: sums.cohen_kappa(),
-        by_font: fonts.map(|fonts| bootstrap::by_font(images, classes, fonts)),
+        by_font: fonts.map(|fonts| fonts::by_font(images, classes, fonts)),
     }
 }
 

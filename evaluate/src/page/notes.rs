@@ -14,7 +14,7 @@ pub(crate) enum Note {
     Kappa,
     Wilson,
     Jeffreys,
-    Bootstrap,
+    ByFont,
     Recall,
     Specificity,
     FalseAlarm,
@@ -26,7 +26,7 @@ pub(crate) enum Note {
     BlackBoxShift,
     Updating,
     Calibration,
-    AdaptiveCalibration,
+    EqualSizeCalibration,
     Temperature,
     Coverage,
     ConfidentLearning,
@@ -35,6 +35,7 @@ pub(crate) enum Note {
     DeadUnits,
     McNemar,
     Difference,
+    DifferenceByFont,
 }
 
 /// A note's name, its formula and its source.
@@ -45,7 +46,7 @@ struct Text {
 }
 
 impl Note {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::Accuracy,
         Self::BalancedAccuracy,
         Self::F1,
@@ -55,7 +56,7 @@ impl Note {
         Self::Kappa,
         Self::Wilson,
         Self::Jeffreys,
-        Self::Bootstrap,
+        Self::ByFont,
         Self::Recall,
         Self::Specificity,
         Self::FalseAlarm,
@@ -67,7 +68,7 @@ impl Note {
         Self::BlackBoxShift,
         Self::Updating,
         Self::Calibration,
-        Self::AdaptiveCalibration,
+        Self::EqualSizeCalibration,
         Self::Temperature,
         Self::Coverage,
         Self::ConfidentLearning,
@@ -76,6 +77,7 @@ impl Note {
         Self::DeadUnits,
         Self::McNemar,
         Self::Difference,
+        Self::DifferenceByFont,
     ];
 
     /// From 1, in the order of the list.
@@ -146,11 +148,13 @@ impl Note {
                 "the middle 95 % of Beta(successes + ½, failures + ½), which is what Jeffreys' prior and the counts leave",
                 "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 2001.",
             ),
-            Self::Bootstrap => (
-                "Bootstrap by font",
-                "fonts are drawn with replacement, each with all of its images; the middle 95 % of the results. Glyphs of one \
-                 font are not independent, so that the intervals that count images are too narrow",
-                "A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.",
+            Self::ByFont => (
+                "By font",
+                "glyphs of one font are not independent, so that the intervals that count images are too narrow. Of a share: \
+                 Wilson's among as many images as have its spread over the fonts, fewer still with few fonts. Of the others, with \
+                 20 fonts or more: fonts are drawn with replacement, each with all of its images; the middle 95 % of the results",
+                "E. L. Korn, B. I. Graubard, Survey Methodology 24, 1998; A. C. Davison, D. V. Hinkley, Bootstrap Methods and \
+                 their Application, 1997, section 3.8.",
             ),
             Self::Recall => {
                 ("Recall, sensitivity", "P(says c given is c) = TP / (TP + FN)", "scikit-learn: recall_score.")
@@ -204,8 +208,8 @@ impl Note {
             ),
             Self::Updating => (
                 "After several images",
-                "the posterior after an image is the prior of the next; it takes the images' errors as independent, as those \
-                 of different fonts nearly are",
+                "P(is c given that m images are taken for c) = π(c) P(c given c)ᵐ / Σ π(t) P(c given t)ᵐ, all images being of one \
+                 letter t; given it, errors are taken as independent, as those in different fonts nearly are",
                 "T. Bayes, Philosophical Transactions 53, 1763, applied to its own result.",
             ),
             Self::Calibration => (
@@ -213,10 +217,10 @@ impl Note {
                 "Σ (images in bin / images) · |accuracy in bin − mean confidence in bin| over bins of equal width",
                 "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, equation 3.",
             ),
-            Self::AdaptiveCalibration => (
-                "Adaptive calibration error",
+            Self::EqualSizeCalibration => (
+                "Calibration error over bins of equal size",
                 "the same over bins of equally many images",
-                "K. Nguyen, B. O'Connor, EMNLP 2015.",
+                "The bins are those of K. Nguyen, B. O'Connor, EMNLP 2015, who take the root of the mean square.",
             ),
             Self::Temperature => (
                 "Temperature scaling",
@@ -257,6 +261,12 @@ impl Note {
                 "Difference of accuracies",
                 "Wald's interval for matched pairs, with half an image added to each of the four counts",
                 "A. Agresti, Y. Min, Statistics in Medicine 24, 2005.",
+            ),
+            Self::DifferenceByFont => (
+                "Difference by font",
+                "the mean difference ± Student's t times the square root of its variance over the fonts; the probability is that \
+                 of (Σ d)² / Σ d², d being a font's images that one model alone gets right less those of the other",
+                "V. L. Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust, Statistics in Medicine 22, 2003.",
             ),
         };
         Text { name, formula, source }

@@ -35,10 +35,12 @@ pub struct ClassBayes {
     pub posterior: Option<f64>,
     /// The precision that was counted, TP / (TP + FP), which is the same.
     pub counted_precision: Option<f64>,
-    /// P(T given P) after one, two and three images of one letter, all of them taken for this class: the theorem applied
-    /// again to its own result. It takes the images' errors as independent, as those of different fonts nearly are.
+    /// P(T given P) after one, two and three images of one letter, all of them taken for this class:
+    /// `π(T) r(T)ᵐ / Σ π(t) r(t)ᵐ` over the classes t, where `r(t)` is the share of the images of t that are taken for T. Given
+    /// the letter, errors are taken as independent, as those in different fonts nearly are; that all images are of one
+    /// letter is not "T or not T", of which others would differ from image to image.
     pub posterior_after_images: Vec<Option<f64>>,
-    /// The posterior at each of [`Bayes::prevalences`].
+    /// The posterior at each of [`Bayes::prevalences`], the other classes being as frequent among themselves as in the split.
     pub precision_by_prevalence: Vec<Option<f64>>,
 }
 

@@ -54,7 +54,7 @@ pub struct MacroAverage {
     pub specificity: Option<f64>,
     /// Of the false alarm rate.
     pub false_alarm_rate: Option<f64>,
-    /// Of precision.
+    /// Of precision; a class that has images and is never said counts as 0, as its F1 does.
     pub precision: Option<f64>,
     /// Of F1.
     pub f1: Option<f64>,

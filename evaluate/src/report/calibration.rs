@@ -37,7 +37,7 @@ impl Calibration {
 /// Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FittedTemperature {
-    /// T: above 1, the network was too sure; below 1, not sure enough.
+    /// T: above the model's own, it was too sure; below it, not sure enough.
     pub temperature: f64,
     /// How many validation images it was fitted on.
     pub images: u64,
@@ -69,8 +69,8 @@ pub struct Reliability {
     pub mean_confidence: f64,
     /// `Σ (images in bin / images) · |accuracy in bin − mean confidence in bin|` over bins of equal width (Guo 2017, eq. 3).
     pub expected_calibration_error: f64,
-    /// The same over bins of equal size (K. Nguyen, B. O'Connor, EMNLP 2015).
-    pub adaptive_calibration_error: f64,
+    /// The same over bins of equal size, as those of K. Nguyen, B. O'Connor, EMNLP 2015, who take the root of the mean square.
+    pub equal_size_calibration_error: f64,
     /// Bins of equal width, from 0 to 1; empty ones too.
     pub equal_width: Vec<ReliabilityBin>,
     /// Bins of equal size; as many as images where these are fewer.

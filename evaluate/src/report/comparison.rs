@@ -28,6 +28,8 @@ pub struct Comparison {
     /// The exact two-sided p value of McNemar's test: that of a binomial test of `only_this_right` among the images that
     /// one alone gets right, with a share of 1/2. It is 1 where there is none.
     pub mcnemar_p: f64,
+    /// The difference with the images of one font taken as dependent. Nothing where no file name tells a font.
+    pub by_font: Option<DifferenceByFont>,
     /// How many images the two give different classes.
     pub differing: u64,
     /// These, in the order of the rows; at most [`Comparison::MOST`].
@@ -37,6 +39,20 @@ pub struct Comparison {
 impl Comparison {
     /// How many images are listed at most.
     pub const MOST: usize = 200;
+}
+
+/// A difference of accuracies for fonts like these; an image without a font counts as one of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DifferenceByFont {
+    /// How many fonts there are.
+    pub fonts: u64,
+    /// The interval `d ± t √v` with the variance `v` of the mean over the fonts and Student's t. Nothing with a single font, or
+    /// where all fonts have the same difference.
+    pub difference_95: Option<[f64; 2]>,
+    /// The p value of McNemar's test for clustered pairs: that of `(Σ d)² / Σ d²` by χ² with one degree of freedom, where `d`
+    /// is a font's images that this model alone gets right less those that the other alone does (V. L. Durkalski, Y. Y.
+    /// Palesch, S. R. Lipsitz, P. F. Rust, Statistics in Medicine 22, 2003). It is 1 where no font has a difference.
+    pub p: f64,
 }
 
 /// An image that two models take for different classes.

@@ -41,12 +41,12 @@ pub use bayes::{
 };
 pub use by_class::{ByClass, ClassFigures, MacroAverage};
 pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, Reliability, ReliabilityBin};
-pub use comparison::{Comparison, Disagreement};
+pub use comparison::{Comparison, DifferenceByFont, Disagreement};
 pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
 pub use figures::{Estimate, Proportion, Undefined};
 pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
 pub use making::{ArtifactDigest, DatasetSummary, LayerSummary, Making};
-pub use overall::{FontBootstrap, Overall, Quality};
+pub use overall::{ByFont, Overall, Quality};
 use serde::{Deserialize, Serialize};
 pub use timings::{Timings, TrainingTimings};
 
@@ -93,7 +93,7 @@ pub struct Report {
 
 impl Document for Report {
     const KIND: &'static str = "report.json";
-    const SCHEMA_VERSION: u32 = 4;
+    const SCHEMA_VERSION: u32 = 5;
 
     fn check(&self) -> Result<(), String> {
         self.model.check()

@@ -34,20 +34,25 @@ pub struct Quality {
     /// predictions with these frequencies (`cohen_kappa_score`). Nothing where chance is 1.
     pub cohen_kappa: Option<f64>,
     /// The intervals that take the glyphs of one font as dependent. Nothing where no file name tells a font.
-    pub by_font: Option<FontBootstrap>,
+    pub by_font: Option<ByFont>,
 }
 
-/// 95 % percentile intervals of a bootstrap over fonts: fonts are drawn with replacement, and each brings all of its
-/// images (A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8). An image without
-/// a font counts as one of its own.
+/// 95 % intervals for fonts like these, each with its lower end first. An image without a font counts as one of its own.
+///
+/// Those of shares are Wilson's among as many images as have their spread over the fonts (E. L. Korn, B. I. Graubard, Survey
+/// Methodology 24, 1998). The others are percentile intervals of a bootstrap: fonts are drawn with replacement, and each
+/// brings all of its images (A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8);
+/// nothing with fewer than 20 fonts, with which they would be much too narrow, or where all resamples give the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FontBootstrap {
+pub struct ByFont {
     /// How many fonts there are, images without one included.
     pub fonts: u64,
-    /// How often as many were drawn.
+    /// Of [`Quality::accuracy`]; nothing with a single font, like the next.
+    pub accuracy_95: Option<[f64; 2]>,
+    /// Of [`Quality::top_2_accuracy`].
+    pub top_2_accuracy_95: Option<[f64; 2]>,
+    /// How often as many fonts were drawn.
     pub resamples: u32,
-    /// Of [`Quality::accuracy`]; each interval has its lower end first.
-    pub accuracy_95: [f64; 2],
     /// Of [`Quality::balanced_accuracy`]; like the next two, of the resamples where it exists.
     pub balanced_accuracy_95: Option<[f64; 2]>,
     /// Of [`Quality::macro_f1`].
@@ -55,9 +60,7 @@ pub struct FontBootstrap {
     /// Of [`Quality::cohen_kappa`].
     pub cohen_kappa_95: Option<[f64; 2]>,
     /// Of [`Quality::negative_log_likelihood`].
-    pub negative_log_likelihood_95: [f64; 2],
+    pub negative_log_likelihood_95: Option<[f64; 2]>,
     /// Of [`Quality::brier_score`].
-    pub brier_score_95: [f64; 2],
-    /// Of [`Quality::top_2_accuracy`].
-    pub top_2_accuracy_95: [f64; 2],
+    pub brier_score_95: Option<[f64; 2]>,
 }

@@ -26,8 +26,9 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
         }
         h3 { "Where the class is rarer" }
         p {
-            "Recall and false alarms belong to the model, the prior to the place where it is used. The same model that is
-             right nine times of ten here is mostly wrong where the class is rare enough."
+            "Recall belongs to the model, the prior to the place where it is used; the false alarm rate belongs to both, as it
+             depends on which other classes there are. With these as frequent among themselves as here, a model that is mostly
+             right may be mostly wrong where the class is rare enough. A prior that names all classes is answered below."
         }
         (figures.show(by_prevalence(bayes), &html! {
             "The posterior of each class against its prevalence, on a logarithmic scale. The dot is the split's own prior." }))
@@ -123,7 +124,7 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
     html! {
         (table_with_heads("Bayes' theorem for each class", heads, rows, ""))
         p { "The last columns are the posterior in per cent after one, two and three images of the same letter in different
-             fonts, all of them taken for the class: each posterior is the next image's prior." }
+             fonts, all of them taken for the class: what is believed of each letter after an image is the prior of the next." }
     }
 }
 
@@ -196,7 +197,8 @@ fn other_priors(report: &Report, bayes: &Bayes) -> Markup {
         h3 { "Other priors" }
         p {
             "What to expect where the classes are as frequent as given here, and look as they do in the split." (Note::OtherPriors.mark())
-            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are. All
+            " “Reweighed” is with the probabilities adjusted to that prior; otherwise the model's answers are taken as they are."
+            (uncalibrated(report)) " All
              shares are in per cent; the small line is the 95 % interval, with the images taken as independent."
         }
         (table("Accuracy under other priors", &["prior", "accuracy", "reweighed"], html! {
@@ -248,6 +250,15 @@ fn precision_by_prior(report: &Report, priors: &[OtherPrior]) -> Markup {
     )
 }
 
+/// A caveat where probabilities are used that no temperature has brought nearer to the truth.
+fn uncalibrated(report: &Report) -> &'static str {
+    if report.calibration.fitted.is_some() {
+        ""
+    } else {
+        " No temperature could be fitted: what is computed from probabilities takes them as the model gives them, and may be far off."
+    }
+}
+
 fn estimated(report: &Report, bayes: &Bayes) -> Markup {
     let Some(estimate) = &bayes.estimated_prior else {
         return html! {
@@ -261,7 +272,9 @@ fn estimated(report: &Report, bayes: &Bayes) -> Markup {
         p {
             "How frequent the classes are among " (count(*images)) " images without labels: by expectation maximisation on the
              probabilities" (Note::ExpectationMaximisation.mark()) " and from the answers and the validation split's confusion matrix
-             alone." (Note::BlackBoxShift.mark()) " The two share no assumption about the probabilities; where they agree, both gain."
+             alone." (Note::BlackBoxShift.mark()) " Both take it that images of a class look as they do in the split, and only the
+             classes' frequencies differ; where that is so, the second asks nothing of the probabilities. Neither tells how far chance
+             may have moved it." (uncalibrated(report))
             @if let Some(found) = expectation_maximisation {
                 " The first took " (count(found.rounds.into())) " rounds" @if !found.converged { ", and had not converged" } "."
             }

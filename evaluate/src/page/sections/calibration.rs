@@ -25,7 +25,7 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 (figures.show(reliability("reliability-after", "Reliability after temperature scaling", after), &caption()))
             }
         }
-        p.caption { "Bins: " (calibration.binning.equal_width) ". For the adaptive error: " (calibration.binning.equal_size) "." }
+        p.caption { "Bins: " (calibration.binning.equal_width) ". Of equal size: " (calibration.binning.equal_size) "." }
         h3 { "If the least sure images are refused" }
         (figures.show(coverage(&calibration.accuracy_by_coverage), &html! {
             "The images are kept from the most confident one on." (Note::Coverage.mark()) " The band is the 95 % Wilson interval." }))
@@ -40,8 +40,8 @@ fn temperature(report: &Report, calibration: &Calibration) -> Markup {
         @match &calibration.fitted {
             Some(fitted) => {
                 "Temperature scaling" (Note::Temperature.mark()) ", fitted on " (counted(fitted.images, "validation image"))
-                " alone, finds T = " strong { (number(fitted.temperature)) } ": the network was "
-                @if fitted.temperature > 1.0 { "too sure" } @else { "not sure enough" }
+                " alone, finds T = " strong { (number(fitted.temperature)) } ": with the model's own, it was "
+                @if fitted.temperature > calibration.model_temperature { "too sure" } @else { "not sure enough" }
                 ". Their negative log likelihood goes from " (number(fitted.negative_log_likelihood_before)) " to "
                 (number(fitted.negative_log_likelihood_after)) " nats. "
                 @if calibration.temperature_helps() != Some(false) { code { "export --temperature" } " writes it into the graph." }
@@ -61,7 +61,7 @@ type Row = (&'static str, Note, fn(&Reliability) -> f64, fn(f64) -> String);
 fn errors(calibration: &Calibration) -> Markup {
     let rows: [Row; 5] = [
         ("expected calibration error, %", Note::Calibration, |r| r.expected_calibration_error, per_cent),
-        ("adaptive calibration error, %", Note::AdaptiveCalibration, |r| r.adaptive_calibration_error, per_cent),
+        ("the same, bins of equal size, %", Note::EqualSizeCalibration, |r| r.equal_size_calibration_error, per_cent),
         ("mean confidence, %", Note::Calibration, |r| r.mean_confidence, per_cent),
         ("negative log likelihood, nats", Note::NegativeLogLikelihood, |r| r.negative_log_likelihood, number),
         ("Brier score", Note::Brier, |r| r.brier_score, number),

@@ -25,6 +25,7 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
         Ok(item(&picture, &answer, &details, differing.font.as_deref(), &differing.file))
     });
     let shown = shown.collect::<Result<Vec<_>, ImageError>>()?;
+    let probability = |p: f64| if p < 1e-4 { format!("{p:.0e}") } else { number(p) };
     let points = |share: f64| format!("{:+.2}", share * 100.0).replace('-', "−");
     Ok(html! {
         p {
@@ -42,7 +43,14 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
                 ". "
             }
             "If both were equally good, a difference of at least this size would come about with a probability of "
-            (number(comparison.mcnemar_p)) " (exact McNemar test)" (Note::McNemar.mark()) "."
+            (probability(comparison.mcnemar_p)) " (exact McNemar test)" (Note::McNemar.mark()) "."
+            @if let Some(by_font) = &comparison.by_font {
+                " Both take the images as independent. For fonts like these"
+                @if let Some([low, high]) = by_font.difference_95 {
+                    ", the difference is with 95 % confidence between " (points(low)) " and " (points(high)) ", and"
+                }
+                " the probability is " (probability(by_font.p)) (Note::DifferenceByFont.mark()) "."
+            }
         }
         (table("Both models on the same images", &["", "the other is right", "the other is wrong"], html! {
             @let right = ("this one is right", comparison.both_right, comparison.only_this_right);

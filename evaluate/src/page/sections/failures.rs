@@ -52,7 +52,8 @@ fn label_issues(material: &Material<'_>, issues: &LabelIssues) -> Result<Markup,
         p {
             "Confident learning" (Note::ConfidentLearning.mark()) " finds " (counted(issues.found, "image")) " of " (count(issues.images))
             " that are confidently of another class than their label"
-            @if let Some(share) = issues.estimated_share { ", and estimates that " (percentage(share)) " of the labels are wrong" }
+            @if let Some(share) = issues.estimated_share { ", and estimates that " (percentage(share)) " of the labels are wrong, where images that could be of either class, or
+             that the model has not learnt to tell apart, count as well" }
             ". The predictions are out of sample: " (issues.out_of_sample) "."
         }
         (gallery(&items))

@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
 use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
-use crate::report::{FontBootstrap, Overall, Proportion, Quality, Report};
+use crate::report::{ByFont, Overall, Proportion, Quality, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
@@ -32,11 +32,16 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
         (figures.show(intervals(&report.overall), &html! {
             "How far chance may have moved the accuracy. Wilson's interval and the Beta posterior" (Note::Jeffreys.mark())
             " take the images as independent"
-            @if without_duplicates.by_font.is_some() { "; the bootstrap draws whole fonts, and is the one to trust" }
+            @if without_duplicates.by_font.as_ref().is_some_and(|fonts| fonts.accuracy_95.is_some()) {
+                "; the one by font counts what the glyphs of a font have in common, and is the one to trust"
+            }
             "."
+            @if as_it_came.as_ref().is_some_and(|came| came.images != without_duplicates.images) {
+                " As it came, copies of an image count like images of their own, which makes intervals too narrow."
+            }
         }))
         @if without_duplicates.by_font.is_none() {
-            p.note { "No file name tells a font, so that there is no bootstrap by font." }
+            p.note { "No file name tells a font, so that there are no intervals by font." }
         }
     }
 }
@@ -49,7 +54,7 @@ struct Measure {
     value: fn(&Quality) -> Option<f64>,
     /// What it is a share of, if it is one.
     share: fn(&Quality) -> Option<&Proportion>,
-    by_font: fn(&FontBootstrap) -> Option<[f64; 2]>,
+    by_font: fn(&ByFont) -> Option<[f64; 2]>,
     /// Its name in the report.
     field: &'static str,
 }
@@ -63,7 +68,7 @@ const MEASURES: [Measure; 7] = [
         write: per_cent,
         value: |quality| quality.accuracy.value,
         share: |quality| Some(&quality.accuracy),
-        by_font: |fonts| Some(fonts.accuracy_95),
+        by_font: |fonts| fonts.accuracy_95,
         field: "accuracy",
     },
     Measure {
@@ -90,7 +95,7 @@ const MEASURES: [Measure; 7] = [
         write: per_cent,
         value: |quality| quality.top_2_accuracy.value,
         share: |quality| Some(&quality.top_2_accuracy),
-        by_font: |fonts| Some(fonts.top_2_accuracy_95),
+        by_font: |fonts| fonts.top_2_accuracy_95,
         field: "top_2_accuracy",
     },
     Measure {
@@ -99,7 +104,7 @@ const MEASURES: [Measure; 7] = [
         write: number,
         value: |quality| Some(quality.negative_log_likelihood),
         share: NO_SHARE,
-        by_font: |fonts| Some(fonts.negative_log_likelihood_95),
+        by_font: |fonts| fonts.negative_log_likelihood_95,
         field: "negative_log_likelihood",
     },
     Measure {
@@ -108,7 +113,7 @@ const MEASURES: [Measure; 7] = [
         write: number,
         value: |quality| Some(quality.brier_score),
         share: NO_SHARE,
-        by_font: |fonts| Some(fonts.brier_score_95),
+        by_font: |fonts| fonts.brier_score_95,
         field: "brier_score",
     },
     Measure {
@@ -128,7 +133,7 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
         th scope="col" { "value" }
         th scope="col" { "Wilson interval" (Note::Wilson.mark()) }
         th scope="col" { "Beta posterior" (Note::Jeffreys.mark()) }
-        @if quality.by_font.is_some() { th scope="col" { "by font" (Note::Bootstrap.mark()) } }
+        @if quality.by_font.is_some() { th scope="col" { "by font" (Note::ByFont.mark()) } }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
     let body = html! {
@@ -162,7 +167,7 @@ type Interval = (String, [f64; 2], f64);
 fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let accuracy = &quality.accuracy;
     let Some(value) = accuracy.value else { return Vec::new() };
-    let by_font = quality.by_font.as_ref().map(|fonts| fonts.accuracy_95);
+    let by_font = quality.by_font.as_ref().and_then(|fonts| fonts.accuracy_95);
     let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
     let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
     intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value)).collect()

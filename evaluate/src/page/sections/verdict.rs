@@ -28,9 +28,10 @@ pub(crate) fn verdict(report: &Report) -> Markup {
         "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names "
         (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
-            @let ends = quality.by_font.as_ref().map_or(wilson, |fonts| fonts.accuracy_95);
+            @let by_font = quality.by_font.as_ref().and_then(|fonts| fonts.accuracy_95);
+            @let ends = by_font.unwrap_or(wilson);
             ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
-            @if quality.by_font.is_some() { " for fonts like these" }
+            @if by_font.is_some() { " for fonts like these" }
         }
         ". " (weakest(report)) " " (sureness(report))
     }
@@ -61,11 +62,12 @@ fn weakest(report: &Report) -> Markup {
 fn sureness(report: &Report) -> Markup {
     let calibration = &report.calibration;
     let (error, confidence) = (calibration.before.expected_calibration_error, calibration.before.mean_confidence);
-    let accuracy = report.overall.without_duplicates.accuracy.value;
+    let accuracy = &report.overall.without_duplicates.accuracy;
     html! {
-        @if let Some(accuracy) = accuracy {
+        @if let (Some(accuracy), Some([low, high])) = (accuracy.value, accuracy.wilson_95) {
             "Its confidence is on average " (percentage(confidence)) ", which is "
             @if (confidence - accuracy).abs() < 0.005 { "about right" }
+            @else if (low..=high).contains(&confidence) { "no further from the share that it names rightly than chance explains" }
             @else if confidence > accuracy { "too high" } @else { "too low" }
             " (calibration error " (percentage(error))
             @if let Some(after) = &calibration.after {
