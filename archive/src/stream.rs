@@ -159,17 +159,28 @@ impl Stream {
         self.has_ended
     }
 
-    /// Reads to the end; returns the input's digest and size in bytes.
+    /// Reads to the end, where nothing but padding stands; returns the input's digest and size in bytes.
     ///
     /// # Errors
-    /// When the rest is damaged, or is longer than `most` bytes.
+    /// When the rest is damaged, is longer than `most` bytes, or is anything but zeros: a second archive, or what a hole of
+    /// zeros has cut off, would be lost without a word.
     ///
     /// # Panics
     /// When the reading thread did.
     pub fn finish(mut self, most: u64) -> io::Result<(Digest, u64)> {
         self.allowance.extend(u64::MAX);
-        if io::copy(&mut (&mut self).take(most + 1), &mut io::sink())? > most {
-            return Err(io::Error::other(format!("more than {most} bytes follow the end of the archive")));
+        let mut left = most;
+        loop {
+            let padding = self.advance(u64::MAX)?;
+            if padding.is_empty() {
+                break;
+            }
+            if padding.iter().any(|&byte| byte != 0) {
+                return Err(io::Error::other("something follows the end of the archive"));
+            }
+            left = left
+                .checked_sub(padding.len() as u64)
+                .ok_or_else(|| io::Error::other(format!("more than {most} bytes follow the end of the archive")))?;
         }
         Ok(self.worker.join().expect("the reading thread does not panic"))
     }

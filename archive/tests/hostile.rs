@@ -113,10 +113,12 @@ fn gzip_members_one_behind_the_other_are_one_archive() {
 }
 
 #[test]
-fn what_stands_behind_the_end_is_passed_over_within_limits() {
+fn behind_the_end_only_padding_may_stand_and_not_too_much() {
     let plain = letters();
     let files = read(&plain).unwrap().1;
-    assert_eq!(read(&gzip(&[&plain[..], b"garbage"].concat())).unwrap().1, files);
+    for second in [&b"garbage"[..], &plain] {
+        assert_eq!(damage(&gzip(&[&plain[..], second].concat())), "something follows the end of the archive");
+    }
     assert_eq!(read(&[&plain[..], &[0; 10_000]].concat()).unwrap().1, files);
     assert!(damage(&gzip(&[&plain[..], &vec![0; 2 << 20]].concat())).contains("follow the end of the archive"));
     assert_eq!(damage(&[&gzip(&plain)[..], b"garbage behind gzip"].concat()), "invalid gzip header");

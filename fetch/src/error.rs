@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use archive::Refusal;
 use artifacts::Digest;
 use terminal::Failure;
 
@@ -76,6 +77,20 @@ pub enum Error {
         /// As it was given.
         path: PathBuf,
     },
+}
+
+impl Error {
+    /// Whether the archive's bytes are to blame, rather than the disk that it is unpacked to or a limit.
+    pub(crate) fn is_of_the_archive(&self) -> bool {
+        use archive::Error::{Damaged, Entry, NoClassFolders, NotAnArchive};
+        match self {
+            Self::Archive(Entry { reason, .. }) => {
+                !matches!(reason, Refusal::TooManyFiles(_) | Refusal::TooManyBytes(_) | Refusal::TooLongNames(_))
+            }
+            Self::Archive(error) => matches!(error, Damaged { .. } | NotAnArchive { .. } | NoClassFolders { .. }),
+            _ => false,
+        }
+    }
 }
 
 impl Failure for Error {

@@ -65,7 +65,13 @@ pub fn run(options: &FetchOptions, console: &Console) -> Result<(), Error> {
         source.provenance = source.provenance.with_argument("dataset", dataset);
     }
     for (wanted, archive) in archives {
-        let contents = unpack_part(wanted, archive, &staged, options, console)?;
+        let contents = match unpack_part(wanted, archive, &staged, options, console) {
+            Err(error) if error.is_of_the_archive() => {
+                store.distrust(wanted)?;
+                return Err(error);
+            }
+            contents => contents?,
+        };
         source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
     }
     artifacts::write_json(&staged.path().join(Source::FILE_NAME), &source)?;

@@ -57,7 +57,7 @@ pub struct FetchOptions {
     pub retries: u32,
 
     /// Seconds without a byte, or with fewer than 1000 bytes a second, after which a mirror is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Download")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "Download")]
     pub timeout: u64,
 
     /// PEM file of the certificate authorities to trust instead of Mozilla's, as behind a proxy that looks into https

@@ -103,6 +103,16 @@ impl<'a> Store<'a> {
         Ok(None)
     }
 
+    /// Discards the download of an archive that turned out to be none, where no digest says that it is what it should be: the
+    /// next run asks the server again.
+    pub fn distrust(&mut self, wanted: &WantedArchive) -> Result<(), Error> {
+        let downloaded = self.downloaded.iter_mut().find(|(file_name, _)| *file_name == wanted.file_name);
+        match downloaded {
+            Some((_, partial)) if wanted.digest.is_none() => partial.discard(),
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps the downloads of this run under their names, or removes them.
     pub fn finish(self, keep: bool, console: &Console) -> Result<(), Error> {
         for (file_name, mut partial) in self.downloaded {

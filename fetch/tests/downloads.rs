@@ -214,6 +214,21 @@ fn a_web_page_of_the_only_mirror_ends_the_run_with_what_to_do_about_it() {
     assert!(said.contains("it is a web page\nhint: the site may want a login"), "{said}");
 }
 
+/// Without a digest, nothing else says that the bytes were not those of the archive.
+#[test]
+fn a_download_that_is_no_whole_archive_is_asked_for_again() {
+    let workplace = Workplace::new();
+    let mut flipped = letters();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let server = Server::start(vec![file(&flipped), file(&letters())]);
+    let url = format!("{}/letters.tar.gz", server.url);
+    let arguments = ["--archive", &url, "--output", "out/raw"].map(str::to_owned);
+    assert!(run_badly(&workplace, &arguments).contains("is damaged after"));
+    run_well(&workplace, &arguments);
+    assert_whole(&workplace, &letters());
+}
+
 #[test]
 fn a_slow_server_is_waited_for_and_a_redirect_followed() {
     let workplace = Workplace::new();

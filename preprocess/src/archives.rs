@@ -263,7 +263,7 @@ fn arrange(
             let label = label_of(class(&of_class[0]), &classes, &train.path, &wanted.path)?;
             for &Entry { name, file, .. } in of_class {
                 files.push(ImageFile { name, label, is_test: wanted.role == Role::Test })?;
-                in_order.push(file.map_or_else(|| scratch.no_file(), |file| records[file].1))?;
+                in_order.push(file.map_or_else(|| scratch.no_file(true), |file| records[file].1))?;
             }
         }
     }

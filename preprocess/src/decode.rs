@@ -19,7 +19,7 @@ use scratch::FileVec;
 use crate::error::Error;
 use crate::folders::Folders;
 use crate::header::{Header, most_common_size};
-use crate::png::ShortWay;
+use crate::png::{ShortWay, transparency_is_damaged};
 
 /// A larger file is rejected: an image of the largest size has no more than 34 MB even uncompressed.
 pub const MOST_BYTES: u64 = 1 << 26;
@@ -85,8 +85,10 @@ impl Scratch {
     }
 
     /// The record of an entry of a class folder that is something else than a file.
-    pub fn no_file(&self) -> Record {
-        self.rejected(None, "it is no regular file")
+    pub fn no_file(&self, is_folder: bool) -> Record {
+        let reason =
+            if is_folder { "it is a folder: images are read in class folders alone" } else { "it is no regular file" };
+        self.rejected(None, reason)
     }
 
     /// The record of a file of more than [`MOST_BYTES`].
@@ -220,7 +222,8 @@ pub struct DecodedImage {
 impl Decoded {
     /// Takes the images of the most common size. `records` are those of the files of `folders`, in their order.
     pub fn of(folders: &Folders, records: &[Record], scratch: &Scratch) -> Result<Self, Error> {
-        let size = most_common_size(records.iter().filter_map(|record| record.header));
+        let size =
+            most_common_size(records.iter().filter(|record| record.image.is_ok()).filter_map(|record| record.header));
         let mut list_of_files = HashingWriter::new(std::io::sink());
         let mut images = FileVec::new(scratch.folder())?;
         let mut rejected = Vec::new();
@@ -260,7 +263,7 @@ impl Decoded {
 
     /// Fails where more than the share `max_rejects` of all files is rejected.
     pub fn refuse_too_many_rejects(&self, files: usize, max_rejects: f64) -> Result<(), Error> {
-        if self.rejected.len() as f64 > max_rejects * files as f64 {
+        if self.rejected.len() as f64 / files as f64 > max_rejects {
             return Err(Error::TooManyRejects { files, max_rejects, rejected: self.rejected.clone() });
         }
         Ok(())
@@ -288,6 +291,9 @@ fn append_pixels(short_way: &mut ShortWay, bytes: &[u8], header: Header, pixels:
 /// The pixels of any PNG file, as 8-bit grey.
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let broken = |error: image::ImageError| format!("it does not decode: {error}");
+    if transparency_is_damaged(bytes) {
+        return Err("the checksum of its transparency (tRNS) is wrong".to_owned());
+    }
     // A chunk of metadata may claim to inflate to any size.
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST_BYTES);

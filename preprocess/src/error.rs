@@ -65,7 +65,7 @@ pub enum Error {
     /// Too many files are no usable image.
     #[error(
         "{} of {files} files are rejected, more than the {} % of --max-rejects{}",
-        rejected.len(), max_rejects * 100.0, examples(rejected)
+        rejected.len(), (max_rejects * 1e6).round() / 1e4, examples(rejected)
     )]
     TooManyRejects {
         /// How many files there are.

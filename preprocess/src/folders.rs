@@ -93,7 +93,10 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         train.1 = Role::Train.directory();
     }
 
-    let train_classes = class_folders(&train.0, &options.output)?;
+    let no_classes = [Some(options.output.as_path()), test.as_ref().map(|(folder, _)| folder.as_path())];
+    let no_classes: Vec<PathBuf> =
+        no_classes.into_iter().flatten().filter_map(|path| path.canonicalize().ok()).collect();
+    let train_classes = class_folders(&train.0, &no_classes)?;
     let classes: Vec<String> = train_classes.keys().cloned().collect();
     check_classes(&classes, &train.0)?;
     let mut listing = Listing {
@@ -106,7 +109,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         listing.add(folder, &prefixed(train.1, &class), label, false)?;
     }
     if let Some((test, _)) = &test {
-        let test_classes = class_folders(test, &options.output)?;
+        let test_classes = class_folders(test, &no_classes)?;
         if test_classes.is_empty() {
             return Err(Error::NoTestClass { folder: test.clone() });
         }
@@ -140,10 +143,9 @@ fn prefixed(part: &str, class: &str) -> String {
     if part.is_empty() { class.to_owned() } else { format!("{part}/{class}") }
 }
 
-/// The visible folders in `folder`, by name; links stand for what they lead to. The `output` of an earlier run is none, nor
-/// is what an archive of a Mac has of resource forks.
-fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let output = output.canonicalize().ok();
+/// The visible folders in `folder`, by name, but for `no_classes`: the output of an earlier run, and the folder to test on.
+/// Links stand for what they lead to. Skipped, as hidden, is macOS's `__MACOSX`.
+fn class_folders(folder: &Path, no_classes: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut folders = BTreeMap::new();
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
@@ -152,7 +154,7 @@ fn class_folders(folder: &Path, output: &Path) -> Result<BTreeMap<String, PathBu
             continue;
         }
         let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();
-        if !is_folder || output.is_some() && path.canonicalize().ok() == output {
+        if !is_folder || path.canonicalize().is_ok_and(|path| no_classes.contains(&path)) {
             continue;
         }
         match name {

@@ -74,7 +74,7 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The most common size; of several, the smallest.
+/// The most common size; of several, the smallest; of none, none by none.
 pub fn most_common_size(headers: impl Iterator<Item = Header>) -> Size {
     let mut counts: BTreeMap<Size, usize> = BTreeMap::new();
     for header in headers {

@@ -82,6 +82,24 @@ fn chunk(bytes: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
     (crc32(checked) == u32::from_be_bytes(*checksum)).then_some((Chunk { name, data }, rest))
 }
 
+/// Whether the checksum of the chunk that makes pixels transparent is wrong: `image` passes such a chunk over, and would take
+/// other pixels for the file's.
+pub fn transparency_is_damaged(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(SIGNATURE.len()..).unwrap_or_default();
+    while let Some((length, from_name)) = rest.split_first_chunk() {
+        if from_name.starts_with(b"tRNS") {
+            return chunk(rest).is_none();
+        }
+        // It stands before the pixels.
+        let next = (u32::from_be_bytes(*length) as usize).checked_add(12).and_then(|bytes| rest.get(bytes..));
+        match next {
+            Some(next) if !from_name.starts_with(b"IDAT") => rest = next,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// Turns the filtered bytes of a row of one-byte pixels into what they were; `above` is the row before.
 fn unfilter(filter: u8, above: &[u8], row: &mut [u8], is_first: bool) {
     match (filter, is_first) {
@@ -148,6 +166,19 @@ mod tests {
         let taken = ShortWay::new().decode(bytes, Header::read(bytes).ok()?, &mut pixels);
         assert!(pixels.starts_with(&[1, 2, 3]) && (taken.is_some() || pixels.len() == 3));
         taken.map(|()| pixels.split_off(3))
+    }
+
+    #[test]
+    fn a_transparency_whose_checksum_is_wrong_is_found() {
+        let whole = png(4, &[7; 12], FilterType::NoFilter);
+        let chunk = [&b"tRNS"[..], &[0, 7]].concat();
+        let with =
+            |checksum: u32| [&whole[..33], &[0, 0, 0, 2], &chunk, &checksum.to_be_bytes(), &whole[33..]].concat();
+        let right = with(crc32(&chunk));
+        assert!(!transparency_is_damaged(&whole) && !transparency_is_damaged(&right));
+        assert!(transparency_is_damaged(&with(crc32(&chunk) ^ 1)));
+        assert!((0..=whole.len()).all(|length| !transparency_is_damaged(&whole[..length])));
+        assert!(transparency_is_damaged(&right[..46]), "it is cut in its checksum");
     }
 
     fn filters() -> impl Strategy<Value = FilterType> {

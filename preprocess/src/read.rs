@@ -52,7 +52,7 @@ pub fn read_all(
 fn read(path: &Path, is_file: bool, contents: &mut Vec<u8>, decoder: &mut Decoder<'_>) -> Result<(), Error> {
     let scratch = decoder.scratch();
     if !is_file {
-        return decoder.add(scratch.no_file());
+        return decoder.add(scratch.no_file(path.is_dir()));
     }
     contents.clear();
     let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(contents));

@@ -5,6 +5,9 @@ use terminal::{Align, Console, Table};
 
 use crate::options::Options;
 
+/// A split of so many times its share is worth a warning.
+const MOST_BEYOND_ASKED: f64 = 1.25;
+
 /// Shows what is in the data set and what was left out.
 pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
     let mut table =
@@ -27,6 +30,7 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
         removed.leaks + removed.conflicting_leaks,
         removed.conflicts
     ));
+    warn_of_other_shares(dataset, options, console);
     if removed.conflicting_leaks > 0 {
         console.say(format!(
             "            {} of the leaks had another label than the same image of the test split",
@@ -56,4 +60,25 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
         dataset.height, dataset.width, dataset.mean, dataset.standard_deviation
     ));
     console.say(format!("preprocess: `{}`", options.output.join(Dataset::FILE_NAME).display()));
+}
+
+/// Copies of an image are removed from training first, after the images were dealt to the splits: where there are many, the
+/// splits have other shares than were asked for.
+fn warn_of_other_shares(dataset: &Dataset, options: &Options, console: &Console) {
+    let asked = [
+        (SplitName::Valid, Some(options.valid_fraction)),
+        (SplitName::Test, dataset.provenance.arguments.contains_key("test_fraction").then_some(options.test_fraction)),
+    ];
+    let images: usize = SplitName::ALL.into_iter().map(|name| dataset.split(name).images).sum();
+    for (name, asked) in asked.into_iter().filter_map(|(name, asked)| Some((name, asked?))) {
+        let found = dataset.split(name).images as f64 / images as f64;
+        if found > MOST_BEYOND_ASKED * asked && dataset.removed.leaks > 0 {
+            console.warn(format!(
+                "the {name} split has {:.0} % of the images, for {:.0} % that were asked for: copies of its images were removed \
+                 from training",
+                found * 100.0,
+                asked * 100.0
+            ));
+        }
+    }
 }

@@ -242,6 +242,48 @@ fn too_many_broken_files_fail_and_leave_no_data_set() {
 }
 
 #[test]
+fn a_share_of_rejects_is_allowed_to_the_last_file() {
+    let workplace = Workplace::with_letters(35);
+    workplace.image("B/one-more.png", &glyph("B", 999));
+    (0..29).for_each(|number| workplace.file(&format!("A/{number}.txt"), b"not a picture"));
+    let said = stderr(&workplace.run(&["--max-rejects", "0.28"]));
+    assert!(said.contains("29 of 100 files are rejected, more than the 28 % of --max-rejects"), "{said}");
+    workplace.run_well(&["--max-rejects", "0.29"]);
+}
+
+/// However many files say in their headers that they have another size.
+#[test]
+fn files_that_do_not_decode_have_no_say_in_the_images_size() {
+    let workplace = Workplace::with_letters(40);
+    let small = png(&DynamicImage::ImageLuma8(GrayImage::new(3, 2)));
+    (0..60).for_each(|number| workplace.file(&format!("A/cut-{number}.png"), &small[..40]));
+    let dataset = workplace.run_well(&["--max-rejects", "1"]);
+    assert_eq!((dataset.height, dataset.width, dataset.rejected.len()), (3, 4, 60));
+}
+
+#[test]
+fn the_folder_to_test_on_is_no_class_to_train_on() {
+    let workplace = Workplace::with_letters(40);
+    let test = workplace.input().join("test");
+    for class in ["A", "B"] {
+        fs::create_dir_all(test.join(class)).unwrap();
+        fs::write(test.join(class).join("0.png"), png(&DynamicImage::ImageLuma8(glyph(class, 999)))).unwrap();
+    }
+    let dataset = workplace.run_well(&["--test-input", test.to_str().unwrap()]);
+    assert_eq!((dataset.classes, dataset.splits.test.images), (vec!["A".to_owned(), "B".to_owned()], 2));
+}
+
+#[test]
+fn splits_that_copies_have_shifted_are_warned_of() {
+    let workplace = Workplace::with_letters(40);
+    for copy in 0..4 {
+        (0..20).for_each(|number| workplace.image(&format!("A/copy-{copy}-{number}.png"), &glyph("A", number)));
+    }
+    let said = stderr(&workplace.run(&[]));
+    assert!(said.contains("warning: the test split has") && said.contains("for 10 % that were asked for"), "{said}");
+}
+
+#[test]
 fn other_colour_types_become_grey_and_are_counted() {
     let workplace = Workplace::with_letters(40);
     let grey = glyph("A", 999);
@@ -325,7 +367,8 @@ fn what_is_no_regular_file_is_named_and_does_not_hang() {
     assert!(Command::new("mkfifo").arg(workplace.input().join("B/pipe.png")).status().unwrap().success());
     let dataset = workplace.run_well(&[]);
     let rejected: Vec<_> = dataset.rejected.iter().map(|file| (file.file.as_str(), file.reason.as_str())).collect();
-    assert_eq!(rejected, [("A/folder.png", "it is no regular file"), ("B/pipe.png", "it is no regular file")]);
+    let folder = "it is a folder: images are read in class folders alone";
+    assert_eq!(rejected, [("A/folder.png", folder), ("B/pipe.png", "it is no regular file")]);
 }
 
 #[test]
