@@ -1,7 +1,8 @@
 """Walks the chain backwards, from report.json to the archive, and says where it is broken.
 
 Every artifact's JSON names the SHA-256 of its inputs and of the files that it vouches for. Each of these digests is
-computed anew here, by Python's hashlib alone. Nothing is repaired. The exit code is 1 where a link is broken. What lies
+computed anew here, by Python's hashlib alone; what report.json counts is counted again, and the list of images that
+dataset.json has the digest of is made again from the archives, where they are here. Nothing is repaired. The exit code is 1 where a link is broken. What lies
 outside of the chain's folders, or need not be kept (raw/, the archives), is said where it is not here, and breaks nothing.
 
     python3 -X utf8 python/verify.py --data data/sample --run runs/sample [--archive letters.tar.gz ...]
@@ -14,6 +15,7 @@ import json
 import os
 import pathlib
 import sys
+import tarfile
 
 # What `evaluate` calls the files that it was asked questions with, before their names.
 QUESTIONS = ("prior ", "unlabelled ", "compared ")
@@ -110,6 +112,29 @@ def verify_report(walk, run, shards):
             walk.say("BROKEN", f"{path} names an input `{name}` that is no artifact")
 
 
+def numbers(path):
+    """The values of a .npy file of bytes with one axis."""
+    data = path.read_bytes()
+    return data[10 + int.from_bytes(data[8:10], "little"):]
+
+
+def verify_counts(walk, run, shards):
+    """What report.json counts, from the predictions beside it and the labels."""
+    path = run / "report" / "report.json"
+    report, dataset = walk.read(path), walk.read(shards / "dataset.json")
+    labels = b"".join(numbers(shards / shard["labels"]["path"]) for shard in dataset["splits"][report["split"]]["shards"])
+    counts = collections.Counter(zip(labels, numbers(path.parent / "predictions.npy"), strict=True))
+    classes = range(len(dataset["classes"]))
+    matrix = [[counts[truth, predicted] for predicted in classes] for truth in classes]
+    right = sum(matrix[label][label] for label in classes)
+    accuracy = report["overall"]["without_duplicates"]["accuracy"]
+    expected = {"count": right, "total": len(labels), "value": right / len(labels)}
+    if report["by_class"]["confusion_matrix"] == matrix and expected.items() <= accuracy.items():
+        walk.say("ok", f"{path} counts what the labels and predictions.npy give")
+    else:
+        walk.say("BROKEN", f"{path} does not count what the labels and predictions.npy give: {right} of {len(labels)} right")
+
+
 def verify_run(walk, run, shards):
     path = run / "export.json"
     export = walk.read(path)
@@ -143,7 +168,6 @@ def verify_state(walk, path):
 
 
 def verify_dataset(walk, shards):
-    """Returns what dataset.json says of its inputs."""
     path = shards / "dataset.json"
     dataset = walk.read(path)
     for split in dataset.get("splits", {}).values():
@@ -151,7 +175,6 @@ def verify_dataset(walk, shards):
             for kind in ["images", "labels", "names"]:
                 walk.compare(kind, shards / shard[kind]["path"], shard[kind]["sha256"], path)
     walk.compare("removed.jsonl", shards / "removed.jsonl", dataset.get("removed_list"), path)
-    return inputs_of(dataset)
 
 
 def is_hidden(name):
@@ -196,8 +219,45 @@ def verify_raw(walk, raw, recorded, dataset):
             walk.say("BROKEN", f"{path} names {digest} for {name}, but {dataset} recorded {recorded.get(name)}")
 
 
+def listed_in(archive, part):
+    """Its files as (class, file, line), the line being what sha256sum would print of each in `part`."""
+    found = []
+    with tarfile.open(archive) as members:
+        for member in members:
+            places = [place for place in member.name.split("/") if place not in ("", ".")]
+            if member.isfile() and not any(map(is_hidden, places)):
+                digest = hashlib.sha256()
+                with members.extractfile(member) as file:
+                    while piece := file.read(1 << 20):
+                        digest.update(piece)
+                found.append((places, digest.hexdigest()))
+    while len({places[0] for places, _ in found}) == 1:
+        found = [(places[1:], digest) for places, digest in found if len(places) > 1]
+    names = [(os.fsencode("/".join(places)), places, digest) for places, digest in found if len(places) == 2]
+    return [(os.fsencode(places[0]), os.fsencode(places[1]), f"{digest}  {part}/".encode() + name + b"\n")
+            for name, places, digest in names]
+
+
+def verify_list(walk, parts, recorded, dataset):
+    """The digest of all images' list against the archives themselves: `parts` are pairs of archive and folder in raw/."""
+    listed = hashlib.sha256()
+    for archive, part in parts:
+        for _, _, line in sorted(listed_in(archive, part)):
+            listed.update(line)
+    archives = " and ".join(str(archive) for archive, _ in parts)
+    if listed.hexdigest() == recorded["files"]:
+        walk.say("ok", f"the images that {dataset} names are those in {archives}")
+    else:
+        walk.say("BROKEN", f"the images in {archives} have SHA-256 {listed.hexdigest()} as a list, but {dataset} recorded "
+                           f"{recorded['files']}")
+
+
 def verify_archives(walk, data, recorded, dataset, archives):
-    for name in sorted(recorded.keys() - {"source.json", "files"}):
+    folders = {part["archive"]: part["directory"] for part in walk.read(data / "raw" / "source.json")["parts"]} \
+        if (data / "raw" / "source.json").exists() else {}
+    names = sorted(recorded.keys() - {"source.json", "files"})
+    here = {}
+    for name in names:
         places = [place for place in archives if place.name == name]
         places += [data / "archives" / name, PROJECT / "fetch" / "sample" / name]
         there = next((place for place in places if place.is_file()), None)
@@ -205,6 +265,12 @@ def verify_archives(walk, data, recorded, dataset, archives):
             walk.say("not here", f"{name}, of which {dataset} recorded {recorded[name]}: it was not kept, and none was named")
         else:
             walk.compare(name, there, recorded[name], dataset)
+            here[name] = there
+    # Of a data set straight from two archives, nothing here says which one it is tested on.
+    folders = folders or ({names[0]: "train"} if len(names) == 1 else {})
+    if "files" in recorded and folders.keys() == set(names) == here.keys():
+        parts = [(here[name], folder) for name, folder in sorted(folders.items(), key=lambda item: item[1] != "train")]
+        verify_list(walk, parts, recorded, dataset)
 
 
 def main():
@@ -214,12 +280,21 @@ def main():
     parser.add_argument("--archive", type=pathlib.Path, action="append", default=[], help="an archive it was made of")
     options = parser.parse_args()
     walk = Walk()
-    verify_report(walk, options.run, options.data / "shards")
-    verify_run(walk, options.run, options.data / "shards")
-    dataset = options.data / "shards" / "dataset.json"
-    recorded = verify_dataset(walk, options.data / "shards")
-    verify_raw(walk, options.data / "raw", recorded, dataset)
-    verify_archives(walk, options.data, recorded, dataset, options.archive)
+    shards, raw = options.data / "shards", options.data / "raw"
+    dataset = shards / "dataset.json"
+    recorded = inputs_of(walk.read(dataset)) if dataset.exists() else {}
+    for what, step in [
+        (options.run / "report", lambda: verify_report(walk, options.run, shards)),
+        (options.run / "report", lambda: verify_counts(walk, options.run, shards)),
+        (options.run, lambda: verify_run(walk, options.run, shards)),
+        (shards, lambda: verify_dataset(walk, shards)),
+        (raw, lambda: verify_raw(walk, raw, recorded, dataset)),
+        ("the archives", lambda: verify_archives(walk, options.data, recorded, dataset, options.archive)),
+    ]:
+        try:
+            step()
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError, OSError, tarfile.TarError) as error:
+            walk.say("BROKEN", f"{what} cannot be followed further: {error!r}")
     if broken := walk.found["BROKEN"]:
         print(f"verify: the chain is broken at {broken} links")
         return 1

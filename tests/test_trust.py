@@ -115,6 +115,47 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 2"
 
 
+def test_images_that_were_exchanged_before_the_data_set_was_made_are_not_those_of_the_archive(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    data, archive = tmp_path / "data/letters", tmp_path / "letters.tar.gz"
+    one, other = data / "raw/train/A/0001.png", data / "raw/train/B/0001.png"
+    contents = one.read_bytes(), other.read_bytes()
+    other.write_bytes(contents[0]), one.write_bytes(contents[1])
+    shutil.rmtree(data / "shards")
+    chain.make("all", ARCHIVE=archive, **VARIABLES)
+    done = verify(chain)
+    assert done.returncode != 0
+    broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN")]
+    assert len(broken) == 1 and broken[0].startswith(f"BROKEN   the images in {archive} have SHA-256"), done.stdout
+
+
+def test_a_report_that_was_made_nicer_is_found_out(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    path = chain.run("letters") / "report/report.json"
+    whole = json.loads(path.read_text())
+    for change in [lambda report: report["overall"]["without_duplicates"]["accuracy"].update(value=0.9999),
+                   lambda report: report["by_class"]["confusion_matrix"][0].reverse()]:
+        report = json.loads(json.dumps(whole))
+        change(report)
+        path.write_text(json.dumps(report))
+        done = verify(chain)
+        assert done.returncode != 0 and f"BROKEN   {path} does not count what the labels" in done.stdout
+
+
+def test_what_has_not_the_form_of_an_artifact_is_a_broken_link(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    for name, text in [("data/letters/shards/dataset.json", '{"splits": {"train": {}}}'),
+                       ("runs/letters/training.json", '{"provenance": null}'),
+                       ("runs/letters/report/report.json", '{"files": []}'),
+                       ("data/letters/raw/source.json", '{"parts": [{}]}')]:
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_text(text)
+        done = verify(chain)
+        assert done.returncode != 0 and "cannot be followed further: " in done.stdout, done.stdout
+        assert "Traceback" not in done.stdout
+        (tmp_path / name).write_bytes(whole)
+
+
 def test_names_that_are_no_ascii_are_read_in_any_locale(finished, tmp_path, monkeypatch):
     raw, archive = tmp_path / "raw", tmp_path / "letters.tar.gz"
     shutil.copytree(finished.folder / "data/letters/raw", raw)
@@ -171,6 +212,10 @@ def test_two_runs_however_different_give_the_same_bytes_and_a_lock_holds_them_to
     done = finished.make("reproduce", check=False, **arguments)
     assert done.returncode != 0
     assert [line for line in done.stdout.splitlines() if line.endswith("DIFFERS")][0].split()[0] == "run/model.onnx"
+
+    other = finished.make("reproduce", check=False, **{**arguments, "HIDDEN": 9})
+    assert other.returncode != 0 and "is of other arguments" in other.stdout
+    assert "  training.json, hidden: [8] in the lock, [9] here" in other.stdout.splitlines(), other.stdout
 
     # On another processor, whole numbers and the accuracy alone are held to it.
     locked["machine"]["features"] = ["another"]
