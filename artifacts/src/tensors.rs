@@ -73,7 +73,7 @@ pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &
     write_file(path, |writer| writer.write_all(&file))
 }
 
-/// Reads what [`write`] wrote, and the digest of the file.
+/// Reads what [`write()`] wrote, and the digest of the file.
 ///
 /// # Errors
 /// When the file cannot be read, and as [`parse`].
@@ -83,7 +83,7 @@ pub fn read_written<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<(T,
     Ok((description, tensors, Digest::of(&bytes)))
 }
 
-/// The description and the tensors in `bytes`, which are those of the file `path` that [`write`] wrote.
+/// The description and the tensors in `bytes`, which are those of the file `path` that [`write()`] wrote.
 ///
 /// # Errors
 /// When they are no safetensors file, are of another form, hold another type than `f32`, or are not what was written.

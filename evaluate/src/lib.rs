@@ -17,30 +17,29 @@ mod latency;
 mod learned;
 mod library;
 mod making;
-pub mod measures;
+mod measures;
 mod model;
 mod options;
 mod other;
-pub mod page;
+mod page;
 mod parity;
 mod predict;
 mod priors;
-pub mod report;
+mod report;
 mod table;
 pub mod textbook;
 mod unlabelled;
 
 use artifacts::{Lock, RunDirectory, SplitName};
 pub use error::Error;
-pub use latency::Latency;
-pub use options::{JudgedSplit, Options, Provider};
-pub use parity::Parity;
-pub use priors::PriorName;
-pub use report::{Report, Timings};
+pub use options::Options;
 use terminal::Console;
 
 use crate::inputs::Inputs;
 use crate::judged::Judged;
+use crate::latency::Latency;
+use crate::parity::Parity;
+use crate::report::{Report, Timings};
 
 /// Judges the run that `options` names, and writes its report.
 ///

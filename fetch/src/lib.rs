@@ -22,16 +22,14 @@ mod unpack;
 
 use std::time::Instant;
 
-pub use archive::Refusal;
 use archive::{Contents, Input};
 use artifacts::{Source, StageTimings, StagedDirectory};
-pub use datasets::{DATASETS, KnownDataset, KnownPart};
-pub use download::MirrorFailure;
 pub use error::Error;
 pub use options::FetchOptions;
-pub use render::{Letters, RenderOptions, render};
+pub use render::{RenderOptions, render};
 use terminal::{Align, Console, Table};
 
+use crate::datasets::DATASETS;
 use crate::origin::Origins;
 use crate::request::{Request, WantedArchive};
 use crate::store::Store;

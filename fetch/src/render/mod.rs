@@ -25,7 +25,7 @@ mod selection;
 use std::collections::BTreeMap;
 
 use artifacts::{Digest, Lock};
-pub use options::{Letters, RenderOptions};
+pub use options::RenderOptions;
 use terminal::Console;
 
 use self::font::{Font, LeftOut, Unfit};
