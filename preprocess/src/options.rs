@@ -38,7 +38,8 @@ pub struct Options {
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     pub valid_fraction: f64,
 
-    /// Share of the images of each class to test on, where there is no test archive
+    /// Share of the images of each class to test on, where there is no test archive; copies are removed after the images were
+    /// dealt to the splits, from training first
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     pub test_fraction: f64,
 
