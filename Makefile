@@ -29,7 +29,7 @@ WARMUP ?=#                 train: share of steps in which the learning rate rise
 PATIENCE ?=#               train: epochs without progress before stopping
 CROSS_VALIDATE ?=#         train: folds to predict the training images by, so that evaluate finds wrong labels among them
 ENGINE ?=#                 train: auto, cpu, cuda; cuda sets up the GPU's libraries (2 GB), auto does where there is a driver
-PRECISION ?=#              train: of matrix products: f32, tf32, bf16 on the GPU; f32, f16 on the processor
+PRECISION ?=#              train: precision of matrix products: f32, tf32, bf16 on the GPU; f32, f16 on the processor
 TEMPERATURE ?=#            export: divide the logits by this, as evaluate fitted it on validation
 PRIOR ?=#                  evaluate: expected class frequencies: split, uniform, english, FILE.json; blanks between several
 ESTIMATE_PRIOR ?=#         evaluate: estimate the class frequencies of these unlabelled images, FILE.npy
@@ -92,6 +92,12 @@ fetch_arguments := $(if $(strip $(ARCHIVE)),--archive='$(strip $(ARCHIVE))' --na
 	$(if $(strip $(TEST_ARCHIVE)),--test-archive='$(strip $(TEST_ARCHIVE))') $(FETCH_FLAGS)
 preprocess_arguments := $(call flag,VALID_FRACTION,valid-fraction) $(call flag,TEST_FRACTION,test-fraction) \
 	$(call flag,MAX_REJECTS,max-rejects) $(call flag,SEED,seed) $(PREPROCESS_FLAGS)
+# What is compared byte by byte is computed by the processor, unless another engine is named.
+ifneq ($(filter reproduce lock,$(MAKECMDGOALS)),)
+ENGINE := $(or $(strip $(ENGINE)),cpu)
+PROVIDER := $(or $(strip $(PROVIDER)),cpu)
+endif
+
 train_arguments := $(call flag,RECIPE,recipe) $(call flag,HIDDEN,hidden) $(call flag,EPOCHS,epochs) $(call flag,BATCH_SIZE,batch-size) \
 	$(call flag,LEARNING_RATE,learning-rate) $(call flag,WEIGHT_DECAY,weight-decay) $(call flag,DROPOUT,dropout) \
 	$(call flag,LABEL_SMOOTHING,label-smoothing) $(call flag,SCHEDULE,schedule) $(call flag,WARMUP,warmup) \
@@ -150,7 +156,7 @@ evaluate: $(report) ## judge the ONNX model on the test split
 build: $(build_stamp) ## build the binaries
 
 # A stage runs again where an input is newer, an output is gone, or its record is not what it last wrote, with these
-# arguments. They are noted behind it with the record's checksum: a stage that fails or is refused has changed neither.
+# arguments. They are noted after it with the record's checksum: a stage that fails or is refused has changed neither.
 fetch_outputs := $(source)
 preprocess_outputs := $(shards) $(data)/shards/removed.jsonl
 train_outputs := $(training) $(addprefix $(run)/,checkpoint.safetensors metrics.jsonl reference-logits.npy \
@@ -290,7 +296,7 @@ define install_packages
 endef
 
 clean: ## remove this run and this data set's shards
-	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(call note,preprocess)
+	rm -rf $(run) $(data)/shards $(data)/.shards.partial $(data)/.shards.removed $(data)/.shards.replaced $(call note,preprocess)
 
 distclean: ## remove data/, runs/, .cache/ and, unless CARGO_TARGET_DIR says that others share it, what cargo built
 	rm -rf data runs .cache

@@ -21,7 +21,7 @@ import time
 import record
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-BINARIES = PROJECT / "target" / "release"
+BINARIES = PROJECT / os.environ.get("CARGO_TARGET_DIR", "target") / "release"
 MEBIBYTE = 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""bench/RESULTS.md: the speeds, and behind them the memory. Each of the two scripts that measure writes its own part."""
+"""bench/RESULTS.md: the speeds, and after them the memory. Each of the two scripts that measure writes its own part."""
 
 import pathlib
 import platform

@@ -3,8 +3,8 @@
 
 usage: run.py --data data/NAME --run runs/NAME [--quick]          (`make bench` gives what it needs)
 
-The two sides of a row take turns, each in a process of its own; a row has the median of the turns, the lowest and the
-highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if other
+The two sides of a row take turns, each in a process of its own, another one first each time; a row has the median of the
+turns, the lowest and the highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if other
 machines on this hardware took some of the time, or if its turns differ too much. Needs Linux.
 """
 import argparse
@@ -92,17 +92,18 @@ class Table:
 
     def row(self, name, mine, theirs, digits=0, lower_is_better=False, limit=None, compares=True):
         """Takes turns; `limit`, where there is one, is measured in each."""
-        turns, limits, busy = [], [], 0
+        turns, limits, busy = {mine: [], theirs: []}, [], 0
         before, _, stolen_before = times()
-        for _ in range(self.rounds):
+        for turn in range(self.rounds):
             busy = max(busy, busy_share(0.5))
-            turns.append((mine(), theirs()))
+            for side in (mine, theirs) if turn % 2 == 0 else (theirs, mine):
+                turns[side].append(side())
             limits += [limit()] if limit else []
         after, _, stolen_after = times()
         stolen = (stolen_after - stolen_before) / max(after - before, 1)
         show = lambda values: (f"**{statistics.median(values):,.{digits}f}** "
                                f"({min(values):,.{digits}f} to {max(values):,.{digits}f})")
-        mine, theirs = ([turn[side] for turn in turns] for side in (0, 1))
+        mine, theirs = turns[mine], turns[theirs]
         ratio = statistics.median(mine) / statistics.median(theirs)
         ratio = 1 / ratio if lower_is_better else ratio
         # Whatever else happens on the hardware only lowers a limit: the highest is the machine's.
@@ -122,24 +123,24 @@ class Table:
         print(line, flush=True)
 
 
-def train(shards, hidden, batch, epochs, threads, precision="f32"):
+def train(shards, hidden, batch, epochs, threads, seed=0, precision="f32"):
     """Images a second of the middle epoch, and the mean loss of the last."""
     with tempfile.TemporaryDirectory() as folder:
         output(BIN / "train", "-q", "--dataset", shards, "--run", folder, "--hidden", hidden, "--batch-size", batch,
-               "--epochs", epochs, "--threads", threads, "--engine", "cpu", "--precision", precision)
+               "--epochs", epochs, "--threads", threads, "--seed", seed, "--engine", "cpu", "--precision", precision)
         lines = (pathlib.Path(folder) / "timings.jsonl").read_text().splitlines()
         losses = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line)["images_per_second"] for line in lines]
     return statistics.median(rates[1:]), json.loads(losses[-1])["train_loss"]
 
 
-def beside_f32(precision):
-    """What a row of a precision is called, of which PyTorch's side and the limit are in f32 all the same."""
-    return "" if precision == "f32" else f", ours in {precision}"
+def beside_f32(precision, others="PyTorch and the limit"):
+    """What is added to the name of a row in a precision, where the others are in f32 all the same."""
+    return "" if precision == "f32" else f", ours in {precision}, {others} in f32"
 
 
-def peer_train(shards, hidden, batch, epochs, threads):
-    *rates, loss = (float(line) for line in peer("train.py", shards, hidden, batch, epochs, threads).split())
+def peer_train(shards, hidden, batch, epochs, threads, seed=0):
+    *rates, loss = (float(line) for line in peer("train.py", shards, hidden, batch, epochs, threads, seed).split())
     return statistics.median(rates[1:]), loss
 
 
@@ -195,8 +196,8 @@ def main():
     limits = {threads: ours("limits", threads, duration=duration) for threads in {1, CORES}}
     table.add("# Speed, beside what a user would take instead\n")
     table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
-              f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, each in a "
-              "process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
+              f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, another one "
+              "first each time, each in a process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
     machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
     precisions = ["f32", "f16"] if machine["has_halves"] else ["f32"]
     table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, {machine['processor']} kernels")
@@ -228,18 +229,22 @@ def main():
         name = "-".join(map(str, widths)) + f", batch {batch}"
         weights = [one * other for one, other in zip(widths, widths[1:])]
         operations = 2 * (3 * sum(weights) - weights[0])  # nobody needs the gradient by the images
-        last = {}
 
-        def rate(side, of):
-            found, last[of] = side(shards, hidden, batch, epochs, CORES)
-            return found
+        def rate(side, found):
+            """Images a second; the loss is added to what was found, each of another seed."""
+            rate, loss = side(shards, hidden, batch, epochs, CORES, seed=len(found))
+            found.append(loss)
+            return rate
 
         for precision in precisions:
-            table.row(name + beside_f32(precision), lambda: rate(functools.partial(train, precision=precision), "ours"),
-                      lambda: rate(peer_train, "PyTorch"),
+            of_ours, of_peer = [], []
+            table.row(name + beside_f32(precision), lambda: rate(functools.partial(train, precision=precision), of_ours),
+                      lambda: rate(peer_train, of_peer),
                       limit=lambda: 1e9 * ours("limits", CORES, duration=0.1)["multiply_add_gflops"] / operations)
-            losses.append(f"{last['ours']:.4f} and {last['PyTorch']:.4f}{beside_f32(precision)}")
-    table.add(f"\nMean training losses after those epochs, ours and PyTorch's: {'; '.join(losses)}.")
+            median = " and ".join(f"{statistics.median(found):.4f}" for found in (of_ours, of_peer))
+            losses.append(median + beside_f32(precision, others="PyTorch"))
+    table.add("\nMean training losses after those epochs, ours and PyTorch's, each the median of the turns, which have another "
+              f"seed each: {'; '.join(losses)}.")
 
     if CORES > 1 and not arguments.quick:
         table.section("Training beside another process", "images/s of 784-1024-1024-10, batch 128",

@@ -2,7 +2,8 @@
 
 The second run has other threads, other files' order on disk, another locale, time zone and umask. Both are by `make` in
 fresh folders. `--lock FILE` compares with the digests that `--write-lock FILE` wrote: where the processor's features and
-the libraries are the same, byte by byte; elsewhere what no processor decides, and the accuracy within a bound.
+the libraries are the same, byte by byte; elsewhere what no processor decides, and the accuracy within a bound. The CPU
+computes, unless ENGINE or PROVIDER say otherwise.
 
     python3 python/reproduce.py [--lock reproduce.lock] [VARIABLE=VALUE ...]
     python3 python/reproduce.py --write-lock reproduce.lock [VARIABLE=VALUE ...]
@@ -27,6 +28,13 @@ FEATURES = ["avx", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl",
             "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"]
 # On another processor sums may be rounded otherwise: so far may the accuracies be apart.
 ACCURACY_BOUND = 0.01
+
+
+def with_defaults(variables):
+    """The variables of make, with the CPU as what computes where they and the environment leave it open."""
+    given = {variable.partition("=")[0] for variable in variables}
+    left_open = [name for name in ("ENGINE", "PROVIDER") if name not in given and not os.environ.get(name)]
+    return [*(f"{name}=cpu" for name in left_open), *variables]
 
 
 def run_chain(folder, variables, environment, umask, reorder):
@@ -144,10 +152,22 @@ def compare(title, one, other, names):
     return differences
 
 
+def differing_arguments(lock, here):
+    """A line for each argument of an artifact that the lock and this run do not share."""
+    def values(arguments):
+        return {(file, name): json.dumps(value) for file, of_file in arguments.items() for name, value in of_file.items()}
+
+    there, here = values(lock), values(here)
+    return [f"{file}, {name}: {there.get((file, name), 'absent')} in the lock, {here.get((file, name), 'absent')} here"
+            for file, name in sorted(there.keys() | here.keys()) if there.get((file, name)) != here.get((file, name))]
+
+
 def compare_with_lock(found, lock, path):
     """Whether what came of the chain is what the lock promises."""
     if found["arguments"] != lock["arguments"]:
         print(f"reproduce: `{path}` is of other arguments, so there is nothing to compare with: `make lock` writes one")
+        for difference in differing_arguments(lock["arguments"], found["arguments"]):
+            print(f"  {difference}")
         return False
     one, other = lock["artifacts"], found["artifacts"]
     names = sorted(one.keys() | other.keys())
@@ -169,6 +189,7 @@ def main():
     parser.add_argument("--write-lock", type=pathlib.Path, help="run once, and write this file")
     parser.add_argument("variables", nargs="*", metavar="VARIABLE=VALUE", help="of make")
     options = parser.parse_args()
+    variables = with_defaults(options.variables)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     # Make refuses other names of folders.
     is_plain = re.fullmatch(r"[\w/.,+~=-]+", tempfile.gettempdir())
@@ -177,14 +198,14 @@ def main():
         place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=place) as folder:
         folder = pathlib.Path(folder)
-        first = run_chain(folder / "first", options.variables, inherited, 0o022, reorder=False)
+        first = run_chain(folder / "first", variables, inherited, 0o022, reorder=False)
         if options.write_lock:
             options.write_lock.write_text(json.dumps(account(*first), indent=2) + "\n")
             print(f"lock: `{options.write_lock}`")
             return 0
         other = {**inherited, **turkish(folder), "TZ": "Asia/Kathmandu"}
         threads = f"THREADS={(os.cpu_count() or 1) + 1}"
-        second = run_chain(folder / "second", [*options.variables, threads], other, 0o077, reorder=True)
+        second = run_chain(folder / "second", [*variables, threads], other, 0o077, reorder=True)
         one, two = digests(*first), digests(*second)
         title = "two runs (the second with other threads, files' order, locale, time zone and umask):"
         differences = compare(title, one, two, sorted(one.keys() | two.keys()))

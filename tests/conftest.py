@@ -14,7 +14,7 @@ BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")) 
 
 
 class Chain:
-    """`make` with its data and runs in a folder, and the course's recipe."""
+    """`make` with its data and runs in a folder, and the course's recipe, on the processor."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -22,7 +22,8 @@ class Chain:
     def start(self, *arguments, **variables):
         """Starts make, which prints both streams to `stdout`."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        variables = {"DATA": self.folder / "data", "RUNS": self.folder / "runs", "RECIPE": "course", **variables}
+        variables = {"DATA": self.folder / "data", "RUNS": self.folder / "runs", "RECIPE": "course", "ENGINE": "cpu",
+                     "PROVIDER": "cpu", **variables}
         command = ["make", *arguments, *(f"{name}={value}" for name, value in variables.items())]
         return subprocess.Popen(command, cwd=PROJECT, env=environment, text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)

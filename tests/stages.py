@@ -32,9 +32,9 @@ class Stages:
             "fetch": ["--archive", "letters.tar.gz", "--output", "data/raw", "--force"],
             "preprocess": ["--input", "data/raw", "--output", "data/shards"],
             STRAIGHT: ["--archive", "letters.tar.gz", "--output", "data/shards"],
-            "train": ["--dataset", "data/shards", "--run", "run", "--hidden", "8", "--epochs", "6", "--resume"],
+            "train": ["--dataset", "data/shards", "--run", "run", "--hidden", "8", "--epochs", "6", "--engine", "cpu", "--resume"],
             "export": ["--run", "run"],
-            "evaluate": ["--run", "run", "--dataset", "data/shards"],
+            "evaluate": ["--run", "run", "--dataset", "data/shards", "--provider", "cpu"],
         }[stage]]
 
     def start(self, stage, **options):

@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def planned(*arguments: str, **variables: str) -> str:
-    """The commands of `make all` with these arguments and variables of the environment, none of which is run."""
+def planned(*arguments: str, goal: str = "all", **variables: str) -> str:
+    """The commands of `make` with these arguments and variables of the environment, none of which is run."""
     left_out = {"ENGINE", "PROVIDER", "CUDA_HOME", "CUDA_LIBRARIES", "ORT_DYLIB_PATH", "MAKEFLAGS", "MAKELEVEL"}
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     environment.update(variables)
-    command = ["make", "--dry-run", "--always-make", "all", "RUNS=/nowhere/runs", "DATA=/nowhere/data", *arguments]
+    command = ["make", "--dry-run", "--always-make", goal, "RUNS=/nowhere/runs", "DATA=/nowhere/data", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True).stdout
 
 
@@ -35,6 +35,14 @@ def test_the_gpu_s_libraries_are_set_up_where_one_is_asked_for_or_there(argument
     commands = planned(*arguments)
     assert ("unpack_cuda.py" in commands) == is_set_up, commands
     assert ("unpack_onnxruntime.py" in commands) != is_set_up, commands
+
+
+def test_bytes_are_compared_on_the_processor_unless_the_gpu_is_asked_for():
+    for goal in ["reproduce", "lock"]:
+        for engine, variables in [("cpu", {}), ("cuda", {"ENGINE": "cuda"})]:
+            commands = planned("has_driver=libcuda.so.1", goal=goal, **variables)
+            assert f"'ENGINE={engine}'" in commands and "'PROVIDER=cpu'" in commands, commands
+            assert ("unpack_cuda.py" in commands) == (engine == "cuda"), commands
 
 
 def test_a_driver_that_only_the_loader_s_path_names_is_found_too(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from conftest import BINARIES, check_onnx, read
 from safetensors.numpy import load_file
 
-FLAGS = ["--epochs", "2", "--ema-decay", "0.99", "--augment", "light"]
+FLAGS = ["--engine", "cpu", "--epochs", "2", "--ema-decay", "0.99", "--augment", "light"]
 
 
 def train(shards, run, *flags):
@@ -86,7 +86,7 @@ def test_the_joined_network_gives_the_mean_of_its_networks_logits_over_the_shift
     assert numpy.abs(found - expected).max() < 1e-4
     assert session.run(["logits"], {"images": images[:0]})[0].shape == (0, len(dataset["classes"]))
 
-    command = [BINARIES / "evaluate", "--run", tmp_path / "ensemble", "--dataset", shards]
+    command = [BINARIES / "evaluate", "--run", tmp_path / "ensemble", "--dataset", shards, "--provider", "cpu"]
     subprocess.run(command, check=True, capture_output=True)
     page = (tmp_path / "ensemble" / "report" / "report.html").read_text()
     assert (f"averages over images shifted by {shift} pixel" in " ".join(page.split())) == (shift > 0)
@@ -131,7 +131,7 @@ def test_what_is_reported_of_groups_does_not_depend_on_the_threads(shards, tmp_p
     subprocess.run([BINARIES / "export", "--run", run], check=True, capture_output=True)
     found = []
     for threads in ["1", "16"]:
-        command = [BINARIES / "evaluate", "--run", run, "--dataset", shards, "--batch-size", "16", "--threads", threads]
-        subprocess.run(command, check=True, capture_output=True)
+        command = [BINARIES / "evaluate", "--run", run, "--dataset", shards, "--provider", "cpu", "--batch-size", "16"]
+        subprocess.run([*command, "--threads", threads], check=True, capture_output=True)
         found.append([(run / "report" / name).read_bytes() for name in ["logits.npy", "validation-logits.npy", "report.json"]])
     assert found[0] == found[1]

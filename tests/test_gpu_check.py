@@ -90,7 +90,8 @@ def test_a_row_is_printed_as_soon_as_it_is_there_and_a_training_that_fails_leave
 
 
 def test_the_card_is_what_the_engines_list_says_where_it_and_the_libraries_can_be_used(check):
-    rows = ["✓ ┆ cuda ┆ libcuda.so of CUDA 13.0 ┆ /x", "✓ ┆ cuda ┆ device 0: H200, 140 GiB ┆", "✗ ┆ cuda ┆ device 1: old ┆"]
+    rows = ["✓ ┆ cuda ┆ libcuda.so 13.0 ┆ /x", "✓ ┆ cuda ┆ device 0: H200, 140 GiB ┆",
+            "✗ ┆ cuda ┆ device 1 (old) has compute capability 7.5, but 8.0 or higher is needed ┆"]
     offer = "\n".join(["╭──╮", *(f"│ {row} │" for row in rows), "╰──╯"])
     assert check.card_of(offer, 0) == "device 0: H200, 140 GiB"
     assert check.card_of(offer, 1) is None and check.card_of(offer, 2) is None and check.card_of("", 0) is None

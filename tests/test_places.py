@@ -96,6 +96,7 @@ def test_a_place_that_cannot_be_written_to_is_said_before_the_work(whole, open_f
     (chain.folder / folder).chmod(0o555)
     binary = open_folder / stage
     shutil.copy2(BINARIES / stage, binary)
+    binary.chmod(0o755)
     # Root may write anywhere.
     other_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     command = [binary, *chain.command(stage)[1:]]

@@ -7,7 +7,7 @@ import subprocess
 
 import numpy
 import pytest
-from conftest import PROJECT
+from conftest import BINARIES, PROJECT
 from PIL import Image
 
 SPLITS = ["train", "valid", "test"]
@@ -82,10 +82,9 @@ def test_no_image_is_in_two_places_and_no_font_in_two_splits(splits):
 
 def test_an_archive_gives_the_bytes_of_its_unpacked_folders(chain, tmp_path):
     archive = PROJECT / "fetch" / "sample" / "notMNIST_sample.tar.gz"
-    binaries = PROJECT / "target" / "release"
-    subprocess.run([binaries / "fetch", "-q", "--archive", archive, "--output", tmp_path / "raw"], check=True)
+    subprocess.run([BINARIES / "fetch", "-q", "--archive", archive, "--output", tmp_path / "raw"], check=True)
     for source, output in [(["--input", tmp_path / "raw"], "unpacked"), (["--archive", archive], "streamed")]:
-        subprocess.run([binaries / "preprocess", "-q", *source, "--output", tmp_path / output], check=True)
+        subprocess.run([BINARIES / "preprocess", "-q", *source, "--output", tmp_path / output], check=True)
 
     def artifacts(folder):
         """The files but for what the clock said."""

@@ -18,7 +18,7 @@ def run(shards, tmp_path_factory):
 
 
 def train(shards, run, *arguments):
-    command = [BINARIES / "train", "--dataset", shards, "--run", run, "--hidden", "16"]
+    command = [BINARIES / "train", "--dataset", shards, "--run", run, "--hidden", "16", "--engine", "cpu"]
     subprocess.run([*command, *arguments], check=True, capture_output=True)
 
 

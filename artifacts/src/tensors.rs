@@ -4,7 +4,6 @@
 //! `sha256` vouches for all that the file says: a bit that flips is found on reading.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::digest::{Digest, HashingWriter};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, Result};
 use crate::place::write_file;
 
 /// A tensor of `f32`, row-major.
@@ -71,16 +70,6 @@ pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &
     let metadata = HashMap::from([(form.key.to_owned(), description.to_string())]);
     let file = safetensors::serialize(views, Some(metadata)).expect("the views are valid");
     write_file(path, |writer| writer.write_all(&file))
-}
-
-/// Reads what [`write()`] wrote, and the digest of the file.
-///
-/// # Errors
-/// When the file cannot be read, and as [`parse`].
-pub fn read_written<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<(T, Tensors, Digest)> {
-    let bytes = fs::read(path).context("read", path)?;
-    let (description, tensors) = parse(&bytes, path, form)?;
-    Ok((description, tensors, Digest::of(&bytes)))
 }
 
 /// The description and the tensors in `bytes`, which are those of the file `path` that [`write()`] wrote.

@@ -157,6 +157,8 @@ def agree(variables, device, work):
                 continue
             name = f"{precision}{', an ensemble' if ensemble else ''}"
             same_files(work / precision, work / "again", f"two trainings in {name} with the same seed")
+            if len(found[0]) != len(expected[0]):
+                fail(f"{name}: {len(found[0])} epochs, but {len(expected[0])} on the CPU")
             keys = ["train_loss", "valid_loss"]
             differences = [abs(a[key] / b[key] - 1) for a, b in zip(found[0], expected[0]) for key in keys]
             print(f"{name}: losses differ from the CPU engine's by at most {max(differences):.1e} of them", flush=True)

@@ -2,7 +2,7 @@
 """Trains the same perceptron in PyTorch as fast as PyTorch goes on this machine; prints images a second of each epoch, then the last
 one's mean loss.
 
-usage: train.py SHARDS HIDDEN BATCH EPOCHS THREADS          (HIDDEN as 1024,1024)
+usage: train.py SHARDS HIDDEN BATCH EPOCHS THREADS SEED     (HIDDEN as 1024,1024)
 
 The whole split is in memory, standardised once; batches are index_select'ed from it; Adam is the fused one; the loss is
 read once an epoch.
@@ -16,10 +16,10 @@ import numpy
 import torch
 from torch import nn
 
-folder, hidden, batch, epochs, threads = pathlib.Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6])
+folder, hidden, batch, epochs, threads, seed = pathlib.Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:7])
 torch.set_num_threads(threads)
 torch.set_flush_denormal(True)
-torch.manual_seed(0)
+torch.manual_seed(seed)
 dataset = json.loads((folder / "dataset.json").read_text())
 shards = dataset["splits"]["train"]["shards"]
 images = numpy.concatenate([numpy.load(folder / shard["images"]["path"]) for shard in shards])

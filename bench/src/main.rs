@@ -3,6 +3,7 @@
 mod limits;
 mod products;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,11 +22,11 @@ struct Arguments {
     #[command(subcommand)]
     what: What,
     /// Threads
-    #[arg(long, default_value_t = 1, global = true)]
-    threads: usize,
+    #[arg(long, default_value_t = 1, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 0.5, global = true)]
-    seconds: f64,
+    #[arg(long, default_value = "0.5", global = true, value_parser = duration)]
+    seconds: Duration,
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -38,11 +39,11 @@ enum What {
     Products {
         /// Images in a step
         #[arg(long)]
-        batch: usize,
+        batch: NonZeroUsize,
         /// Widths: input, hidden layers, output
         #[arg(long, value_delimiter = ',')]
-        sizes: Vec<usize>,
-        /// Of operands in half precision
+        sizes: Vec<NonZeroUsize>,
+        /// With operands in half precision
         #[arg(long)]
         halves: bool,
     },
@@ -72,16 +73,22 @@ impl Bench {
     }
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
 fn main() -> ExitCode {
     let Arguments { what, threads, seconds, verbosity } = Arguments::parse();
     let console = Console::new(verbosity);
     console.finish(measure(&what, threads, seconds).map(|found| console.data(found.to_string())))
 }
 
-fn measure(what: &What, threads: usize, seconds: f64) -> Result<Value, train::Error> {
+fn measure(what: &What, threads: u16, duration: Duration) -> Result<Value, train::Error> {
+    let threads = usize::from(threads);
     let pool = Pool::new(threads).map_err(|source| train::Error::Threads { threads, source })?;
     let processor = Processor::available()[0];
-    let mut bench = Bench { processor, pool, duration: Duration::from_secs_f64(seconds) };
+    let mut bench = Bench { processor, pool, duration };
     let found = match what {
         What::Limits => limits::measure(&mut bench),
         What::Products { batch, sizes, halves: false } => products::measure::<Line>(&mut bench, *batch, sizes, Line),

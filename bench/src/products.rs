@@ -1,12 +1,16 @@
 //! The products of a training step alone, without what the engine does with their blocks. The operands lie as the engine
 //! keeps them: what it writes them for is not part of the time.
 
+use std::num::NonZeroUsize;
+
 use serde_json::{Value, json};
 use train::cpu::kernel::Along;
 use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared, SharedMatrix};
 use train::cpu::product::{MOST_A_TASK, Multiply, Operand, Product};
 
 use crate::Bench;
+
+const BY_WEIGHT: &str = "gradient by the weight";
 
 fn lines<L>(layout: Layout, of: impl Fn([f32; LANES]) -> L) -> Vec<L> {
     (0..layout.lines()).map(|line| of(std::array::from_fn(|lane| ((line + lane) % 7) as f32 - 3.0))).collect()
@@ -15,22 +19,22 @@ fn lines<L>(layout: Layout, of: impl Fn([f32; LANES]) -> L) -> Vec<L> {
 /// GFLOP/s of each product of each layer, and of all together, with operands of such lines.
 pub fn measure<L: Operand>(
     bench: &mut Bench,
-    batch: usize,
-    sizes: &[usize],
+    batch: NonZeroUsize,
+    sizes: &[NonZeroUsize],
     line: impl Fn([f32; LANES]) -> L,
 ) -> Value {
-    let threads = bench.pool.threads();
+    let (batch, threads) = (batch.get(), bench.pool.threads());
     let mut found = Vec::new();
     let (mut all_operations, mut all_seconds) = (0.0, 0.0);
     for (layer, ends) in sizes.windows(2).enumerate() {
-        let (inputs, outputs) = (ends[0], ends[1]);
+        let (inputs, outputs) = (ends[0].get(), ends[1].get());
         let x = Layout { lanes: batch, depth: inputs };
         let y = Layout { lanes: batch, depth: outputs };
         let w = Layout { lanes: outputs, depth: inputs };
         let y_transposed = Layout { lanes: outputs, depth: batch };
         let products = [
             ("forward", x, w, Along::Depth, y),
-            ("gradient by the weight", y_transposed, x, Along::Lanes, w),
+            (BY_WEIGHT, y_transposed, x, Along::Lanes, w),
             ("gradient by the input", y, w, Along::Lanes, x),
         ];
         // Nobody needs the gradient by the images.
@@ -43,7 +47,11 @@ pub fn measure<L: Operand>(
                 terms: a.depth.next_multiple_of(LANES),
             };
             let out = SharedMatrix { lines: Shared::new(&mut out_lines), layout: out };
-            let mut phase = Multiply::new(product, out, MOST_A_TASK, threads);
+            let mut phase = if name == BY_WEIGHT {
+                Multiply::gradient(product, out, threads)
+            } else {
+                Multiply::new(product, out, MOST_A_TASK, threads)
+            };
             let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &mut phase));
             let operations = (2 * batch * inputs * outputs) as f64;
             all_operations += operations;

@@ -6,6 +6,7 @@ usage: judge.py SWEEP.toml         (after `train sweep SWEEP.toml`; needs Python
 A run's model is exported and evaluated where its report is missing. The interval is Student's t over the seeds.
 """
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ import tomllib
 
 from scipy import stats
 
-BIN = pathlib.Path("target/release")
+BIN = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
 
 
 def judge(run, dataset):

@@ -21,7 +21,7 @@ folder, seeds, epochs, parts = pathlib.Path(sys.argv[1]), sys.argv[2].split(",")
 torch.set_flush_denormal(True)
 dataset = json.loads((folder / "dataset.json").read_text())
 BATCH, LEARNING_RATE, DROPOUT, SMOOTHING, DECAY = 128, 0.002, 0.1, 0.1, 0.999
-# Of the epochs, behind which `clean-end` leaves images as they are (He et al. 2019).
+# The share of the epochs after which `clean-end` leaves images as they are (He et al. 2019).
 VARIED = 0.85
 
 

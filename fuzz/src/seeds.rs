@@ -6,20 +6,25 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard, ShardFile,
-    Split, Splits, npy, reference_logits,
+    Checkpoint, Dataset, Digest, EpochMetrics, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
+    ShardFile, Split, Splits, npy, reference_logits,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 use ndarray::{Array1, Array2, Array3};
+use train::engine::{LossScale, State};
+use train::state::Progress;
+
+use crate::targets::Training;
 
 /// Writes them to `folder/TARGET/NAME`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(folder: &Path) -> artifacts::Result<()> {
+pub fn write(folder: &Path) -> Result<(), train::Error> {
     checkpoint().write(&folder.join("checkpoint/groups"))?;
+    write_state(&folder.join("state/ensemble"))?;
     artifacts::write_json(&folder.join("dataset/small"), &dataset())?;
     let logits = Array2::from_shape_fn((3, 2), |(row, class)| row as f32 - class as f32);
     reference_logits::write(&folder.join("logits/small"), &logits)?;
@@ -71,6 +76,29 @@ fn checkpoint() -> Checkpoint {
         LinearLayer::full(Array2::ones((2, 2)), Array1::ones(2)),
     ];
     Checkpoint { model, provenance: Provenance::new("train", "0").with_seed(1), layers }
+}
+
+/// After an epoch of a training that uses all that a state may hold.
+fn write_state(path: &Path) -> Result<(), train::Error> {
+    let Training { hyperparameters, dataset, model } = Training::default();
+    let parameters = |seed| model.kaiming_normal(seed);
+    let states: Vec<_> = hyperparameters
+        .seeds()
+        .map(|seed| State { loss_scale: Some(LossScale::default()), ..State::first(parameters(seed), true) })
+        .collect();
+    let metrics = EpochMetrics {
+        epoch: 1,
+        learning_rate: 0.001,
+        train_loss: 0.75,
+        valid_loss: 0.5,
+        valid_accuracy: 0.625,
+        averaged_valid_loss: Some(0.25),
+        averaged_valid_accuracy: Some(0.75),
+    };
+    let mut progress = Progress::default();
+    progress.goes_on_by(vec![("precision", "f16".to_owned())]);
+    progress.add(metrics, &states, &hyperparameters);
+    progress.write(path, &hyperparameters, dataset, &model, &states)
 }
 
 fn dataset() -> Dataset {

@@ -1,12 +1,19 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use archive::{Input, Limits};
-use artifacts::{Checkpoint, Dataset, Digest, SplitName, npy};
+use artifacts::{Checkpoint, Dataset, Digest, Provenance, SplitName, npy};
+use clap::Parser;
 use flate2::Crc;
 use image::ImageFormat;
 use ndarray::Ix2;
+use safetensors::SafeTensors;
+use serde_json::Value;
 use terminal::Console;
+use train::Hyperparameters;
+use train::model::Mlp;
+use train::state::Progress;
 
 /// A parser, and what it promises.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "archive", check: archive },
     Target { name: "checkpoint", check: checkpoint },
     Target { name: "dataset", check: dataset },
@@ -26,6 +33,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "logits", check: logits },
     Target { name: "png", check: png },
     Target { name: "shard", check: shard },
+    Target { name: "state", check: state },
 ];
 
 /// What an archive gives lies below the folder, and is no more than the limits allow.
@@ -51,9 +59,10 @@ fn archive(bytes: &[u8]) -> bool {
     })
 }
 
-/// A network's layers fit together and hold finite numbers.
+/// A network's layers fit together and hold finite numbers. The digest of what the file says is mended before.
 fn checkpoint(bytes: &[u8]) -> bool {
-    let Ok(checkpoint) = Checkpoint::parse(bytes, Path::new("checkpoint")) else { return false };
+    let bytes = with_digest(bytes, "checkpoint");
+    let Ok(checkpoint) = Checkpoint::parse(&bytes, Path::new("checkpoint")) else { return false };
     let shapes = checkpoint.model.layers();
     assert_eq!(checkpoint.layers.len(), shapes.len());
     for (shape, layer) in shapes.iter().zip(&checkpoint.layers) {
@@ -64,6 +73,74 @@ fn checkpoint(bytes: &[u8]) -> bool {
         assert!(layer.weight.iter().chain(&layer.bias).all(|value| value.is_finite()));
     }
     true
+}
+
+/// The training whose state is read.
+pub(crate) struct Training {
+    pub hyperparameters: Hyperparameters,
+    pub dataset: Digest,
+    /// The sizes of each network.
+    pub model: Mlp,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            hyperparameters: Hyperparameters,
+        }
+        let flags = ["train", "--hidden=2", "--ensemble=2", "--ema-decay=0.5", "--patience=3"];
+        let Arguments { hyperparameters } = Arguments::parse_from(flags);
+        Self { hyperparameters, dataset: Digest::of(b""), model: Mlp::new(&[4, 2, 2]) }
+    }
+}
+
+/// A training's networks have as many finite numbers as their model, and its progress can be told.
+fn state(bytes: &[u8]) -> bool {
+    let Training { hyperparameters, dataset, model } = Training::default();
+    let bytes = with_digest(bytes, "training_state");
+    let read = Progress::parse(&bytes, Path::new("state"), &hyperparameters, dataset, &model);
+    let Ok((progress, states)) = read else { return false };
+    assert_eq!(states.len(), hyperparameters.ensemble as usize);
+    let kept = progress.kept.iter().flat_map(|kept| &kept.parameters);
+    let buffers = states.iter().flat_map(|state| [&state.parameters, &state.exp_avg, &state.exp_avg_sq]);
+    let averaged = states.iter().map(|state| state.averaged.as_ref().expect("the training keeps an average"));
+    for buffer in buffers.chain(averaged).chain(kept) {
+        assert_eq!(buffer.len(), model.parameters());
+        assert!(buffer.iter().all(|value| value.is_finite()));
+    }
+    let _metrics = progress.kept_metrics();
+    let _either = progress.is_over(&hyperparameters);
+    let _provenance = progress.provenance(Provenance::new("train", "0"));
+    true
+}
+
+/// A file of tensors with the digest in its description that it should have, as far as it can be read; `artifacts::tensors`
+/// says what of.
+fn with_digest(bytes: &[u8], key: &str) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some((recorded, digest)) = digests(&bytes, key) {
+        let place = bytes.windows(digest.len()).position(|part| part == recorded.as_bytes());
+        if let Some(place) = place {
+            bytes[place..place + digest.len()].copy_from_slice(digest.as_bytes());
+        }
+    }
+    bytes
+}
+
+/// The digest that such a file records, and that of what it says.
+fn digests(bytes: &[u8], key: &str) -> Option<(String, String)> {
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let mut description: Value = serde_json::from_str(header.metadata().as_ref()?.get(key)?).ok()?;
+    let recorded = description.as_object_mut()?.remove("sha256")?.as_str()?.to_owned();
+    let mut said = description.to_string().into_bytes();
+    for (name, view) in file.iter().collect::<BTreeMap<_, _>>() {
+        said.extend(format!("\n{:?} {:?} {name}\n", view.dtype(), view.shape()).bytes());
+        said.extend(view.data());
+    }
+    Some((recorded, Digest::of(&said).to_string()))
 }
 
 /// The counts agree, and the shards lie beside the file.
@@ -111,7 +188,7 @@ fn png(bytes: &[u8]) -> bool {
     true
 }
 
-/// Of the chunks of a PNG file, as far as they are all there: length, name, data, checksum of the two.
+/// Mends the checksums of the chunks of a PNG file, as far as they are all there: length, name, data, checksum of the two.
 fn mend_checksums(bytes: &mut [u8]) {
     let mut rest = bytes.get_mut(8..).unwrap_or_default();
     while let Some((&mut length, after)) = rest.split_first_chunk_mut::<4>() {

@@ -2,7 +2,7 @@
 //! random.
 //!
 //! What happens to an image is decided by the seed, the epoch and the image's row alone ([`Augmentation::draw`]): any thread
-//! of any engine draws the same.
+//! of any engine draws the same. The pixels agree but for the last bits of a device's own `sin` and `cos`.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
 use crate::options::Options;
 use crate::state::Progress;
-use crate::{provenance_on, softmax};
+use crate::{Verification, provenance_on, softmax};
 
 /// Trains `folds` networks and writes their predictions to the run's folder.
 ///
@@ -34,10 +34,11 @@ pub(crate) fn run(
         return Err(artifacts::Error::Changed { path: options.dataset.join(artifacts::Dataset::FILE_NAME) }.into());
     }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
+    let mut verification = Verification::begin(&data, !options.no_verify)?;
     let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
     let epochs = progress.kept_metrics().epoch;
 
-    let mut provenance = None;
+    let (mut ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     let mut logits = Array2::zeros((data.train.len(), data.dataset.classes.len()));
     for fold in 0..folds {
         let others: Vec<u32> = (0..).zip(&fold_of).filter(|&(_, of)| *of != fold).map(|(row, _)| row).collect();
@@ -49,16 +50,22 @@ pub(crate) fn run(
             continue;
         }
         console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
-        let (ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
+        ensemble.begin_anew()?;
         let mut orders = ensemble.orders(others.iter().copied(), run.path())?;
-        let mut network = train(&mut orders, epochs, progress, ensemble, console)?;
-        let predicted = network.validation_logits(0..data.train.len())?;
+        let predicted = train(&mut orders, epochs, progress, ensemble, console).and_then(|mut network| {
+            let predicted = network.validation_logits(0..data.train.len())?;
+            Ok((predicted, network.into_ensemble()))
+        });
+        verification.finish()?;
+        let (predicted, trained) = predicted?;
+        data.check_unchanged()?;
+        ensemble = trained;
         for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
             logits.row_mut(row).assign(&predicted.row(row));
         }
-        provenance = Some(provenance_on(network.engine(), hyperparameters, data.digest));
     }
-    let provenance = provenance.ok_or(Error::OneFold { folds })?.with_argument("cross_validate", folds);
+    let provenance = provenance_on(ensemble.engine(), hyperparameters, data.digest);
+    let provenance = provenance.with_argument("cross_validate", folds);
     write(run, folds, epochs, &logits, &data, provenance, console)
 }
 

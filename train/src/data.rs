@@ -140,7 +140,7 @@ impl Data {
     /// All training rows.
     ///
     /// # Panics
-    /// With more than 2³² images.
+    /// With 2³² images or more.
     #[must_use]
     pub fn rows(&self) -> Range<u32> {
         0..u32::try_from(self.train.len()).expect("there are fewer than 2³² images")
@@ -158,7 +158,7 @@ pub struct Order<R> {
 }
 
 impl<R: Iterator<Item = u32> + Clone> Order<R> {
-    /// Of `rows`; the file is in `folder`, and has its size from the start.
+    /// An order of `rows`; the file is in `folder`, and has its size from the start.
     ///
     /// # Errors
     /// When no file can be made there, or the disk is full.

@@ -33,8 +33,8 @@ pub trait Engine {
         None
     }
 
-    /// What of the engine decides a training's bytes, by names of [`DECIDES`]: nothing of one whose bytes
-    /// are the reference.
+    /// The engine's settings that decide the bytes, by names of [`DECIDES`]; empty for the CPU in f32, whose bytes are the
+    /// reference.
     fn decides(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -90,15 +90,21 @@ pub trait Engine {
 }
 
 /// What an engine may name as deciding a training's bytes.
-pub const DECIDES: [&str; 3] = [ENGINE, DEVICE, PRECISION];
+pub const DECIDES: [&str; 5] = [ENGINE, DEVICE, PRECISION, NVRTC, CUBLASLT];
 /// Which engine computes.
 pub const ENGINE: &str = "engine";
 /// The name of the device that it computes on.
 pub const DEVICE: &str = "device";
-/// That of its products.
+/// The precision of its products.
 pub const PRECISION: &str = "precision";
+/// The version of the compiler of its kernels.
+pub const NVRTC: &str = "nvrtc";
+/// The version of the library of its products.
+pub const CUBLASLT: &str = "cublaslt";
 /// Where several engines computed a training, the argument that says which epochs each of them did.
 pub const ENGINES: &str = "engines";
+/// Where another engine judged the network than computed its last epoch, the argument that says which.
+pub const JUDGED_BY: &str = "judged_by";
 
 /// Which step it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,7 +126,7 @@ pub struct State {
     pub exp_avg_sq: Vec<f32>,
     /// The exponential moving average of the parameters, where one is kept.
     pub averaged: Option<Vec<f32>>,
-    /// Of an engine that scales the loss.
+    /// Where the engine scales the loss.
     pub loss_scale: Option<LossScale>,
 }
 
@@ -177,7 +183,7 @@ impl Validation {
     /// On all of the validation split: `logits` gives those of the images in some of its rows.
     ///
     /// # Errors
-    /// Those of `logits`.
+    /// The errors of `logits`.
     pub fn of(data: &Data, mut logits: impl FnMut(Range<usize>) -> Result<Array2<f32>, Error>) -> Result<Self, Error> {
         let images = data.valid.len();
         let (mut loss, mut correct) = (0.0, 0_usize);
@@ -217,15 +223,17 @@ pub fn create(
         let device = machine.device(options.device)?.clone();
         Ok::<_, cuda::Error>((machine.libraries, device))
     };
-    let (gpu, reason) = match options.engine {
-        EngineName::Cpu => (None, None),
-        EngineName::Cuda => (Some(machine()?), None),
-        EngineName::Auto => match machine() {
+    let of_cpu_alone = options.precision.filter(|precision| !CudaEngine::PRECISIONS.contains(precision));
+    let (gpu, because) = match (options.engine, of_cpu_alone) {
+        (EngineName::Cpu, _) => (None, None),
+        (EngineName::Cuda, _) => (Some(machine()?), None),
+        (EngineName::Auto, Some(precision)) => (None, Some(format!("no other has {precision} products"))),
+        (EngineName::Auto, None) => match machine() {
             Ok((libraries, device)) => {
-                let reason = format!("engine cuda, as this machine has {} (device {})", device.name, device.ordinal);
-                (Some((libraries, device)), Some(reason))
+                let because = format!("this machine has {} (device {})", device.name, device.ordinal);
+                (Some((libraries, device)), Some(because))
             }
-            Err(why_not) => (None, Some(format!("engine cpu, as {why_not}"))),
+            Err(why_not) => (None, Some(why_not.to_string())),
         },
     };
     let (name, precisions) = match gpu {
@@ -234,7 +242,7 @@ pub fn create(
     };
     let precision = options.precision.unwrap_or(precisions[0]);
     if !precisions.contains(&precision) {
-        return Err(Error::Precision { engine: name, precision, reason });
+        return Err(Error::Precision { engine: name, precision, because });
     }
     let engine: Box<dyn Engine> = match gpu {
         Some((libraries, device)) => {
@@ -242,5 +250,6 @@ pub fn create(
         }
         None => Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads, precision)?),
     };
+    let reason = because.map(|because| format!("engine {}, as {because}", name.to_lowercase()));
     Ok(Chosen { engine, reason })
 }

@@ -24,7 +24,7 @@ use crate::schedule::LearningRate;
 /// The networks in training.
 pub struct Ensemble {
     data: Arc<Data>,
-    /// Of each network.
+    /// The sizes of each network.
     model: Mlp,
     hyperparameters: Hyperparameters,
     engine: Box<dyn Engine>,
@@ -162,17 +162,29 @@ impl Ensemble {
         })
     }
 
+    /// Begins anew from the first weights of the networks' seeds.
+    ///
+    /// # Errors
+    /// When a device fails.
+    pub fn begin_anew(&mut self) -> Result<(), Error> {
+        let Self { model, hyperparameters, engine, .. } = self;
+        hyperparameters.seeds().enumerate().try_for_each(|(network, seed)| {
+            engine.select(network)?;
+            engine.set_state(State::first(model.kaiming_normal(seed), hyperparameters.ema_decay.is_some()))
+        })
+    }
+
     /// The network that these parameters, one buffer a network, become.
     #[must_use]
     pub fn join(self, parameters: &[Vec<f32>]) -> Joined {
-        let Self { data, model, hyperparameters, engine } = self;
+        let Self { data, model, hyperparameters, .. } = &self;
         let (size, outside) = ([data.dataset.height, data.dataset.width], data.standardisation().of(0.0));
         let mut networks = Vec::new();
         for network in parameters {
             networks.extend(hyperparameters.shifts().map(|shift| model.shifted(network, size, shift, outside)));
         }
         let layers = model.join(&networks);
-        Joined { layers, data, engine, networks, keeps_average: hyperparameters.ema_decay.is_some() }
+        Joined { layers, networks, ensemble: self }
     }
 }
 
@@ -180,18 +192,22 @@ impl Ensemble {
 pub struct Joined {
     /// Its layers, first to last.
     pub layers: Vec<LinearLayer>,
-    data: Arc<Data>,
-    /// Computes with one of the networks at a time, in the place of the one that it had selected.
-    engine: Box<dyn Engine>,
     networks: Vec<Vec<f32>>,
-    keeps_average: bool,
+    /// Its engine computes with one of the networks at a time, in the place of the one that it had selected.
+    ensemble: Ensemble,
 }
 
 impl Joined {
     /// What computes.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
-        self.engine.as_ref()
+        self.ensemble.engine()
+    }
+
+    /// What it was made of, to [begin anew](Ensemble::begin_anew).
+    #[must_use]
+    pub fn into_ensemble(self) -> Ensemble {
+        self.ensemble
     }
 
     /// The logits of the validation images in `rows`, `[rows, classes]`: the mean of those of the networks.
@@ -199,9 +215,10 @@ impl Joined {
     /// # Errors
     /// When a device fails.
     pub fn validation_logits(&mut self, rows: Range<usize>) -> Result<Array2<f32>, Error> {
-        let Self { engine, networks, keeps_average, .. } = self;
+        let Self { networks, ensemble: Ensemble { engine, hyperparameters, .. }, .. } = self;
+        let keeps_average = hyperparameters.ema_decay.is_some();
         let logits = networks.iter().map(|network| {
-            engine.set_state(State::first(network.clone(), *keeps_average))?;
+            engine.set_state(State::first(network.clone(), keeps_average))?;
             engine.validation_logits(Weights::Trained, rows.clone())
         });
         mean(logits)
@@ -212,7 +229,7 @@ impl Joined {
     /// # Errors
     /// When a device fails.
     pub fn validate(&mut self) -> Result<Validation, Error> {
-        let data = Arc::clone(&self.data);
+        let data = Arc::clone(&self.ensemble.data);
         Validation::of(&data, |rows| self.validation_logits(rows))
     }
 }

@@ -60,8 +60,14 @@ pub enum Error {
         /// What differs, each as `name: there, here`.
         differences: Vec<String>,
     },
-    /// A file is no sweep.
-    #[error("`{}` is no sweep: {reason}", path.display())]
+    /// Trainings of a sweep diverged, and the others are over.
+    #[error("{} of the trainings diverged:{}", trainings.len(), listed(trainings))]
+    SomeDiverged {
+        /// Each with its variant and seed.
+        trainings: Vec<String>,
+    },
+    /// A file is not a valid sweep.
+    #[error("`{}` is not a valid sweep: {reason}", path.display())]
     Sweep {
         /// The file.
         path: PathBuf,
@@ -95,8 +101,8 @@ pub enum Error {
     Cuda(#[from] cuda::Error),
     /// The engine has no such products.
     #[error(
-        "the {engine} engine computes no products in {precision}{}",
-        reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default()
+        "the {engine} engine has no {precision} products{}",
+        because.as_ref().map(|because| format!(" (the {engine} was chosen because {because})")).unwrap_or_default()
     )]
     Precision {
         /// Its name.
@@ -104,7 +110,7 @@ pub enum Error {
         /// What was asked for.
         precision: Precision,
         /// Why it is that engine, where nobody asked for it.
-        reason: Option<String>,
+        because: Option<String>,
     },
     /// The system starts no threads.
     #[error("cannot start {threads} threads")]
@@ -133,7 +139,9 @@ impl Failure for Error {
                 Some("lower --hidden, or what it is multiplied by: --ensemble and --test-time-shift".to_owned())
             }
             Self::Shift { .. } => Some("1 or 2 is what helps images of 28x28".to_owned()),
-            Self::Diverged { .. } => Some("lower --learning-rate or --weight-decay, or raise --warmup".to_owned()),
+            Self::Diverged { .. } | Self::SomeDiverged { .. } => {
+                Some("lower --learning-rate or --weight-decay, or raise --warmup".to_owned())
+            }
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }

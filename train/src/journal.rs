@@ -25,7 +25,7 @@ struct Growing {
 }
 
 impl Journal {
-    /// Begins behind the epochs that are over: what a killed run wrote of later ones is cut off. TensorBoard's file is
+    /// Begins after the epochs that are over: what a killed run wrote of later ones is cut off. TensorBoard's file is
     /// written where it is wanted; otherwise an earlier training's is removed.
     pub fn begin(run: &RunDirectory, over: &[EpochMetrics], tensorboard: bool) -> Result<Self, Error> {
         let metrics: String = over.iter().map(line).collect();

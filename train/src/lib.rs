@@ -35,13 +35,13 @@ use std::time::Instant;
 
 use artifacts::{
     Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, ModelDescription, Provenance, RunDirectory, TrainingRecord,
-    Weights, reference_logits,
+    Weights, read_metrics, reference_logits,
 };
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{Engine, Validation};
-use crate::ensemble::Ensemble;
+use crate::engine::{Engine, JUDGED_BY, Validation};
+use crate::ensemble::{Ensemble, Joined};
 pub use crate::error::Error;
 use crate::journal::Journal;
 use crate::model::Mlp;
@@ -89,15 +89,28 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         progress.write(&run.training_state(), hyperparameters, data.digest, ensemble.model(), &states)?;
         journal.add(&metrics, &timing)?;
     }
-    let journal = match journal {
-        Some(journal) => journal,
+    let network = kept(&progress, ensemble)?;
+    let provenance = progress.provenance(provenance(hyperparameters, data.digest));
+    let (journal, record) = match journal {
+        Some(journal) => (journal, None),
         None => {
             verification.finish()?;
-            begin_results(&run, &progress, options.tensorboard)?
+            match results(&run, &progress, &network, &provenance) {
+                Some(record) => (Journal::begin(&run, &progress.metrics, options.tensorboard)?, Some(record)),
+                None => (begin_results(&run, &progress, options.tensorboard)?, None),
+            }
         }
     };
     journal.finish()?;
-    finish(&run, &progress, ensemble, &data, hyperparameters, console)?;
+    let record = match record {
+        Some(record) => {
+            // A cross-validation has an engine of its own.
+            drop(network);
+            record
+        }
+        None => finish(&run, &progress, network, &data, hyperparameters, provenance)?,
+    };
+    show::result(&run, &progress, hyperparameters, &record, console);
     match options.cross_validate {
         Some(folds) => cross_validate::run(folds, &run, options, &data, &progress, console),
         None => Ok(()),
@@ -179,8 +192,8 @@ fn begin(
     Ok(Progress::default())
 }
 
-/// Removes what an earlier training left as its result, the mark of completion first, and begins the journal: until this
-/// training is over, nothing in the folder looks finished.
+/// Removes what an earlier training left as its result, the record first, and begins the journal: until this training is
+/// over, the folder has no `training.json`.
 fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     let journal = begin_results(run, progress, tensorboard)?;
     [run.cross_validation(), run.out_of_sample_logits()].iter().try_for_each(|path| artifacts::remove_file(path))?;
@@ -227,25 +240,49 @@ fn train_epoch(
     Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
 }
 
+/// The network with the weights that are kept.
+fn kept(progress: &Progress, mut ensemble: Ensemble) -> Result<Joined, Error> {
+    let (weights, ..) = progress.kept_metrics().best();
+    let kept: Vec<Vec<f32>> = match &progress.kept {
+        Some(kept) => kept.parameters.clone(),
+        None => ensemble.states()?.iter().map(|state| state.weights(weights).to_vec()).collect(),
+    };
+    Ok(ensemble.join(&kept))
+}
+
+/// The record of the results in the run's folder, where they are whole and of this network, whatever has judged it.
+fn results(
+    run: &RunDirectory,
+    progress: &Progress,
+    network: &Joined,
+    provenance: &Provenance,
+) -> Option<TrainingRecord> {
+    let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok()?;
+    let (checkpoint, checkpoint_digest) = Checkpoint::read(&run.checkpoint()).ok()?;
+    let (_, logits_digest) = reference_logits::read(&run.reference_logits()).ok()?;
+    let metrics_digest = artifacts::sha256_file(&run.metrics()).ok()?;
+    let mut but_for_judge = record.provenance.clone();
+    but_for_judge.arguments.remove(JUDGED_BY);
+    let is_whole = [record.checkpoint, record.reference_logits, record.metrics]
+        == [checkpoint_digest, logits_digest, metrics_digest]
+        && read_metrics(&run.metrics()).ok()? == progress.metrics;
+    (is_whole && but_for_judge == *provenance && checkpoint.layers == network.layers).then_some(record)
+}
+
 /// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.
 fn finish(
     run: &RunDirectory,
     progress: &Progress,
-    mut ensemble: Ensemble,
+    mut network: Joined,
     data: &Data,
     hyperparameters: &Hyperparameters,
-    console: &Console,
-) -> Result<(), Error> {
+    provenance: Provenance,
+) -> Result<TrainingRecord, Error> {
     let metrics = progress.kept_metrics();
     let (kept_weights, ..) = metrics.best();
-    let kept: Vec<Vec<f32>> = match &progress.kept {
-        Some(kept) => kept.parameters.clone(),
-        None => ensemble.states()?.iter().map(|state| state.weights(kept_weights).to_vec()).collect(),
-    };
-    let mut network = ensemble.join(&kept);
     let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
     let logits = network.validation_logits(0..data.valid.len().min(reference_logits::ROWS))?;
-    let provenance = progress.provenance(provenance(hyperparameters, data.digest));
+    let provenance = progress.judged(provenance, network.engine().decides());
     let description = data.describe_joined(hyperparameters);
     let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
     let record = TrainingRecord {
@@ -261,11 +298,10 @@ fn finish(
         reference_logits: reference_logits::write(&run.reference_logits(), &logits)?,
     };
     artifacts::write_json(&run.training_record(), &record)?;
-    show::result(run, progress, hyperparameters, &record, console);
-    Ok(())
+    Ok(record)
 }
 
-/// How what an engine computes comes to be: with what of the engine decides its bytes.
+/// How what an engine computes comes to be: with the settings of the engine that decide the bytes.
 fn provenance_on(engine: &dyn Engine, hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {
     let of_any_engine = provenance(hyperparameters, dataset);
     engine.decides().into_iter().fold(of_any_engine, |provenance, (name, value)| provenance.with_argument(name, value))

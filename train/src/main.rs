@@ -47,7 +47,7 @@ struct EnginesArguments {
     /// List the engines
     #[arg(long = "engines", required = true)]
     _engines: bool,
-    /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the system's
+    /// Folder of CUDA's libraries, searched after CUDA_HOME and before the system's
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
     cuda_libraries: Option<PathBuf>,
     #[command(flatten)]

@@ -50,7 +50,7 @@ fn mean<D: Dimension>(parts: &[ArrayView<'_, f32, D>], share: f32) -> Array<f32,
 }
 
 impl Mlp {
-    /// The most parameters that a training takes: an ONNX file ends at 2 GiB, and has more in it than them.
+    /// The most parameters that a training takes: an ONNX file has at most 2 GiB, and not only they are in it.
     pub const MOST_PARAMETERS: usize = (1 << 29) - (1 << 16);
 
     /// A perceptron of the given widths: input, hidden layers, output.
@@ -167,14 +167,14 @@ impl Mlp {
         shifted
     }
 
-    /// The buffer's tensors under their names in a checkpoint, each behind `prefix`.
+    /// The buffer's tensors under their names in a checkpoint, each after `prefix`.
     pub fn tensors<'a>(&'a self, prefix: &'a str, buffer: &'a [f32]) -> impl Iterator<Item = (String, Tensor)> + 'a {
         self.named().map(move |(name, shape, place)| {
             (format!("{prefix}{name}"), Tensor { shape, values: buffer[place].to_vec() })
         })
     }
 
-    /// The buffer whose tensors stand behind `prefix`.
+    /// The buffer whose tensors are named after `prefix`.
     ///
     /// # Errors
     /// Names the tensor that is missing or has another shape.

@@ -74,12 +74,12 @@ pub struct EngineOptions {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub device: u32,
 
-    /// Of matrix products in training: f32, tf32 or bf16 on CUDA, f32 or f16 on the CPU; validation is always in f32
+    /// Precision of matrix products in training: f32, tf32 or bf16 on CUDA, f32 or f16 on the CPU; validation is always in f32
     /// [default: tf32 on CUDA, f32 on the CPU]
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
 
-    /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the system's
+    /// Folder of CUDA's libraries, searched after CUDA_HOME and before the system's
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
     pub cuda_libraries: Option<PathBuf>,
 }
@@ -155,15 +155,15 @@ pub struct Hyperparameters {
     pub augment: Strength,
 
     /// Largest shift along each axis, in pixels [default: that of --augment]
-    #[arg(long, value_name = "PIXELS", value_parser = non_negative_number)]
+    #[arg(long, value_name = "PIXELS", value_parser = up_to::<2048>)]
     pub augment_shift: Option<f64>,
 
     /// Largest rotation, in degrees [default: that of --augment]
-    #[arg(long, value_name = "DEGREES", value_parser = non_negative_number)]
+    #[arg(long, value_name = "DEGREES", value_parser = up_to::<360>)]
     pub augment_rotation: Option<f64>,
 
     /// Largest shear, as a share of the distance from the middle [default: that of --augment]
-    #[arg(long, value_name = "SHARE", value_parser = non_negative_number)]
+    #[arg(long, value_name = "SHARE", value_parser = up_to::<10>)]
     pub augment_shear: Option<f64>,
 
     /// Largest change in size along each axis, as a share of it [default: that of --augment]
@@ -171,7 +171,7 @@ pub struct Hyperparameters {
     pub augment_scale: Option<f64>,
 
     /// Largest change of the strokes, 1 being a pixel on each side [default: that of --augment]
-    #[arg(long, value_name = "SHARE", value_parser = up_to_one)]
+    #[arg(long, value_name = "SHARE", value_parser = up_to::<1>)]
     pub augment_stroke: Option<f64>,
 
     /// For experiments: give this share of the training images a random other label
@@ -202,7 +202,7 @@ impl Hyperparameters {
         }
     }
 
-    /// Of each network of the ensemble: the first has the seed itself.
+    /// The seed of each network of the ensemble: the first has the seed itself.
     pub fn seeds(&self) -> impl Iterator<Item = u64> {
         let derived = |network| {
             let digest = Digest::of(format!("{} network {network}", self.seed).as_bytes());
@@ -256,7 +256,7 @@ pub enum LossName {
 /// Which engine to train on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
-    /// The GPU where there is one with its libraries, else the processor
+    /// The GPU where there is one with its libraries that has the precision, else the processor
     #[default]
     Auto,
     /// The processor
@@ -339,8 +339,8 @@ fn non_negative_number(text: &str) -> Result<f64, String> {
     number_in(text, |number| number >= 0.0, "a number of at least 0")
 }
 
-fn up_to_one(text: &str) -> Result<f64, String> {
-    number_in(text, |number| (0.0..=1.0).contains(&number), "a share from 0 to 1")
+fn up_to<const MOST: u16>(text: &str) -> Result<f64, String> {
+    number_in(text, |number| (0.0..=f64::from(MOST)).contains(&number), &format!("a number from 0 to {MOST}"))
 }
 
 fn share_below_one(text: &str) -> Result<f64, String> {

@@ -12,7 +12,7 @@ use crate::options::Hyperparameters;
 
 /// Images on the sheet, each in a row of its own.
 const ROWS: usize = 12;
-/// Epochs on the sheet, each in a column of its own behind the original.
+/// Epochs on the sheet, each in a column of its own after the original.
 const EPOCHS: u32 = 12;
 /// Pixels of the sheet for a pixel of an image.
 const ZOOM: u32 = 2;

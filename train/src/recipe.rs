@@ -55,7 +55,7 @@ impl Recipe {
     }
 }
 
-/// Puts the flags of the recipe that `arguments` name, if they do, behind the program's name: before all others, so that
+/// Puts the flags of the recipe that `arguments` name, if they do, after the program's name: before all others, so that
 /// others win.
 #[must_use]
 pub fn expand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {

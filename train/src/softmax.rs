@@ -5,7 +5,7 @@ use crate::options::LossName;
 /// The exponent of generalized cross entropy: Zhang and Sabuncu, "Generalized cross entropy loss for training deep neural
 /// networks with noisy labels", 2018, section 4.
 pub const GENERALIZED_Q: f32 = 0.7;
-/// Minus the logarithm that reverse cross entropy takes for ln 0: Wang et al., "Symmetric cross entropy for robust learning
+/// What reverse cross entropy takes for -ln 0: Wang et al., "Symmetric cross entropy for robust learning
 /// with noisy labels", 2019, section 4.2.
 pub const REVERSE_A: f32 = 4.0;
 
@@ -43,7 +43,7 @@ impl Loss {
     /// - reverse cross entropy `A (1 - p_y)` has `A p_y (p - h)`; the symmetric one adds it to cross entropy.
     pub fn loss_and_gradient(self, logits: &[f32], label: u8, gradient: &mut [f32]) -> f32 {
         let loss = self.unflushed(logits, usize::from(label), gradient);
-        // Processors are slow with subnormal numbers, which every layer before this one would multiply on.
+        // Processors are slow with subnormal numbers, which would go on through every layer before this one.
         gradient.iter_mut().filter(|value| value.abs() < f32::MIN_POSITIVE).for_each(|value| *value = 0.0);
         loss
     }

@@ -1,14 +1,15 @@
 //! What a training resumes from: `training-state.safetensors`, written after every epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
-use artifacts::{Digest, EpochMetrics, Provenance};
+use artifacts::{Digest, EpochMetrics, IoContext as _, Provenance};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::{ENGINE, ENGINES, LossScale, PRECISION, State};
+use crate::engine::{ENGINE, ENGINES, JUDGED_BY, LossScale, PRECISION, State};
 use crate::error::Error;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
@@ -17,7 +18,7 @@ use crate::schedule::Schedule;
 /// How far a training has come.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    /// Of the epochs that are over.
+    /// The metrics of the epochs that are over.
     pub metrics: Vec<EpochMetrics>,
     /// The best weights, where early stopping keeps them.
     pub kept: Option<Kept>,
@@ -25,7 +26,7 @@ pub struct Progress {
     pub computed: Vec<Computed>,
 }
 
-/// From an epoch on, counted from 1, what of the engine that computes decides the bytes: see [`Engine::decides`].
+/// From an epoch on, counted from 1, the settings of the computing engine that decide the bytes: see [`Engine::decides`].
 ///
 /// [`Engine::decides`]: crate::engine::Engine::decides
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ struct Description {
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
     kept_epoch: Option<usize>,
-    /// Of each network, where the engine scales the loss.
+    /// Each network's, where the engine scales the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     loss_scales: Vec<LossScale>,
     /// Empty in a file that is older than this.
@@ -92,7 +93,7 @@ impl Progress {
             let by = BTreeMap::from([(ENGINE.to_owned(), "unknown".to_owned())]);
             self.computed.push(Computed { from_epoch: 1, by });
         }
-        let by = decides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let by = by_name(decides);
         if self.computed.last().is_none_or(|last| last.by != by) {
             self.computed.push(Computed { from_epoch: self.epochs() + 1, by });
         }
@@ -110,17 +111,27 @@ impl Progress {
         if self.computed.len() < 2 {
             return provenance;
         }
-        let with_names = |computed: &Computed| {
-            let mut computed = computed.clone();
-            // The engine whose bytes are the reference does not name itself.
-            if !computed.by.contains_key(ENGINE) {
-                computed.by.insert(ENGINE.to_owned(), "cpu".to_owned());
-                computed.by.entry(PRECISION.to_owned()).or_insert_with(|| "f32".to_owned());
-            }
-            computed
-        };
+        let with_names = |computed: &Computed| Computed { by: named(computed.by.clone()), ..*computed };
         let all: Vec<Computed> = self.computed.iter().map(with_names).collect();
         provenance.with_argument(ENGINES, serde_json::to_value(all).expect("plain data serialises"))
+    }
+
+    /// `provenance` with what judges the network, where that is not what computed the last epoch. Whatever the precision,
+    /// networks are judged in `f32`.
+    ///
+    /// # Panics
+    /// Never: it is plain data.
+    #[must_use]
+    pub fn judged(&self, provenance: Provenance, decides: Vec<(&'static str, String)>) -> Provenance {
+        let in_f32 = |mut by: BTreeMap<String, String>| {
+            by.insert(PRECISION.to_owned(), "f32".to_owned());
+            named(by)
+        };
+        let (judge, last) = (in_f32(by_name(decides)), self.computed.last().map(|last| in_f32(last.by.clone())));
+        if last.as_ref() == Some(&judge) {
+            return provenance;
+        }
+        provenance.with_argument(JUDGED_BY, serde_json::to_value(judge).expect("plain data serialises"))
     }
 
     /// Whether all epochs are over, or patience is.
@@ -196,7 +207,21 @@ impl Progress {
         dataset: Digest,
         model: &Mlp,
     ) -> Result<(Self, Vec<State>), Error> {
-        let (there, tensors, _) = tensors::read_written::<Description>(path, &FORM)?;
+        Self::parse(&fs::read(path).context("read", path)?, path, hyperparameters, dataset, model)
+    }
+
+    /// What is in `bytes`, which are those of the file `path`.
+    ///
+    /// # Errors
+    /// As [`Progress::read`].
+    pub fn parse(
+        bytes: &[u8],
+        path: &Path,
+        hyperparameters: &Hyperparameters,
+        dataset: Digest,
+        model: &Mlp,
+    ) -> Result<(Self, Vec<State>), Error> {
+        let (there, tensors) = tensors::parse::<Description>(bytes, path, &FORM)?;
         let differences = differences(&there, hyperparameters, dataset);
         if !differences.is_empty() {
             return Err(Error::OtherTraining { path: path.to_owned(), differences });
@@ -220,6 +245,9 @@ impl Progress {
             let (scales, networks) = (there.loss_scales.len(), networks.len());
             return Err(malformed(format!("it has {scales} loss scales for {networks} networks")).into());
         }
+        if let Some(LossScale { scale, steps }) = there.loss_scales.iter().find(|scale| !scale.is_possible()) {
+            return Err(malformed(format!("it has the loss scale {scale} since {steps} steps")).into());
+        }
         let states = networks.clone().map(|network| {
             Ok::<_, Error>(State {
                 parameters: buffer(network, TRAINED)?,
@@ -238,7 +266,20 @@ impl Progress {
     }
 }
 
-/// What stands before a tensor's name: of the first network, which is often the only one, its kind alone.
+fn by_name(decides: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
+    decides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// With the names of the engine whose bytes are the reference, which does not name itself.
+fn named(mut by: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if !by.contains_key(ENGINE) {
+        by.insert(ENGINE.to_owned(), "cpu".to_owned());
+        by.entry(PRECISION.to_owned()).or_insert_with(|| "f32".to_owned());
+    }
+    by
+}
+
+/// What stands before a tensor's name: for the first network, which is often the only one, its kind alone.
 fn prefix(network: usize, kind: &str) -> String {
     if network == 0 { kind.to_owned() } else { format!("network{}.{kind}", network + 1) }
 }

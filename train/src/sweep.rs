@@ -9,13 +9,14 @@ use std::path::{Component, Path, PathBuf};
 use artifacts::{CrossValidation, Dataset, Digest, IoContext as _, RunDirectory, TrainingRecord};
 use clap::Parser;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::statistics::Statistics as _;
 use terminal::{Align, Console, Table};
 
-use crate::engine::{DECIDES, ENGINES};
+use crate::engine::{DECIDES, ENGINE, ENGINES, JUDGED_BY, PRECISION};
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{EngineName, EngineOptions, Options};
 use crate::{provenance, recipe};
 
 /// What `train sweep` is asked for.
@@ -46,7 +47,7 @@ struct Sweep {
     variants: Vec<Variant>,
     /// Every combination of these values of flags is a variant.
     #[serde(default)]
-    grid: BTreeMap<String, Vec<serde_json::Value>>,
+    grid: BTreeMap<String, Vec<Value>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -61,7 +62,8 @@ struct Variant {
 #[derive(Debug, Serialize)]
 struct Outcome<'a> {
     variant: &'a str,
-    seeds: &'a [u64],
+    /// Without those whose trainings diverged.
+    seeds: Vec<u64>,
     valid_accuracy: Spread,
     valid_loss: Spread,
 }
@@ -70,7 +72,7 @@ struct Outcome<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 struct Spread {
     mean: f64,
-    /// Of the sample; none of one seed.
+    /// The sample's; none where there is one seed.
     standard_deviation: Option<f64>,
     /// The 95 % interval of the mean by Student's t.
     interval_95: Option<[f64; 2]>,
@@ -78,10 +80,11 @@ struct Spread {
 
 /// Trains what is not trained yet, in the order of the file, and shows the comparison.
 ///
-/// A training that was cut short goes on; one that is finished with the same flags and data is taken as it is.
+/// A training that was cut short goes on; one that is finished with the same flags and data is taken as it is. Where one
+/// diverges, the others are still trained.
 ///
 /// # Errors
-/// When the file is no sweep, a variant's flags are refused, or a training fails.
+/// When the file is not a valid sweep, a variant's flags are refused, or a training fails.
 pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let sweep = Sweep::read(&options.file)?;
     let datasets: BTreeMap<PathBuf, Digest> = sweep
@@ -96,52 +99,94 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let variants = sweep.all_variants();
     let trainings: Vec<_> = variants.iter().map(|variant| sweep.trainings(variant)).collect::<Result<_, _>>()?;
 
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut diverged) = (Vec::new(), Vec::new());
     for (variant, trainings) in variants.iter().zip(trainings) {
-        let mut records = Vec::new();
+        let (mut seeds, mut records) = (Vec::new(), Vec::new());
         for mut training in trainings {
             training.engine.threads = options.threads.or(training.engine.threads);
-            let dataset = datasets[&training.dataset];
-            records.push(finished_or_trained(&mut training, dataset, console)?);
+            let (dataset, seed) = (datasets[&training.dataset], training.hyperparameters.seed);
+            match finished_or_trained(&mut training, dataset, console) {
+                Err(error @ Error::Diverged { .. }) => {
+                    let which = format!("variant `{}`, seed {seed}: {error}", variant.name);
+                    console.warn(&which);
+                    diverged.push(which);
+                }
+                trained => {
+                    records.push(trained?);
+                    seeds.push(seed);
+                }
+            }
+        }
+        if records.is_empty() {
+            continue;
         }
         let spread = |figure: fn(&TrainingRecord) -> f64| Spread::of(&records.iter().map(figure).collect::<Vec<_>>());
         outcomes.push(Outcome {
             variant: &variant.name,
-            seeds: &sweep.seeds,
+            seeds,
             valid_accuracy: spread(|record| record.valid_accuracy),
             valid_loss: spread(|record| record.valid_loss),
         });
     }
     show(&outcomes, console);
-    Ok(())
+    if diverged.is_empty() { Ok(()) } else { Err(Error::SomeDiverged { trainings: diverged }) }
 }
 
 fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Console) -> Result<TrainingRecord, Error> {
     let folder = training.run.clone().expect("a sweep gives each training a folder");
     let run = RunDirectory::new(&folder);
     let expected = provenance(&training.hyperparameters, dataset);
-    let finished = || artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
+    let read = || artifacts::read_json::<TrainingRecord>(&run.training_record()).map(|(record, _)| record);
     // Whichever engine has computed it.
     let is_this_training = |record: &TrainingRecord| {
         let mut provenance = record.provenance.clone();
-        provenance.arguments.retain(|name, _| !DECIDES.contains(&name.as_str()) && name != ENGINES);
+        let of_engines = |name: &str| DECIDES.contains(&name) || [ENGINES, JUDGED_BY].contains(&name);
+        provenance.arguments.retain(|name, _| !of_engines(name));
         provenance == expected
     };
-    if let Some(record) = finished().filter(|record| is_this_training(record) && has_extras(&run, training, record)) {
-        show_training(&folder, &record, "done before", console);
-        return Ok(record);
+    let is_as_asked = |record: &TrainingRecord| is_computed_as_asked(&record.provenance.arguments, &training.engine);
+    let finished = read().ok().filter(is_this_training);
+    if let Some(record) = finished.as_ref().filter(|record| is_as_asked(record) && has_extras(&run, training, record)) {
+        show_training(&folder, record, "done before", console);
+        return Ok(record.clone());
     }
-    training.resume = true;
-    match crate::run(training, &Console::silent()) {
-        Err(Error::OtherTraining { .. } | Error::Artifact(artifacts::Error::SchemaVersion { .. })) => {
-            training.resume = false;
-            crate::run(training, &Console::silent())?;
+    // What was computed by other means, even in part, is not gone on with.
+    for resume in [finished.as_ref().is_none_or(is_as_asked), false] {
+        training.resume = resume;
+        match crate::run(training, &Console::silent()) {
+            Err(Error::OtherTraining { .. } | Error::Artifact(artifacts::Error::SchemaVersion { .. })) if resume => {}
+            trained => {
+                trained?;
+                let record = read()?;
+                if !resume || is_computed_as_asked(&record.provenance.arguments, &training.engine) {
+                    show_training(&folder, &record, "trained", console);
+                    return Ok(record);
+                }
+            }
         }
-        result => result?,
     }
-    let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
-    show_training(&folder, &record, "trained", console);
-    Ok(record)
+    unreachable!("a training that begins anew is computed as it is asked")
+}
+
+/// Whether all of a training was computed as its flags ask, where they do: `--device` gives a number, which no record has.
+fn is_computed_as_asked(arguments: &BTreeMap<String, Value>, asked: &EngineOptions) -> bool {
+    let engine = match asked.engine {
+        EngineName::Auto => None,
+        EngineName::Cpu => Some("cpu"),
+        EngineName::Cuda => Some("cuda"),
+    };
+    let precision = asked.precision.map(|precision| precision.to_string());
+    // The CPU engine in f32 names neither.
+    let asked = [(ENGINE, engine, "cpu"), (PRECISION, precision.as_deref(), "f32")];
+    let is_as_asked = |computed: &dyn Fn(&str) -> Option<String>| {
+        let computed = |name, unnamed: &str| computed(name).unwrap_or_else(|| unnamed.to_owned());
+        asked.iter().all(|&(name, asked, unnamed)| asked.is_none_or(|asked| computed(name, unnamed) == asked))
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    match arguments.get(ENGINES).and_then(Value::as_array) {
+        Some(all) => all.iter().all(|computed| is_as_asked(&|name| text(computed.get(name)))),
+        None => is_as_asked(&|name| text(arguments.get(name))),
+    }
 }
 
 /// Whether a finished training has what its flags ask for besides: where its state is still there, a resume makes that alone.
@@ -166,7 +211,7 @@ impl Sweep {
         let refused = |reason: String| Error::Sweep { path: path.to_owned(), reason };
         let sweep: Self = toml::from_str(&text).map_err(|error| refused(error.to_string()))?;
         if sweep.seeds.is_empty() {
-            return Err(refused("it has no seed".to_owned()));
+            return Err(refused("`seeds` is empty".to_owned()));
         }
         if let Some(seed) = twice(sweep.seeds.iter().copied()) {
             return Err(refused(format!("it has the seed {seed} twice")));
@@ -292,6 +337,7 @@ fn show(outcomes: &[Outcome<'_>], console: &Console) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Precision;
 
     /// `scipy.stats.t.interval(0.95, 4, loc=mean, scale=scipy.stats.sem(values))` and `numpy.std(values, ddof=1)`.
     #[test]
@@ -335,11 +381,39 @@ mod tests {
     #[test]
     fn the_sweeps_of_the_documents_are_ones() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipe");
-        for name in ["real.toml", "ablation.toml", "sample.toml", "noise.toml"] {
-            let sweep = Sweep::read(&folder.join(name)).unwrap();
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let sweeps: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml")).collect();
+        assert!(sweeps.len() >= 5, "{sweeps:?}");
+        for path in sweeps {
+            let sweep = Sweep::read(&path).unwrap();
             for variant in sweep.all_variants() {
                 assert_eq!(sweep.trainings(&variant).unwrap().len(), sweep.seeds.len(), "{}", variant.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_training_is_as_asked_where_all_of_it_was_computed_by_what_the_flags_name() {
+        let asked = |engine, precision| EngineOptions { engine, precision, ..EngineOptions::default() };
+        let [any, f32, f16, cuda] = [
+            asked(EngineName::Auto, None),
+            asked(EngineName::Cpu, Some(Precision::F32)),
+            asked(EngineName::Auto, Some(Precision::F16)),
+            asked(EngineName::Cuda, None),
+        ];
+        for (arguments, expected) in [
+            (r#"{"hidden": [8]}"#, [true, true, false, false]),
+            (r#"{"precision": "f16"}"#, [true, false, true, false]),
+            (r#"{"engine": "cuda", "device": "x", "precision": "f32"}"#, [true, false, false, true]),
+            (
+                r#"{"precision": "f16", "engines": [
+                    {"from_epoch": 1, "engine": "cpu", "precision": "f32"},
+                    {"from_epoch": 3, "engine": "cpu", "precision": "f16"}]}"#,
+                [true, false, false, false],
+            ),
+        ] {
+            let arguments = serde_json::from_str(arguments).unwrap();
+            assert_eq!([&any, &f32, &f16, &cuda].map(|asked| is_computed_as_asked(&arguments, asked)), expected);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Workplace {
     fn command(&self, run: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command.arg("--dataset").arg(self.0.path().join("shards")).arg("--run").arg(self.0.path().join(run));
-        command.args(["--hidden", "24", "--batch-size", "64", "--epochs", "6"]).args(arguments);
+        command.args(["--engine", "cpu", "--hidden", "24", "--batch-size", "64", "--epochs", "6"]).args(arguments);
         command
     }
 
@@ -210,7 +210,7 @@ fn a_training_in_half_precision_says_so_and_how_it_is_computed() {
     assert_eq!(record.provenance.arguments["precision"], "f16");
     let output = workplace.run("tf32", &["--precision", "tf32"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("the CPU engine computes no products in tf32"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the CPU engine has no tf32 products"), "{}", stderr(&output));
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn the_recipe_of_the_course_is_what_its_assignment_says() {
     let workplace = Workplace::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.arg("--dataset").arg(workplace.0.path().join("shards")).arg("--run").arg(workplace.0.path().join("run"));
-    assert!(command.args(["--recipe", "course"]).status().unwrap().success());
+    assert!(command.args(["--recipe", "course", "--engine", "cpu"]).status().unwrap().success());
     let arguments = record(&workplace.directory("run")).provenance.arguments;
     for (name, expected) in [
         ("hidden", serde_json::json!([256])),
@@ -396,7 +396,7 @@ fn an_ensemble_goes_on_where_it_was() {
     let run = workplace.run_well("run", &[&flags[..], &["--epochs", "200"]].concat());
     let record = record(&run);
     assert!(record.epochs < 200 && record.kept_epoch + 2 == record.epochs);
-    // Cut short behind the epoch that is kept, whose weights then come from the state.
+    // Cut short after the epoch that is kept, whose weights then come from the state.
     let epochs = (record.epochs - 1).to_string();
     let resumed = workplace.run_well("resumed", &[&flags[..], &["--epochs", &epochs]].concat());
     workplace.run_well("resumed", &[&flags[..], &["--epochs", "200", "--resume"]].concat());
@@ -458,7 +458,7 @@ fn the_preview_shows_originals_beside_their_variants_and_trains_nothing() {
     workplace.run_well("run", &arguments);
     assert!(!workplace.directory("run").path().exists());
     let picture = image::open(&sheet).unwrap().into_luma8();
-    // Twelve rows and thirteen columns of 6x6 pixels, doubled, with gaps of 2 and one of 8 behind the originals.
+    // Twelve rows and thirteen columns of 6x6 pixels, doubled, with gaps of 2 and one of 8 after the originals.
     assert_eq!(picture.dimensions(), (13 * 14 + 8, 12 * 14 + 2));
     let images = Images::patterns(600, 6, 6, 4, 1);
     for (pixel, value) in images.pixels[..36].iter().enumerate() {
@@ -512,6 +512,10 @@ fn arguments_that_cannot_be_are_refused_with_exit_code_2() {
         (["--epochs", "0"], "expected a whole number from 1 to 4294967295"),
         (["--learning-rate", "0"], "expected a number above 0"),
         (["--dropout", "1"], "expected a share of at least 0 and below 1"),
+        (["--augment-shift", "1e300"], "expected a number from 0 to 2048"),
+        (["--augment-rotation", "361"], "expected a number from 0 to 360"),
+        (["--augment-shear", "-1"], "expected a number from 0 to 10"),
+        (["--augment-stroke", "1.5"], "expected a number from 0 to 1\n"),
         (["--schedule", "steps"], "possible values: constant, cosine, one-cycle"),
         (["--engine", "tpu"], "possible values: auto, cpu"),
     ] {
@@ -537,7 +541,7 @@ fn without_a_terminal_there_is_a_line_an_epoch_and_under_quiet_none() {
 fn sweep(workplace: &Workplace, lines: &str) -> Output {
     let file = workplace.0.path().join("sweep.toml");
     let place = workplace.0.path().display();
-    let flags = "flags = ['--hidden=8', '--epochs=2', '--batch-size=64']";
+    let flags = "flags = ['--engine=cpu', '--hidden=8', '--epochs=2', '--batch-size=64']";
     fs::write(&file, format!("dataset = '{place}/shards'\nruns = '{place}/runs'\n{flags}\n{lines}")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_train")).arg("sweep").arg(file).output().unwrap()
 }
@@ -585,10 +589,54 @@ fn a_sweep_trains_each_variant_with_each_seed_and_takes_what_is_done() {
 }
 
 #[test]
+fn a_sweep_whose_flags_ask_for_another_precision_trains_anew() {
+    let workplace = Workplace::new();
+    let lines = "seeds = [0]
+[[variant]]
+name = 'a'
+flags = ['--precision=f32']";
+    let run = workplace.directory("runs/a/seed-0");
+    assert!(sweep(&workplace, lines).status.success());
+    let halves = lines.replace("f32", "f16");
+    let said = stderr(&sweep(&workplace, &halves));
+    assert!(!said.contains("done before"), "{said}");
+    let alone = workplace.run_well("alone", &["--hidden=8", "--epochs=2", "--batch-size=64", "--precision=f16"]);
+    assert_eq!(contents(&run), contents(&alone));
+    assert!(stderr(&sweep(&workplace, &halves)).contains("done before"));
+    // Nor does one go on that was cut short: here after its first epoch, in f32.
+    let first = ["--hidden=8", "--epochs=1", "--batch-size=64"];
+    workplace.run_well("runs/a/seed-0", &first);
+    fs::remove_file(run.training_record()).unwrap();
+    assert!(sweep(&workplace, &halves).status.success());
+    assert_eq!(contents(&run), contents(&alone));
+}
+
+#[test]
+fn a_sweep_goes_on_where_a_training_diverges_and_fails_at_its_end() {
+    let workplace = Workplace::new();
+    let lines = "seeds = [0, 1]
+[[variant]]
+name = 'wild'
+flags = ['--learning-rate=1e38']
+[[variant]]
+name = 'tame'";
+    let output = sweep(&workplace, lines);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("error: 2 of the trainings diverged:\n  variant `wild`, seed 0: training diverged"),
+        "{said}"
+    );
+    assert!(said.contains("\n  variant `wild`, seed 1: ") && said.contains("hint: lower --learning-rate"), "{said}");
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&outcome["variant"], &outcome["seeds"]), (&"tame".into(), &serde_json::json!([0, 1])));
+}
+
+#[test]
 fn a_sweep_that_cannot_be_is_refused_before_anything_is_trained() {
     let workplace = Workplace::new();
     for (lines, expected) in [
-        ("seeds = []\n[grid]\ndropout = [0.1]", "it has no seed"),
+        ("seeds = []\n[grid]\ndropout = [0.1]", "is not a valid sweep: `seeds` is empty"),
         ("seeds = [1]", "it needs either [[variant]] tables or a [grid]"),
         ("seeds = [1]\n[grid]\ndropout = [0.1, 0.1]", "it has two variants named `dropout=0.1`"),
         ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", "it has the seed 1 twice"),

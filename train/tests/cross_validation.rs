@@ -15,8 +15,11 @@ fn train(folder: &Path, run: &str, arguments: &[&str]) -> (RunDirectory, Output)
     let run = RunDirectory::new(folder.join(run));
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.arg("--dataset").arg(folder.join("shards")).arg("--run").arg(run.path());
-    let output =
-        command.args(["--hidden", "24", "--batch-size", "64", "--epochs", "6"]).args(arguments).output().unwrap();
+    let output = command
+        .args(["--engine", "cpu", "--hidden", "24", "--batch-size", "64", "--epochs", "6"])
+        .args(arguments)
+        .output()
+        .unwrap();
     (run, output)
 }
 

@@ -59,7 +59,7 @@ fn engines(case: &Case, data: &Arc<Data>, precision: Precision) -> [Box<dyn Engi
     [Box::new(on_cpu), Box::new(standin::engine(data, &model, &case.hyperparameters(), precision))]
 }
 
-/// The loss of every step, and the state behind the last of two epochs (of batches of one image, of a part of one).
+/// The loss of every step, and the state after the last of two epochs (of batches of one image, of a part of one).
 fn trained(engine: &mut dyn Engine, images: usize, batch_size: usize) -> (Vec<f64>, State) {
     let mut losses = Vec::new();
     let (epochs, images) = if batch_size == 1 { (1, 20) } else { (2, images) };

@@ -3,11 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use artifacts::{Checkpoint, RunDirectory, TrainingRecord, read_metrics};
+use serde_json::{Value, json};
 use support::{Images, standin, write_dataset};
 use tempfile::TempDir;
 
@@ -96,13 +98,19 @@ fn fails(command: &mut Command, code: i32) -> String {
     stderr(&output)
 }
 
+fn arguments(run: &RunDirectory) -> BTreeMap<String, Value> {
+    artifacts::read_json::<TrainingRecord>(&run.training_record()).unwrap().0.provenance.arguments
+}
+
 fn losses(run: &RunDirectory) -> Vec<(f64, f64)> {
     read_metrics(&run.metrics()).unwrap().iter().map(|line| (line.train_loss, line.valid_loss)).collect()
 }
 
 #[track_caller]
 fn agree(one: &RunDirectory, other: &RunDirectory, tolerance: f64) {
-    for (one, other) in losses(one).into_iter().zip(losses(other)) {
+    let (one, other) = (losses(one), losses(other));
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.into_iter().zip(other) {
         assert!(
             (one.0 - other.0).abs() < tolerance * other.0 && (one.1 - other.1).abs() < tolerance * other.1,
             "{one:?} {other:?}"
@@ -127,10 +135,10 @@ fn a_training_on_cuda_is_that_on_the_cpu_and_says_what_computed_it() {
     agree(&f32, &cpu, 1e-4);
     agree(&tf32, &cpu, 2e-2);
     agree(&bf16, &cpu, 1e-1);
-    let record: TrainingRecord = artifacts::read_json(&bf16.training_record()).unwrap().0;
-    let arguments = &record.provenance.arguments;
-    let values = ["engine", "device", "precision"].map(|name| arguments[name].as_str().unwrap());
-    assert_eq!(values, ["cuda", "Stand-in 0", "bf16"]);
+    let arguments = arguments(&bf16);
+    let names = ["engine", "device", "precision", "nvrtc", "cublaslt"];
+    let values = names.map(|name| arguments[name].as_str().unwrap());
+    assert_eq!(values, ["cuda", "Stand-in 0", "bf16", "13.0", "13.0.0"]);
     assert_eq!(Checkpoint::read(&bf16.checkpoint()).unwrap().0.layers.len(), 3);
 }
 
@@ -175,7 +183,7 @@ fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
     assert_eq!(Checkpoint::read(&workplace.run("resident").checkpoint()).unwrap().0.model.hidden, [9 * 10]);
     succeeds(workplace.command(standin::folder(), "cpu", &flags).args(["1", "--engine", "cpu"]));
     agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);
-    // An epoch more on the device, behind that on the processor.
+    // An epoch more on the device, after that on the processor.
     for run in ["cpu", "resident"] {
         let said = succeeds(&mut cuda(run, "1000000000", &["2", "--resume"]));
         assert!(said.contains("resuming after epoch 1"), "{said}");
@@ -210,6 +218,42 @@ fn a_device_that_fails_in_an_epoch_leaves_the_last_whole_one_which_either_engine
     failing("cpu");
     succeeds(&mut workplace.command(standin::folder(), "cpu", &["--engine", "cpu", "--resume"]));
     agree(&workplace.run("cpu"), &workplace.run("whole"), 1e-4);
+}
+
+#[test]
+fn other_versions_of_the_libraries_that_go_on_are_noted() {
+    let workplace = Workplace::new();
+    succeeds(&mut workplace.cuda("run", &["--epochs", "2"]));
+    succeeds(workplace.cuda("run", &["--epochs", "3", "--resume"]).env("STANDIN_CUBLASLT", "130102"));
+    let arguments = arguments(&workplace.run("run"));
+    assert_eq!(arguments["cublaslt"], "13.1.2");
+    let versions: Vec<_> = arguments["engines"].as_array().unwrap().iter().map(|by| &by["cublaslt"]).collect();
+    assert_eq!(versions, ["13.0.0", "13.1.2"]);
+}
+
+#[test]
+fn results_that_are_there_stay_those_of_their_engine_and_others_name_what_judged_them() {
+    let workplace = Workplace::new();
+    let run = workplace.run("run");
+    let on_cpu = || workplace.command(standin::folder(), "run", &["--engine", "cpu", "--resume"]);
+    let results =
+        || [run.training_record(), run.checkpoint(), run.reference_logits()].map(|path| fs::read(path).unwrap());
+    succeeds(&mut workplace.cuda("run", &["--precision", "bf16"]));
+    let trained = results();
+    succeeds(&mut on_cpu());
+    assert!(results() == trained && !arguments(&run).contains_key("judged_by"));
+
+    // Without them, the processor judges what the device has trained; with them, nothing does.
+    fs::remove_file(run.reference_logits()).unwrap();
+    succeeds(&mut on_cpu());
+    let (judged, mut of_both) = (results(), arguments(&run));
+    assert_eq!(of_both.remove("judged_by").unwrap(), json!({"engine": "cpu", "precision": "f32"}));
+    succeeds(&mut workplace.cuda("run", &["--precision", "bf16", "--resume"]));
+    assert!(results() == judged);
+    // The device judges as it did, in whatever precision it trains.
+    fs::remove_file(run.training_record()).unwrap();
+    succeeds(&mut workplace.cuda("run", &["--precision", "tf32", "--resume"]));
+    assert!(results() == trained && arguments(&run) == of_both);
 }
 
 #[test]
@@ -259,9 +303,11 @@ fn auto_takes_the_gpu_where_there_is_one_and_says_why_not_where_there_is_none() 
     );
     let said = succeeds(workplace.command(standin::folder(), "old", &[]).env("STANDIN_CAPABILITY", "75"));
     assert!(said.contains("train: engine cpu, as device 0 (Stand-in 0) has compute capability 7.5, but 8.0"), "{said}");
+    let said = succeeds(&mut workplace.command(standin::folder(), "f16", &["--precision", "f16"]));
+    assert!(said.contains("train: engine cpu, as no other has f16 products"), "{said}");
     let said = fails(&mut workplace.command(&workplace.without(&["libcuda"]), "no", &["--precision", "bf16"]), 2);
     assert!(
-        said.contains("the CPU engine computes no products in bf16; engine cpu, as there is no CUDA driver"),
+        said.contains("the CPU engine has no bf16 products (the CPU was chosen because there is no CUDA driver"),
         "{said}"
     );
 }
@@ -324,7 +370,7 @@ fn a_device_that_the_compiler_does_not_know_trains_too() {
 #[test]
 fn a_precision_that_the_engine_has_not_is_refused() {
     let said = fails(&mut Workplace::new().cuda("run", &["--precision", "f16"]), 2);
-    assert!(said.contains("the CUDA engine computes no products in f16"), "{said}");
+    assert!(said.contains("the CUDA engine has no f16 products"), "{said}");
     assert!(said.contains("hint: leave out --precision, or train with --engine cpu"), "{said}");
 }
 
@@ -337,9 +383,17 @@ fn cuda_that_was_asked_for_and_is_not_there_is_an_error_that_names_what_is_missi
     let said = fails(&mut asked(&workplace.without(&["libnvrtc"])), 1);
     assert!(said.contains("`libnvrtc.so` is missing") && said.contains("hint: run `make train ENGINE=cuda`"), "{said}");
     let said = fails(asked(standin::folder()).env("STANDIN_DEVICES", "0"), 1);
-    assert!(said.contains("the CUDA driver does not start: CUDA_ERROR_NO_DEVICE"), "{said}");
+    assert!(said.contains("the CUDA driver shows no device") && said.contains("CUDA_VISIBLE_DEVICES"), "{said}");
     let said = fails(asked(standin::folder()).env("STANDIN_DRIVER", "12040"), 1);
     assert!(said.contains("is of CUDA 13, but the driver is of CUDA 12.4"), "{said}");
+    for (code, hint) in [
+        ("802", "hint: start NVIDIA's fabric manager"),
+        ("803", "hint: the driver's library and its kernel module are of two versions"),
+        ("999", "hint: install NVIDIA's driver"),
+    ] {
+        let said = fails(asked(standin::folder()).env("STANDIN_INIT", code), 1);
+        assert!(said.contains("the CUDA driver does not start: ") && said.contains(hint), "{said}");
+    }
     let said = fails(asked(standin::folder()).args(["--device", "3"]), 1);
     assert!(said.contains("there is no CUDA device 3: this machine has 1"), "{said}");
     assert!(!workplace.path().join("run").exists());
@@ -348,23 +402,26 @@ fn cuda_that_was_asked_for_and_is_not_there_is_an_error_that_names_what_is_missi
 #[test]
 fn the_engines_are_listed_with_what_they_need() {
     let workplace = Workplace::new();
-    let engines = |libraries: &Path| {
+    let engines = |libraries: &Path, capability: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         finding(command.arg("--engines"), libraries);
-        succeeds(&mut command)
+        succeeds(command.env("STANDIN_CAPABILITY", capability))
     };
-    let said = engines(standin::folder());
+    let said = engines(standin::folder(), "90");
     for expected in [
         "✓",
-        "libcuda.so of CUDA 13.0",
-        "libnvrtc.so of CUDA 13.0",
-        "libcublasLt.so of CUDA 13.0",
+        "libcuda.so 13.0 ",
+        "libnvrtc.so 13.0 ",
+        "libcublasLt.so 13.0.0 ",
         "device 0: Stand-in 0, 64.0 GiB, compute capability 9.0",
         standin::folder().to_str().unwrap(),
     ] {
         assert!(said.contains(expected), "no `{expected}` in\n{said}");
     }
     assert!(!said.contains('✗'), "{said}");
-    let said = engines(&workplace.without(&["libcuda"]));
+    let said = engines(standin::folder(), "75");
+    let reason = "device 0 (Stand-in 0) has compute capability 7.5, but 8.0 or higher is needed";
+    assert!(said.contains('✗') && said.contains(reason) && said.contains("hint: "), "{said}");
+    let said = engines(&workplace.without(&["libcuda"]), "90");
     assert!(said.contains('✗') && said.contains("there is no CUDA driver") && said.contains("hint: "), "{said}");
 }

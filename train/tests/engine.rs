@@ -26,7 +26,7 @@ fn the_reference_s_gradient_is_the_slope_of_its_loss() {
         let (model, mut engine) = case.engine(&data, 1);
         let mut parameters: Vec<f64> =
             engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
-        // A bias of 0 behind a layer that is all dropped would stand on the kink of the ReLU, where there is no slope.
+        // A bias of 0 after a layer that is all dropped would stand on the kink of the ReLU, where there is no slope.
         model.layers().iter().for_each(|layer| parameters[layer.bias.clone()].fill(0.05));
         let batch = case.batch(&images, &data, &mixed_rows(case.images));
         let gradient = reference::gradient(&model, &parameters, &batch);

@@ -2,6 +2,6 @@
 
 use std::path::Path;
 
-fn main() -> artifacts::Result<()> {
+fn main() -> Result<(), train::Error> {
     fuzz::seeds::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"))
 }

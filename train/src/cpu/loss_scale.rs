@@ -11,14 +11,20 @@ use crate::engine::LossScale;
 /// What rounds to no finite number of half precision.
 pub const HALF_LIMIT: f32 = 65520.0;
 
-/// Steps without an overflow behind which the scale is doubled.
+/// Steps without an overflow after which the scale is doubled.
 const PATIENCE: u32 = 2000;
 const SMALLEST: f32 = 1.0;
 /// Far below where scaled losses would leave `f32`.
 const LARGEST: f32 = (1_u64 << 40) as f32;
 
 impl LossScale {
-    /// Of the next step, after one in which a gradient did or did not overflow.
+    /// Whether steps can have left it: a power of two within the limits, not yet due to be doubled.
+    pub fn is_possible(&self) -> bool {
+        let is_power_of_two = self.scale.log2().fract() == 0.0;
+        (SMALLEST..=LARGEST).contains(&self.scale) && is_power_of_two && self.steps < PATIENCE
+    }
+
+    /// The scale for the next step, after one in which a gradient did or did not overflow.
     pub fn after(self, overflowed: bool) -> Self {
         if overflowed {
             return Self { scale: (self.scale / 2.0).max(SMALLEST), steps: 0 };
@@ -74,6 +80,16 @@ mod tests {
         assert_eq!(scale.after(false), LossScale { scale: 64.0, steps: 0 });
         assert_eq!(LossScale { scale: SMALLEST, steps: 0 }.after(true).scale, SMALLEST);
         assert_eq!(LossScale { scale: LARGEST, steps: PATIENCE - 1 }.after(false).scale, LARGEST);
+    }
+
+    #[test]
+    fn a_scale_is_possible_where_steps_can_have_left_it() {
+        let scale = |scale, steps| LossScale { scale, steps }.is_possible();
+        assert!(scale(SMALLEST, 0) && scale(LARGEST, PATIENCE - 1) && LossScale::default().is_possible());
+        for impossible in [0.5, 0.0, -2.0, 3.0, 2.0 * LARGEST, f32::INFINITY, f32::NAN] {
+            assert!(!scale(impossible, 0), "{impossible}");
+        }
+        assert!(!scale(2.0, PATIENCE) && !scale(2.0, u32::MAX));
     }
 
     #[test]

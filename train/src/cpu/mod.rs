@@ -38,14 +38,14 @@ pub struct CpuEngine {
     precision: Precision,
     /// Counted from 1.
     epoch: u32,
-    /// Of the epoch, so far.
+    /// How many images of the epoch there were so far.
     images: usize,
     /// Sum of their losses.
     loss_sum: f64,
 }
 
 impl CpuEngine {
-    /// Of the products that it computes, the default first.
+    /// The precisions of its products, the default first.
     pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F16];
 
     /// An engine whose networks have the first weights of their seeds, for the fastest family that this processor belongs

@@ -39,7 +39,7 @@ pub struct Networks {
     members: Vec<Member>,
     /// The place of the one that is computed with.
     selected: usize,
-    /// Of the last step, where clipping needs all of them before the first is used.
+    /// The gradients of the last step, where clipping needs all of them before the first is used.
     gradients: Vec<Line>,
     square_sums: Vec<f64>,
     /// The division of the gradient by each layer's weight, and the order of all tasks: each thread's share has its part of
@@ -51,7 +51,7 @@ pub struct Networks {
     /// The loss's gradient by the output of every layer before its activation, in panels of images.
     deltas: Vec<Buffer>,
     copies: Copies,
-    /// Of each image of the batch.
+    /// The loss of each image of the batch.
     losses: Vec<f32>,
     labels: Vec<u8>,
 }
@@ -97,7 +97,7 @@ impl Copies {
 /// Operands in half precision, each written where the original is.
 #[derive(Debug)]
 struct Halves {
-    /// Of each network.
+    /// The parameters of each network.
     parameters: Vec<Vec<HalfLine>>,
     loss_scales: Vec<LossScale>,
     /// The input of every layer.
@@ -453,7 +453,7 @@ impl Networks {
     }
 }
 
-/// Where the parameters of each layer lie, one layer behind the other.
+/// Where the parameters of each layer lie, one layer after the other.
 fn places(model: &Mlp) -> Vec<Place> {
     let mut end = 0;
     let place = |layer: &Layer| {

@@ -46,7 +46,7 @@ impl AnyLine for HalfLine {
     const ZERO: Self = Self([f16::ZERO; LANES]);
 }
 
-/// Lines left free behind each panel: without them, panels of a depth that is a power of two would lie in the same sets of
+/// Lines left free after each panel: without them, panels of a depth that is a power of two would lie in the same sets of
 /// the caches, and reading across panels would evict what it reads. 71 is odd and prime to the number of sets, and longer
 /// than what is read of each panel at a time.
 const GAP: usize = 71;

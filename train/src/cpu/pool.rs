@@ -37,7 +37,7 @@ struct Shared {
     sleep: Mutex<()>,
     over: Condvar,
     panicked: AtomicBool,
-    /// Of each worker.
+    /// Whether each worker sleeps.
     sleeps: Box<[AtomicBool]>,
     closing: AtomicBool,
 }

@@ -18,7 +18,7 @@ use super::panels::{AnyLine, Block, HalfLine, LANES, Line, Matrix, SharedMatrix}
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
 pub const MOST_A_TASK: [usize; 2] = [4, 64];
-/// Of the gradient by the weights, in panels and blocks.
+/// The largest tasks of the gradient by the weights, in panels and blocks.
 pub const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
 /// A line of a product's operands, whose products are computed and added up in `f32` blocks.
@@ -125,8 +125,11 @@ impl<'a, L: Operand> Product<'a, L> {
 
     /// Computes blocks of the product: `place` gives the place of each, which for [`Operand::PANELS`] panels one after the
     /// other must differ, and `finish` gets it once it is complete.
+    ///
+    /// # Safety
+    /// The processor is of the family, and both operands have as many terms, a multiple of [`LANES`].
     #[inline(always)]
-    pub fn multiply<'b, F: Family>(
+    pub unsafe fn multiply<'b, F: Family>(
         &self,
         panels: Range<usize>,
         blocks: Range<usize>,
@@ -145,7 +148,7 @@ impl<'a, L: Operand> Product<'a, L> {
                         together.clone().for_each(|panel| prepare(panel, block));
                     }
                     let rows = self.rows(block, start);
-                    // SAFETY: a phase runs with the family of the processor that it is on, and `terms` are whole blocks.
+                    // SAFETY: the caller's; a part of the terms is of whole blocks, too.
                     unsafe { L::multiply::<F>(together.clone(), lines, rows, |panel| place(panel, block), start > 0) };
                     if end == self.terms {
                         together.clone().for_each(|panel| finish(place(panel, block), panel, block));
@@ -184,7 +187,7 @@ pub struct Grid {
     sizes: [usize; 2],
     /// Where they begin in the inner direction.
     first: usize,
-    /// Of a task.
+    /// The most blocks of a task.
     parts: [usize; 2],
 }
 
@@ -228,15 +231,39 @@ impl Grid {
 #[derive(Debug)]
 pub struct Multiply<'a, L = Line> {
     product: Product<'a, L>,
-    /// In blocks and panels.
+    /// In blocks and panels, or the other way round.
     grid: Grid,
+    panels_first: bool,
     out: SharedMatrix<'a>,
 }
 
 impl<'a, L: Operand> Multiply<'a, L> {
     /// The product to `out`, in tasks of at most so many blocks and panels.
+    ///
+    /// # Panics
+    /// Where an operand does not have the terms, or they are not whole blocks.
     pub fn new(product: Product<'a, L>, out: SharedMatrix<'a>, most: [usize; 2], threads: usize) -> Self {
-        Self { product, grid: Grid::new([out.layout.blocks(), out.layout.panels()], most, threads), out }
+        let grid = Grid::new([out.layout.blocks(), out.layout.panels()], most, threads);
+        Self::divided(product, out, grid, false)
+    }
+
+    /// Likewise, as the engine divides a gradient by the weights: in tasks of panels and blocks.
+    ///
+    /// # Panics
+    /// As [`Multiply::new`].
+    pub fn gradient(product: Product<'a, L>, out: SharedMatrix<'a>, threads: usize) -> Self {
+        let grid = Grid::new([out.layout.panels(), out.layout.blocks()], MOST_A_GRADIENT_TASK, threads);
+        Self::divided(product, out, grid, true)
+    }
+
+    fn divided(product: Product<'a, L>, out: SharedMatrix<'a>, grid: Grid, panels_first: bool) -> Self {
+        let Product { a, b, along, terms } = product;
+        let terms_of_b = match along {
+            Along::Depth => b.layout.blocks(),
+            Along::Lanes => b.layout.panels(),
+        };
+        assert!(terms.is_multiple_of(LANES) && terms <= LANES * a.layout.blocks().min(terms_of_b), "{terms} terms");
+        Self { product, grid, panels_first, out }
     }
 }
 
@@ -247,12 +274,14 @@ impl<L: Operand> Phase for Multiply<'_, L> {
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        let [blocks, panels] = self.grid.task(task);
+        let [first, second] = self.grid.task(task);
+        let (panels, blocks) = if self.panels_first { (first, second) } else { (second, first) };
         let place = |panel, block| {
             // SAFETY: every block is in one task.
             unsafe { self.out.block(panel, block) }
         };
-        self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {});
+        // SAFETY: the processor is of the family; the terms were looked at.
+        unsafe { self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {}) };
     }
 }
 
@@ -302,10 +331,15 @@ mod tests {
             along,
             terms: terms.next_multiple_of(LANES),
         };
-        let mut phase = Multiply::new(product, out.shared(), [2, 3], threads);
-        processor.run(&mut Pool::new(threads).unwrap(), &mut phase);
+        let mut pool = Pool::new(threads).unwrap();
+        processor.run(&mut pool, &mut Multiply::new(product, out.shared(), [2, 3], threads));
         let mut found = vec![0.0; lanes * rows];
         layout.extract(&out.lines, &mut found);
+        out.lines.fill(Line([f32::NAN; LANES]));
+        processor.run(&mut pool, &mut Multiply::gradient(product, out.shared(), threads));
+        let mut as_gradient = vec![0.0; lanes * rows];
+        layout.extract(&out.lines, &mut as_gradient);
+        assert_eq!(as_gradient, found);
         let expected = (0..lanes * rows).map(|index| {
             let (lane, row) = (index / rows, index % rows);
             expected(&a[lane * terms..][..terms], &b[row * terms..][..terms])

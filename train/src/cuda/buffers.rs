@@ -14,7 +14,7 @@ use crate::options::{Hyperparameters, Precision};
 
 /// Blocks that sum up the squares of the gradients, for clipping.
 pub const SQUARE_SUMS: usize = 256;
-/// Of the library of products: what NVIDIA recommends for Hopper and later, in bytes.
+/// Memory for the library of products: what NVIDIA recommends for Hopper and later, in bytes.
 const WORKSPACE: usize = 32 << 20;
 
 /// Where the images are.
@@ -31,7 +31,7 @@ pub enum Images {
 pub struct Activations {
     pub element: Element,
     pub input: Buffer,
-    /// Of each hidden layer.
+    /// The output of each hidden layer.
     pub hidden: Vec<Buffer>,
     /// `f32` in every precision.
     pub logits: Buffer,
@@ -46,7 +46,7 @@ pub struct Buffers {
     pub exp_avg: Buffer,
     pub exp_avg_sq: Buffer,
     pub averaged: Option<Buffer>,
-    /// Of each network of an ensemble: copies of [what is trained](Self::trained).
+    /// For each network of an ensemble: copies of [what is trained](Self::trained).
     pub members: Vec<Vec<Buffer>>,
     /// The parameters in bf16, where products take them so.
     pub copy: Option<Buffer>,
@@ -59,7 +59,7 @@ pub struct Buffers {
     /// A bit an output of every hidden layer.
     pub bits: Vec<Buffer>,
     pub variations: Option<Buffer>,
-    /// Of the epoch, by place in its order.
+    /// The losses of the epoch, by place in its order.
     pub losses: Buffer,
     pub order: Buffer,
     pub labels: Buffer,
@@ -115,7 +115,7 @@ impl Sizes {
         }
     }
 
-    /// Of the input (0) or of a layer's output.
+    /// The width of the input (0) or of a layer's output.
     pub fn width(&self, layer: usize) -> usize {
         self.widths[layer]
     }
@@ -195,7 +195,7 @@ impl Sizes {
         })
     }
 
-    /// Of a product, in bytes: the measurement of products keeps one.
+    /// The size of the largest result of a product, in bytes: the measurement of products keeps one.
     fn largest_result(&self) -> usize {
         let weights = self.widths.windows(2).map(|ends| stride(ends[0]) * ends[1] * size_of::<f32>());
         let outputs = self.widths.iter().map(|&width| self.batch * stride(width) * size_of::<f32>());

@@ -19,6 +19,8 @@ pub enum Error {
     /// There is a driver, but it does not start.
     #[error("the CUDA driver does not start: {reason}")]
     DriverFails {
+        /// Its error.
+        code: cudaError_enum,
         /// What it says.
         reason: String,
     },
@@ -126,6 +128,14 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::DriverFails { code: cudaError_enum::CUDA_ERROR_SYSTEM_NOT_READY, .. } => {
+                "start NVIDIA's fabric manager, in the driver's version (`systemctl status nvidia-fabricmanager`), or train \
+                 with --engine cpu"
+            }
+            Self::DriverFails { code: cudaError_enum::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, .. } => {
+                "the driver's library and its kernel module are of two versions: reboot after an update of the driver, \
+                 and start a container anew; or train with --engine cpu"
+            }
             Self::NoDriver { .. } | Self::DriverFails { .. } => {
                 "install NVIDIA's driver (in a container: start it with the GPU), or train with --engine cpu"
             }

@@ -67,7 +67,7 @@ impl Feed {
         let half = &mut self.halves[turn];
         // Until then, the images that were there two steps ago are still being copied.
         half.arrived.synchronize()?;
-        // SAFETY: that copy is over, and the next one comes behind this.
+        // SAFETY: that copy is over, and the next one comes after this.
         let images = &mut unsafe { half.pinned.values() }[..bytes];
         for (image, &row) in images.chunks_exact_mut(self.pixels).zip(rows) {
             image.copy_from_slice(data.train.image(row as usize));

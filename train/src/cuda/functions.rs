@@ -23,7 +23,7 @@ macro_rules! functions {
         }
 
         impl $library {
-            /// Those of a library, which must be what the name says.
+            /// The functions of a library, which must be what the name says.
             ///
             /// # Errors
             /// When one is missing, in the words of the system.

@@ -3,7 +3,8 @@
 // Each takes one structure, mirrored field by field in `kernels.rs`. Matrices are row-major `[images, width]` with rows of
 // `stride` elements, a multiple of 8; what lies between `width` and `stride` stays 0. A thread does eight columns of an image,
 // the number that one Philox counter of dropout decides. Compiled without fused multiplications (`--fmad=false`), so that
-// every element is computed as the CPU engine does; no sum has more than one order.
+// every element is computed as the CPU engine does, but for the device's own sin, cos, exp, ln and pow and for the order of
+// the sums within a warp; no sum has more than one order.
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -23,7 +24,7 @@ struct Element {
 __device__ inline float widened(Element element) {
     return __uint_as_float(u32(element.bits) << 16);
 }
-// To the nearest, of two equally near ones to the even one; no infinity becomes a number, nor the other way round.
+// To the nearest, of two equally near ones to the even one; NaN stays NaN, and what is too large becomes an infinity.
 __device__ inline Element narrowed(float value) {
     u32 bits = __float_as_uint(value);
     if (value != value) return Element{u16(bits >> 16 | 64)};

@@ -26,7 +26,7 @@ pub struct Place {
 pub struct Layout {
     model: Mlp,
     pub places: Vec<Place>,
-    /// Of the buffer, in elements.
+    /// The length of the buffer, in elements.
     pub length: usize,
 }
 

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use cudarc::driver;
+use cudarc::driver::sys::cudaError_enum;
 use gpu::Loaded;
 
 use super::error::{Asked as _, Error};
@@ -14,7 +15,7 @@ use super::functions::{CublasLt, Nvrtc};
 pub struct Found {
     /// Its file name, without a version.
     pub name: &'static str,
-    /// Its version, as "13.0".
+    /// Its version, as "13.0" or "13.0.2".
     pub version: String,
     /// Where it lies.
     pub path: PathBuf,
@@ -33,7 +34,7 @@ const DRIVER: &str = "libcuda.so";
 const COMPILER: &str = "libnvrtc.so";
 const PRODUCTS: &str = "libcublasLt.so";
 
-/// Of the versions of CUDA that the engine works with, latest first.
+/// The major versions of CUDA that the engine works with, latest first.
 const MAJORS: [usize; 2] = [13, 12];
 
 /// Loads the driver.
@@ -42,7 +43,10 @@ const MAJORS: [usize; 2] = [13, 12];
 /// When there is none, or it does not start.
 pub fn driver() -> Result<Found, Error> {
     gpu::load_driver().map_err(|reason| Error::NoDriver { reason })?;
-    driver::result::init().map_err(|error| Error::DriverFails { reason: reason(error) })?;
+    driver::result::init().map_err(|error| match error.0 {
+        cudaError_enum::CUDA_ERROR_NO_DEVICE => Error::NoDevice,
+        code => Error::DriverFails { code, reason: reason(error) },
+    })?;
     let mut version = 0;
     // SAFETY: the driver is loaded, and writes a number.
     unsafe { driver::sys::cuDriverGetVersion(&raw mut version) }.result().to("tell its version")?;
@@ -54,7 +58,7 @@ pub fn driver() -> Result<Found, Error> {
 
 /// Loads the compiler of kernels and the library of matrix products, which must not be of a later CUDA than the driver.
 ///
-/// `folder` is searched behind CUDA_HOME and before the system's folders.
+/// `folder` is searched after CUDA_HOME and before the system's folders.
 ///
 /// # Errors
 /// Names the library that is missing, does not load or does not fit.
@@ -71,7 +75,8 @@ pub fn beside(driver: &Found, folder: Option<&Path>) -> Result<Libraries, Error>
     // SAFETY: the function has no preconditions.
     let version = unsafe { (cublaslt.cublasLtGetVersion)() };
     let path = path_of(Some(cublaslt.cublasLtGetVersion as *const c_void)).unwrap_or_else(|| PRODUCTS.into());
-    let products = Found { name: PRODUCTS, version: dotted(version / 100), path };
+    let version = format!("{}.{}", dotted(version / 100), version % 100);
+    let products = Found { name: PRODUCTS, version, path };
 
     for library in [&compiler, &products] {
         if library.major() > driver.major() {

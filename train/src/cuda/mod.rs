@@ -32,12 +32,12 @@ use ndarray::Array2;
 
 use crate::adam::Adam;
 use crate::data::Data;
-use crate::engine::{DEVICE, ENGINE, Engine, PRECISION, State, Step};
+use crate::engine::{CUBLASLT, DEVICE, ENGINE, Engine, NVRTC, PRECISION, State, Step};
 use crate::error::Error as TrainingError;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 use buffers::Images;
-use device::{Buffer, Context, Device, Graph, LEAST_CAPABILITY, Pinned, Stream};
+use device::{Buffer, Context, Device, Graph, Pinned, Stream};
 pub use error::Error;
 use feed::Feed;
 use libraries::{Found, Libraries};
@@ -57,7 +57,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one, with `folder` searched for libraries behind CUDA_HOME and before the system's folders.
+    /// This one, with `folder` searched for libraries after CUDA_HOME and before the system's folders.
     ///
     /// # Errors
     /// Says what is missing.
@@ -77,12 +77,7 @@ impl Machine {
     /// When there is none, or it is too old.
     pub fn device(&self, ordinal: u32) -> Result<&Device, Error> {
         let there = self.devices.len();
-        let device = self.devices.get(ordinal as usize).ok_or(Error::NoSuchDevice { asked: ordinal, there })?;
-        if device.capability < LEAST_CAPABILITY {
-            let Device { ordinal, name, capability, .. } = device.clone();
-            return Err(Error::OldDevice { ordinal, name, capability });
-        }
-        Ok(device)
+        self.devices.get(ordinal as usize).ok_or(Error::NoSuchDevice { asked: ordinal, there })?.usable()
     }
 }
 
@@ -100,13 +95,15 @@ pub struct CudaEngine {
     model: Mlp,
     hyperparameters: Hyperparameters,
     precision: Precision,
-    /// Of each network.
+    /// The versions of the compiler of kernels and the library of matrix products.
+    versions: [String; 2],
+    /// The seed of each network.
     seeds: Vec<u64>,
     /// The place of the network that is computed with.
     selected: usize,
     /// Counted from 1.
     epoch: u32,
-    /// Of the epoch so far, as places in its order.
+    /// The batches of the epoch so far, as places in its order.
     batches: Vec<Range<usize>>,
     /// Steps that the host has written since the device counted from 0.
     steps: usize,
@@ -120,7 +117,7 @@ struct Recorded {
 }
 
 impl CudaEngine {
-    /// Of the products that it computes, the default first.
+    /// The precisions of its products, the default first.
     pub const PRECISIONS: [Precision; 3] = [Precision::Tf32, Precision::F32, Precision::Bf16];
 
     /// An engine whose networks have the first weights of their seeds, on a device of a machine with these libraries.
@@ -157,6 +154,7 @@ impl CudaEngine {
             stream,
             hyperparameters: hyperparameters.clone(),
             precision,
+            versions: libraries.found.each_ref().map(|library| library.version.clone()),
             seeds: hyperparameters.seeds().collect(),
             selected: 0,
             epoch: 0,
@@ -254,7 +252,7 @@ impl CudaEngine {
         Ok(())
     }
 
-    /// Of the epoch, so far.
+    /// How many images of the epoch there were so far.
     fn images(&self) -> usize {
         self.batches.last().map_or(0, |batch| batch.end)
     }
@@ -304,7 +302,14 @@ impl Engine for CudaEngine {
 
     fn decides(&self) -> Vec<(&'static str, String)> {
         let Device { name, .. } = &self.stream.context().device;
-        vec![(ENGINE, "cuda".to_owned()), (DEVICE, name.clone()), (PRECISION, self.precision.to_string())]
+        let [nvrtc, cublaslt] = self.versions.clone();
+        vec![
+            (ENGINE, "cuda".to_owned()),
+            (DEVICE, name.clone()),
+            (PRECISION, self.precision.to_string()),
+            (NVRTC, nvrtc),
+            (CUBLASLT, cublaslt),
+        ]
     }
 
     fn select(&mut self, network: usize) -> Result<(), TrainingError> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::device::{Device, LEAST_CAPABILITY};
+use super::device::Device;
 use super::error::{Error, size};
 use super::libraries::{self, Found};
 
@@ -27,7 +27,7 @@ pub struct Line {
 }
 
 impl Offer {
-    /// That of this machine, with `folder` searched for libraries.
+    /// What this machine offers, with `folder` searched for libraries.
     #[must_use]
     pub fn find(folder: Option<&Path>) -> Self {
         let mut offer = Self { lines: Vec::new(), hint: None };
@@ -48,16 +48,21 @@ impl Offer {
         if devices.is_empty() {
             return Err(Error::NoDevice);
         }
-        for Device { ordinal, name, memory, capability, .. } in devices {
-            let (major, minor) = capability;
-            let what = format!("device {ordinal}: {name}, {}, compute capability {major}.{minor}", size(memory));
-            self.lines.push(Line { is_there: capability >= LEAST_CAPABILITY, what, place: String::new() });
+        for device in devices {
+            match device.usable() {
+                Err(error) => self.lacks(&error),
+                Ok(Device { ordinal, name, memory, capability: (major, minor), .. }) => {
+                    let memory = size(*memory);
+                    let what = format!("device {ordinal}: {name}, {memory}, compute capability {major}.{minor}");
+                    self.lines.push(Line { is_there: true, what, place: String::new() });
+                }
+            }
         }
         Ok(())
     }
 
     fn has(&mut self, Found { name, version, path }: &Found) {
-        let what = format!("{name} of CUDA {version}");
+        let what = format!("{name} {version}");
         self.lines.push(Line { is_there: true, what, place: path.display().to_string() });
     }
 

@@ -172,7 +172,7 @@ int cuInit(unsigned flags) {
     action.sa_sigaction = on_bad_access;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigaction(SIGSEGV, &action, nullptr);
-    return setting("STANDIN_DEVICES", 1) > 0 ? SUCCESS : NO_DEVICE;
+    return int(setting("STANDIN_INIT", setting("STANDIN_DEVICES", 1) > 0 ? SUCCESS : NO_DEVICE));
 }
 int cuDriverGetVersion(int *version) { return *version = int(setting("STANDIN_DRIVER", 13000)), SUCCESS; }
 int cuDeviceGetCount(int *count) { return *count = int(setting("STANDIN_DEVICES", 1)), SUCCESS; }

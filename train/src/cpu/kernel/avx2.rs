@@ -6,7 +6,7 @@ use super::tile;
 use super::{Family, Phase, Rows, transpose};
 use crate::cpu::panels::{Block, LANES, Line};
 
-/// Of this family.
+/// A processor of this family.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx2;
 

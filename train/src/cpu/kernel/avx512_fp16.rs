@@ -12,7 +12,7 @@ use super::tile::sixteen_times;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
 use crate::cpu::panels::{AnyLine as _, Block, HalfLine, LANES, Line};
 
-/// Of this family.
+/// A processor of this family.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512Fp16;
 

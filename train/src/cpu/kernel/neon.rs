@@ -9,7 +9,7 @@ use super::tile;
 use super::{Family, Rows};
 use crate::cpu::panels::{Block, LANES, Line};
 
-/// Of this family.
+/// A processor of this family.
 #[derive(Debug, Clone, Copy)]
 pub struct Neon;
 

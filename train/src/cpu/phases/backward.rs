@@ -9,9 +9,9 @@ use crate::cpu::product::{Grid, Operand, Operands, Product};
 
 /// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
 pub struct Backward<'a> {
-    /// Of the next layer, the gradient in panels of images and the weight.
+    /// The next layer's gradient in panels of images and the weight.
     pub operands: Operands<'a>,
-    /// Of the hidden layer, after activation and dropout.
+    /// The hidden layer's output, after activation and dropout.
     pub output: &'a [Line],
     pub previous: Delta<'a>,
     pub grid: Grid,
@@ -26,16 +26,23 @@ impl Phase for Backward<'_> {
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        match self.operands {
-            Operands::Single(operands) => self.run_in::<F, _>(operands, task),
-            Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+        // SAFETY: the caller's.
+        unsafe {
+            match self.operands {
+                Operands::Single(operands) => self.run_in::<F, _>(operands, task),
+                Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+            }
         }
     }
 }
 
 impl Backward<'_> {
+    /// Does a task.
+    ///
+    /// # Safety
+    /// As [`Phase::run`].
     #[inline(always)]
-    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
+    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
         let [blocks, panels] = self.grid.task(task);
         let [a, b] = operands;
         let product = Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES };
@@ -51,7 +58,7 @@ impl Backward<'_> {
                     *gradient = select_unpredictable(output > 0.0, *gradient * self.scale, 0.0);
                 }
             }
-            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+            // SAFETY: each block is in one task; the processor is of the family.
             unsafe { self.previous.store::<F>(gradients, panel, block) };
         };
         // What `finish` reads was last used long ago, too.
@@ -62,6 +69,7 @@ impl Backward<'_> {
             }
             self.previous.prefetch(panel, block);
         };
-        product.multiply::<F>(panels, blocks, place, prepare, finish);
+        // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
+        unsafe { product.multiply::<F>(panels, blocks, place, prepare, finish) };
     }
 }

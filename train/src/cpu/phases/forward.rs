@@ -39,16 +39,23 @@ impl Phase for Forward<'_> {
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        match self.operands {
-            Operands::Single(operands) => self.run_in::<F, _>(operands, task),
-            Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+        // SAFETY: the caller's.
+        unsafe {
+            match self.operands {
+                Operands::Single(operands) => self.run_in::<F, _>(operands, task),
+                Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+            }
         }
     }
 }
 
 impl Forward<'_> {
+    /// Does a task.
+    ///
+    /// # Safety
+    /// As [`Phase::run`].
     #[inline(always)]
-    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
+    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
@@ -64,10 +71,11 @@ impl Forward<'_> {
                 dropout.apply(outputs, panel, block);
             }
             if let Some(halves) = &self.halves {
-                // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+                // SAFETY: each block is in one task; the processor is of the family.
                 unsafe { *halves.block(panel, block) = F::narrowed(outputs) };
             }
         };
-        linear(operands).multiply::<F>(panels, blocks, place, |_, _| {}, finish);
+        // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
+        unsafe { linear(operands).multiply::<F>(panels, blocks, place, |_, _| {}, finish) };
     }
 }

@@ -16,7 +16,7 @@ pub struct Gather<'a> {
     pub input: SharedMatrix<'a>,
     /// The same for products in half precision.
     pub halves: Option<SharedMatrix<'a, HalfLine>>,
-    /// Of each training image; zeros behind the last one, and where the split is validated.
+    /// The label of each training image; zeros after the last one, and where the split is validated.
     pub labels: Shared<'a, u8>,
     /// Which of the batch.
     pub panels: Range<usize>,
@@ -64,10 +64,13 @@ impl Phase for Gather<'_> {
                 for (label, &row) in labels.iter_mut().zip(rows) {
                     *label = self.data.train_label(row as usize);
                 }
-                if augmentation.is_none() {
-                    self.standardise::<F>(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));
-                } else {
-                    self.augment::<F>(panel, rows, augmentation, seed, epoch);
+                // SAFETY: each panel is in one task; the processor is of the family.
+                unsafe {
+                    if augmentation.is_none() {
+                        self.standardise::<F>(panel, rows.iter().map(|&row| self.data.train.image(row as usize)));
+                    } else {
+                        self.augment::<F>(panel, rows, augmentation, seed, epoch);
+                    }
                 }
                 if let Some(dropout) = dropout {
                     for block in 0..self.input.layout.blocks() {
@@ -77,22 +80,27 @@ impl Phase for Gather<'_> {
                 }
                 if let Some(halves) = &self.halves {
                     for block in 0..self.input.layout.blocks() {
-                        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+                        // SAFETY: each panel is in one task; the processor is of the family.
                         unsafe { *halves.block(panel, block) = F::narrowed(self.input.block(panel, block)) };
                     }
                 }
             }
             Images::Validation { first: first_row, .. } => {
                 let rows = first_row + first..first_row + first + lanes;
-                self.standardise::<F>(panel, rows.map(|row| self.data.valid.image(row)));
+                // SAFETY: each panel is in one task; the processor is of the family.
+                unsafe { self.standardise::<F>(panel, rows.map(|row| self.data.valid.image(row))) };
             }
         }
     }
 }
 
 impl Gather<'_> {
+    /// Puts the standardised images into a panel.
+    ///
+    /// # Safety
+    /// Nobody else uses the panel, and the processor is of the family.
     #[inline(always)]
-    fn standardise<'b, F: Family>(&self, panel: usize, images: impl Iterator<Item = &'b [u8]>) {
+    unsafe fn standardise<'b, F: Family>(&self, panel: usize, images: impl Iterator<Item = &'b [u8]>) {
         const NO_IMAGE: &[u8] = &[];
         let mut lanes = [NO_IMAGE; LANES];
         lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
@@ -107,7 +115,7 @@ impl Gather<'_> {
                 }
             }
             let columns = F::transposed_bytes(rows);
-            // SAFETY: each panel is in one task.
+            // SAFETY: the caller's.
             let lines = unsafe { self.input.block(panel, index) };
             // Lines to spare stay zero, lest their weights learn.
             for (line, column) in lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(&columns) {
@@ -118,8 +126,19 @@ impl Gather<'_> {
         }
     }
 
+    /// Puts the standardised variants of the images in these rows into a panel.
+    ///
+    /// # Safety
+    /// Nobody else uses the panel, and the processor is of the family.
     #[inline(always)]
-    fn augment<F: Family>(&self, panel: usize, rows: &[u32], augmentation: &Augmentation, seed: u64, epoch: u32) {
+    unsafe fn augment<F: Family>(
+        &self,
+        panel: usize,
+        rows: &[u32],
+        augmentation: &Augmentation,
+        seed: u64,
+        epoch: u32,
+    ) {
         let (height, width) = (self.data.dataset.height, self.data.dataset.width);
         let length = self.input.layout.blocks() * LANES;
         let standardisation = self.data.standardisation();
@@ -137,7 +156,7 @@ impl Gather<'_> {
                 let pixels = images[lane * length + index * LANES..].first_chunk::<LANES>();
                 Line(*pixels.expect("an image has whole blocks"))
             });
-            // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+            // SAFETY: the caller's.
             unsafe { *self.input.block(panel, index) = F::transposed(&lanes) };
         }
         AUGMENTED.set((images, scratch));

@@ -34,23 +34,31 @@ impl Phase for Judge<'_> {
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
         let panel = self.panels.start + task;
-        match self.operands {
-            Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
-            Operands::Half(operands) => self.run_in::<F, _>(operands, panel),
+        // SAFETY: the caller's.
+        unsafe {
+            match self.operands {
+                Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
+                Operands::Half(operands) => self.run_in::<F, _>(operands, panel),
+            }
         }
     }
 }
 
 impl Judge<'_> {
+    /// Does a task, that of a panel.
+    ///
+    /// # Safety
+    /// As [`Phase::run`].
     #[inline(always)]
-    fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], panel: usize) {
+    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], panel: usize) {
         let layout = self.logits.layout;
         let place = |panel, block| {
             // SAFETY: each panel is in one task.
             unsafe { self.logits.block(panel, block) }
         };
         let finish = |logits: &mut Block, _, block| add_bias(logits, &self.biases[block]);
-        linear(operands).multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish);
+        // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
+        unsafe { linear(operands).multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish) };
 
         let lanes = LANES.min(self.count - panel * LANES);
         let classes = layout.depth;
@@ -72,7 +80,7 @@ impl Judge<'_> {
                 delta[class % LANES].0[lane] = value;
             }
         }
-        // SAFETY: each panel is in one task; a phase runs with the family of the processor that it is on.
+        // SAFETY: each panel is in one task; the processor is of the family.
         unsafe {
             *self.losses.part(panel * LANES) = losses;
             for block in 0..layout.blocks() {

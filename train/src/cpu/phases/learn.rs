@@ -21,7 +21,7 @@ pub struct Learn<'a> {
     /// Images in the batch.
     pub count: usize,
     pub learning: Learning<'a>,
-    /// Of products in half precision.
+    /// Where products are in half precision.
     pub overflow: Option<&'a Overflow>,
 }
 
@@ -85,16 +85,23 @@ impl Phase for Learn<'_> {
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
-        match self.layers.operands(layer) {
-            Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
-            Operands::Half(operands) => self.run_in::<F, _>(operands, layer, task),
+        // SAFETY: the caller's.
+        unsafe {
+            match self.layers.operands(layer) {
+                Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
+                Operands::Half(operands) => self.run_in::<F, _>(operands, layer, task),
+            }
         }
     }
 }
 
 impl Learn<'_> {
+    /// Does a task.
+    ///
+    /// # Safety
+    /// As [`Phase::run`].
     #[inline(always)]
-    fn run_in<F: Family, L: Operand>(&self, [a, b]: [Matrix<'_, L>; 2], layer: usize, task: usize) {
+    unsafe fn run_in<F: Family, L: Operand>(&self, [a, b]: [Matrix<'_, L>; 2], layer: usize, task: usize) {
         let [panels, blocks] = self.grids[layer].task(task);
         let place_of_layer = self.places[layer];
         let terms = self.count.next_multiple_of(LANES);
@@ -104,7 +111,7 @@ impl Learn<'_> {
                 for line in &a.lines[panel * a.layout.stride()..][..terms] {
                     sums.0.iter_mut().zip(line.widened()).for_each(|(sum, value)| *sum += value);
                 }
-                // SAFETY: each panel's biases are in the task of its first block.
+                // SAFETY: each panel's biases are in the task of its first block; the processor is of the family.
                 unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[sums]) };
             }
         }
@@ -129,10 +136,11 @@ impl Learn<'_> {
             }
         };
         let finish = |gradients: &mut Block, panel, block| {
-            // SAFETY: each block is in one task; a phase runs with the family of the processor that it is on.
+            // SAFETY: each block is in one task; the processor is of the family.
             unsafe { self.learn::<F, LANES>(start(panel, block), gradients) };
         };
-        product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish);
+        // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
+        unsafe { product.multiply::<F>(panels.clone(), blocks.clone(), place, prepare, finish) };
         GRADIENTS.set(gradients);
     }
 }

@@ -44,6 +44,18 @@ impl Device {
         (0..count).map(Self::describe).collect()
     }
 
+    /// The device, where it is one that the kernels are checked for.
+    ///
+    /// # Errors
+    /// When it is too old.
+    pub fn usable(&self) -> Result<&Self, Error> {
+        if self.capability < LEAST_CAPABILITY {
+            let Self { ordinal, name, capability, .. } = self.clone();
+            return Err(Error::OldDevice { ordinal, name, capability });
+        }
+        Ok(self)
+    }
+
     fn describe(ordinal: i32) -> Result<Self, Error> {
         const ACTION: &str = "describe a device";
         let handle = driver::device::get(ordinal).to(ACTION)?;

@@ -76,7 +76,7 @@ impl Stream {
     /// # Panics
     /// When the buffer has no room for them.
     pub fn upload<T: Copy>(&self, values: &[T], buffer: &Buffer, place: usize) -> Result<(), Error> {
-        assert!(place + size_of_val(values) <= buffer.bytes(), "{} bytes have room", buffer.bytes());
+        assert!(place + size_of_val(values) <= buffer.bytes(), "the buffer has {} bytes", buffer.bytes());
         // SAFETY: the buffer has room, and the values live until the copy is over.
         unsafe { driver::memcpy_htod_async(buffer.pointer() + place as u64, values, self.raw) }
             .to("copy to the device")?;
@@ -102,7 +102,7 @@ impl Stream {
     ) -> Result<(), Error> {
         // SAFETY: they are read only, which the copy does as well.
         let values = &unsafe { pinned.values() }[..count];
-        assert!(place + size_of_val(values) <= buffer.bytes(), "{} bytes have room", buffer.bytes());
+        assert!(place + size_of_val(values) <= buffer.bytes(), "the buffer has {} bytes", buffer.bytes());
         // SAFETY: the buffer has room; the values stay by the contract.
         unsafe { driver::memcpy_htod_async(buffer.pointer() + place as u64, values, self.raw) }.to("copy to the device")
     }
@@ -118,7 +118,7 @@ impl Stream {
     /// # Safety
     /// `from` is a place on the device with as many bytes. Until the copy is over, both stay.
     pub unsafe fn duplicate(&self, from: CUdeviceptr, bytes: usize, to: &Buffer) -> Result<(), Error> {
-        assert!(bytes <= to.bytes(), "{} bytes have room", to.bytes());
+        assert!(bytes <= to.bytes(), "the buffer has {} bytes", to.bytes());
         // SAFETY: the buffer has room; for `from`, see the contract.
         unsafe { driver::memcpy_dtod_async(to.pointer(), from, bytes, self.raw) }.to("copy on the device")
     }
@@ -132,7 +132,7 @@ impl Stream {
     /// When the buffer has fewer.
     pub fn download<T: Copy + Default>(&self, buffer: &Buffer, count: usize) -> Result<Vec<T>, Error> {
         let mut values = vec![T::default(); count];
-        assert!(size_of_val(&values[..]) <= buffer.bytes(), "there are {} bytes", buffer.bytes());
+        assert!(size_of_val(&values[..]) <= buffer.bytes(), "the buffer has {} bytes", buffer.bytes());
         // SAFETY: the values live until the copy is over.
         unsafe { driver::memcpy_dtoh_async(&mut values, buffer.pointer(), self.raw) }.to("copy from the device")?;
         self.synchronize()?;
@@ -151,13 +151,15 @@ impl Stream {
         let given = work();
         // SAFETY: the stream has been recording.
         let graph = unsafe { driver::stream::end_capture(self.raw) };
-        given?;
-        let graph = graph.to(ACTION)?;
-        // SAFETY: the graph was just recorded; nothing but the executable is used of it.
-        let executable = unsafe { driver::graph::instantiate(graph, CUgraphInstantiate_flags(0)) };
-        // SAFETY: nobody else destroys it.
-        unsafe { driver::graph::destroy(graph) }.to(ACTION)?;
-        Ok(Graph { raw: executable.to(ACTION)?, _context: Rc::clone(&self.context) })
+        let executable = given.and_then(|()| {
+            // SAFETY: the graph was just recorded; nothing but the executable is used of it.
+            unsafe { driver::graph::instantiate(graph.to(ACTION)?, CUgraphInstantiate_flags(0)) }.to(ACTION)
+        });
+        if let Ok(graph) = graph {
+            // SAFETY: nobody else destroys it.
+            unsafe { driver::graph::destroy(graph) }.to(ACTION)?;
+        }
+        Ok(Graph { raw: executable?, _context: Rc::clone(&self.context) })
     }
 
     /// Does what was recorded some time later.

@@ -14,7 +14,7 @@ use crate::cuda::products::{Choice, Element, Epilogue, Kind, Matrix, Product, Re
 pub struct Plan {
     pub(super) count: usize,
     pub(super) forward: Vec<Product>,
-    /// Of all layers but the first.
+    /// The gradients by the inputs of all layers but the first.
     pub(super) backward: Vec<Product>,
     pub(super) weight: Vec<Product>,
 }

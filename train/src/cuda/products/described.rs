@@ -25,7 +25,7 @@ const WHOLE_TERMS: usize = 64;
 #[derive(Debug)]
 pub struct Product {
     pub(super) description: Description,
-    /// Of the two operands and the result, column-major.
+    /// The layouts of the two operands and the result, column-major.
     pub(super) layouts: [MatrixLayout; 3],
     pub(super) places: [CUdeviceptr; 3],
     pub(super) algorithm: sys::cublasLtMatmulAlgo_t,
@@ -118,7 +118,7 @@ macro_rules! described {
 
 described!(Description: sys::cublasLtMatmulDesc_t, destroyed by cublasLtMatmulDescDestroy);
 described!(
-    /// Of a matrix.
+    /// How a matrix lies.
     MatrixLayout: sys::cublasLtMatrixLayout_t, destroyed by cublasLtMatrixLayoutDestroy
 );
 described!(

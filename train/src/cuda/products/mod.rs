@@ -35,7 +35,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// Of one.
+    /// The size of an element.
     pub fn bytes(self) -> usize {
         match self {
             Self::Float32 => 4,
