@@ -3,7 +3,7 @@
 
 usage: run.py --data data/NAME --run runs/NAME [--quick]          (`make bench` gives what it needs)
 
-The two sides of a row take turns, each in a process of its own, another one first each time; a row has the median of the
+The two sides of a row take turns, each in a process of its own, the other one first each time; a row has the median of the
 turns, the lowest and the highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if other
 machines on this hardware took some of the time, or if its turns differ too much. Needs Linux.
 """
@@ -196,7 +196,7 @@ def main():
     limits = {threads: ours("limits", threads, duration=duration) for threads in {1, CORES}}
     table.add("# Speed, beside what a user would take instead\n")
     table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
-              f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, another one "
+              f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, the other one "
               "first each time, each in a process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
     machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
     precisions = ["f32", "f16"] if machine["has_halves"] else ["f32"]
