@@ -85,6 +85,23 @@ def open_folder():
     shutil.rmtree(folder)
 
 
+def run_by_another(chain, folder, stage):
+    """Runs a stage by a user who is not root, who may write anywhere; the binary is in `folder` for it."""
+    binary = folder / stage
+    shutil.copy2(BINARIES / stage, binary)
+    binary.chmod(0o755)
+    other_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    command = [binary, *chain.command(stage)[1:]]
+    return subprocess.run(command, cwd=chain.folder, text=True, capture_output=True, **other_user)
+
+
+def assert_refused_before_the_work(done):
+    assert done.returncode == 1, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert errors[0].startswith("error: cannot create") and "Permission denied" in done.stderr, done.stderr
+    assert not any(sign in done.stderr for sign in SIGNS_OF_WORK), done.stderr
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_place_that_cannot_be_written_to_is_said_before_the_work(whole, open_folder, stage):
     chain = copy_of(whole, open_folder / "chain")
@@ -94,19 +111,22 @@ def test_a_place_that_cannot_be_written_to_is_said_before_the_work(whole, open_f
         chain.remove(stage)
     folder = {"fetch": "data", "preprocess": "data"}.get(stage, "run")
     (chain.folder / folder).chmod(0o555)
-    binary = open_folder / stage
-    shutil.copy2(BINARIES / stage, binary)
-    binary.chmod(0o755)
-    # Root may write anywhere.
-    other_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    command = [binary, *chain.command(stage)[1:]]
-    done = subprocess.run(command, cwd=chain.folder, text=True, capture_output=True, **other_user)
-    assert done.returncode == 1, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert errors[0].startswith("error: cannot create") and "Permission denied" in done.stderr, done.stderr
-    assert not any(sign in done.stderr for sign in SIGNS_OF_WORK), done.stderr
+    assert_refused_before_the_work(run_by_another(chain, open_folder, stage))
     if stage != "evaluate":
         assert outputs(chain) == outputs(whole)
+
+
+@pytest.mark.parametrize("stage, folder", [("fetch", "data/raw"), ("preprocess", "data/shards")])
+def test_an_earlier_output_that_is_write_protected_stays(whole, open_folder, stage, folder):
+    """In a folder that can be written to: it could be renamed, but not removed."""
+    chain = copy_of(whole, open_folder / "chain")
+    for path in [chain.folder, *chain.folder.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755 if (chain.folder / folder) in [path, *path.parents] else 0o777)
+    for _ in range(2):
+        assert_refused_before_the_work(run_by_another(chain, open_folder, stage))
+        assert outputs(chain) == outputs(whole)
+        assert chain.leftovers() == []
 
 
 @contextlib.contextmanager

@@ -202,8 +202,8 @@ fn is_folder(kind: EntryType, name: &[u8]) -> Result<bool, Refusal> {
         // Archives of 1979's form mark folders by a final slash alone.
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Ok(name.ends_with(b"/")),
         EntryType::Directory => Ok(true),
-        EntryType::Symlink => Err(Refusal::Kind("symbolic link")),
-        EntryType::Link => Err(Refusal::Kind("hard link")),
+        EntryType::Symlink => Err(Refusal::Link("symbolic")),
+        EntryType::Link => Err(Refusal::Link("hard")),
         EntryType::Char | EntryType::Block => Err(Refusal::Kind("device")),
         EntryType::Fifo => Err(Refusal::Kind("pipe")),
         _ => Err(Refusal::Kind("special entry")),

@@ -80,7 +80,10 @@ pub enum Refusal {
         /// The most bytes with them.
         whole: usize,
     },
-    /// A link, device, pipe or socket.
+    /// `ln`, `ln -s`.
+    #[error("is a {0} link; only files and folders are unpacked")]
+    Link(&'static str),
+    /// A device, pipe or socket.
     #[error("is a {0}; only files and folders are unpacked")]
     Kind(&'static str),
     /// The second entry of a name would replace the first one.
@@ -116,6 +119,10 @@ impl Failure for Error {
             Self::Entry { reason: Refusal::TooManyBytes(_), .. } => {
                 Some("if the archive is to be trusted, raise --max-unpacked-bytes".into())
             }
+            Self::Entry { reason: Refusal::Link(_), .. } => Some(
+                "pack files in the place of links: `tar --dereference --hard-dereference -czf NAME.tar.gz FOLDER`"
+                    .into(),
+            ),
             Self::NoClassFolders { .. } => Some("images lie in class folders, as `A/*.png`, `B/*.png`".into()),
             Self::NotAnArchive { found, .. } => found.hint().map(str::to_owned),
             Self::Entry { .. } => None,

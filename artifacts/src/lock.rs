@@ -28,6 +28,9 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// The name of the file in a folder that is written in.
+    pub(crate) const WITHIN: &str = ".lock";
+
     /// For a folder that is written in, by the file `FOLDER/.lock`. The folder is made where there is none; if nothing was
     /// written to it, it goes again.
     ///
@@ -36,7 +39,7 @@ impl Lock {
     pub fn within(folder: &Path) -> Result<Self> {
         // What is beside a bare file name.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Self::take(folder.join(".lock"), folder, folder)
+        Self::take(folder.join(Self::WITHIN), folder, folder)
     }
 
     /// For a file or folder that is replaced, by the file `.NAME.lock` beside it.

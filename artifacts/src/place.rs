@@ -63,8 +63,8 @@ impl StagedDirectory {
     /// A link stands for what it leads to.
     ///
     /// # Errors
-    /// When `place` is something else, the working folder or a file system of its own, another process is about to replace
-    /// it, or the staging folder cannot be made or emptied.
+    /// When `place` is something else, the working folder or a file system of its own, cannot be written to, another process
+    /// is about to replace it, or the staging folder cannot be made or emptied.
     pub fn replacing(place: &Path, mark: &'static str, is_part: fn(&str) -> bool) -> Result<Self> {
         let asked = place;
         let place = resolved(asked)?;
@@ -77,6 +77,10 @@ impl StagedDirectory {
             Error::Locked { holder, .. } => Error::Locked { place: asked.to_owned(), holder },
             error => error,
         })?;
+        if place.exists() {
+            // One that cannot be written to could be renamed, but not removed once the new one has its place.
+            drop(Lock::within(&place)?);
+        }
         let [staging, removed, replaced] = [".partial", ".removed", ".replaced"].map(|suffix| beside(&place, suffix));
         if replaced.exists() && !place.exists() {
             // A run was killed between the two renames of `commit`.
@@ -169,8 +173,8 @@ impl Earlier {
         let entries = fs::read_dir(place).map_err(|_| foreign())?.collect::<io::Result<Vec<_>>>();
         let entries = entries.context("read the folder", place)?;
         let names = entries.iter().map(fs::DirEntry::file_name);
-        // What a desktop notes of a folder that somebody looked at.
-        let names: Vec<OsString> = names.filter(|name| name != ".DS_Store").collect();
+        // What a desktop notes of a folder that somebody looked at, and what a killed process leaves of its lock.
+        let names: Vec<OsString> = names.filter(|name| name != ".DS_Store" && name != Lock::WITHIN).collect();
         if !names.is_empty() && !names.iter().any(|name| name == mark) {
             return Err(foreign());
         }

@@ -91,6 +91,11 @@ pub enum MirrorFailure {
 }
 
 impl MirrorFailure {
+    /// Whether the server has no such file, or none for everybody.
+    pub(crate) fn is_of_the_address(&self) -> bool {
+        matches!(self, Self::Status(401 | 403 | 404 | 410))
+    }
+
     /// Whether the mirror may have the archive the next time.
     fn may_pass(&self) -> bool {
         match self {

@@ -99,6 +99,9 @@ impl Failure for Error {
             Self::Artifact(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::NoMirror { failures, .. } if let Some(hint) = foreign(failures) => Some(hint.to_owned()),
+            Self::NoMirror { failures, .. } if failures.iter().all(|(_, failure)| failure.is_of_the_address()) => {
+                Some("look the address up, or name another place that has the file: `--mirror URL`".to_owned())
+            }
             Self::NoMirror { archive, .. } => Some(format!(
                 "behind a proxy set `https_proxy` and `http_proxy`, and name its authority with `--ca-certificate` if it \
                  looks into https; with another place that has the file add `--mirror \

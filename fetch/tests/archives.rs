@@ -108,7 +108,12 @@ fn entries_that_lead_outside_or_are_no_files_are_refused_by_name() {
         (b"set/A/../../../evil.png", EntryType::Regular, None, "leads out of the folder"),
         (b"/tmp/evil.png", EntryType::Regular, None, "`/tmp/evil.png` has an absolute path"),
         (b"set/../../evil/", EntryType::Directory, None, "leads out of the folder"),
-        (b"set/link", EntryType::Symlink, Some("/etc"), "`set/link` is a symbolic link"),
+        (
+            b"set/link",
+            EntryType::Symlink,
+            Some("/etc"),
+            "is a symbolic link; only files and folders are unpacked\nhint: pack",
+        ),
         (b"set/hard", EntryType::Link, Some("/etc/passwd"), "`set/hard` is a hard link"),
         (b"set/A/tty", EntryType::Char, None, "is a device"),
         (b"set/A/sda", EntryType::Block, None, "is a device"),

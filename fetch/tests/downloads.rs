@@ -207,6 +207,14 @@ fn an_error_that_stays_ends_the_run_with_every_mirror_s_reason() {
 }
 
 #[test]
+fn an_address_with_nothing_at_it_ends_the_run_with_a_hint_to_look_it_up() {
+    let workplace = Workplace::new();
+    let server = Server::start(vec![Answer::Status(404)]);
+    let said = run_badly(&workplace, &own(&workplace, &server, &letters()));
+    assert!(said.contains("answered with HTTP status 404\nhint: look the address up"), "{said}");
+}
+
+#[test]
 fn a_web_page_of_the_only_mirror_ends_the_run_with_what_to_do_about_it() {
     let workplace = Workplace::new();
     let server = Server::start(vec![Answer::Html { content_type: "text/html" }]);
