@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub device: u16,
 
-    /// Folder of CUDA's libraries, searched behind CUDA_HOME and before the folder of ONNX Runtime
+    /// Folder of CUDA's libraries, searched after CUDA_HOME and before the folder of ONNX Runtime
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
     pub cuda_libraries: Option<PathBuf>,
 

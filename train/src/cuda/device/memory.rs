@@ -130,7 +130,7 @@ impl<T: Copy + Default> Pinned<T> {
     /// Writes a value, which work that is launched afterwards reads.
     ///
     /// # Panics
-    /// After the end.
+    /// When `place` is past the end.
     ///
     /// # Safety
     /// No work that was launched and is not over uses the place.
