@@ -15,7 +15,7 @@ use crate::making::making;
 use crate::measures::by_class::by_class;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
-use crate::measures::fonts::Fonts;
+use crate::measures::fonts::{FEWEST_FONTS, Fonts};
 use crate::measures::outcomes::{self, Outcomes};
 use crate::measures::quality::{images, quality};
 use crate::measures::undefined::Reasons;
@@ -112,9 +112,9 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
         );
     }
     let reason = if by_font.resamples == 0 {
-        "with fewer than 20 fonts, the intervals of a bootstrap are much too narrow"
+        format!("with fewer than {FEWEST_FONTS} fonts, the intervals of a bootstrap are much too narrow")
     } else {
-        "whichever fonts are drawn, it is the same"
+        "whichever fonts are drawn, it is the same".to_owned()
     };
     for (figure, interval) in [
         ("balanced_accuracy", by_font.balanced_accuracy_95),
@@ -123,7 +123,7 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
         ("negative_log_likelihood", by_font.negative_log_likelihood_95),
         ("brier_score", by_font.brier_score_95),
     ] {
-        reasons.explain(interval.as_ref(), format!("{place}.by_font.{figure}_95"), reason);
+        reasons.explain(interval.as_ref(), format!("{place}.by_font.{figure}_95"), &reason);
     }
 }
 

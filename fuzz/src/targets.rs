@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
+use std::sync::LazyLock;
 
 use archive::{Input, Limits};
 use artifacts::{Checkpoint, Dataset, Digest, Provenance, SplitName, npy};
@@ -98,9 +99,10 @@ impl Default for Training {
 
 /// A training's networks have as many finite numbers as their model, and its progress can be told.
 fn state(bytes: &[u8]) -> bool {
-    let Training { hyperparameters, dataset, model } = Training::default();
+    static TRAINING: LazyLock<Training> = LazyLock::new(Training::default);
+    let Training { hyperparameters, dataset, model } = &*TRAINING;
     let bytes = with_digest(bytes, "training_state");
-    let read = Progress::parse(&bytes, Path::new("state"), &hyperparameters, dataset, &model);
+    let read = Progress::parse(&bytes, Path::new("state"), hyperparameters, *dataset, model);
     let Ok((progress, states)) = read else { return false };
     assert_eq!(states.len(), hyperparameters.ensemble as usize);
     let kept = progress.kept.iter().flat_map(|kept| &kept.parameters);
@@ -111,7 +113,7 @@ fn state(bytes: &[u8]) -> bool {
         assert!(buffer.iter().all(|value| value.is_finite()));
     }
     let _metrics = progress.kept_metrics();
-    let _either = progress.is_over(&hyperparameters);
+    let _either = progress.is_over(hyperparameters);
     let _provenance = progress.provenance(Provenance::new("train", "0"));
     true
 }

@@ -42,20 +42,20 @@ impl Fonts {
         })
     }
 
-    /// The rows of each.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &[usize]> {
-        self.0.iter().map(Vec::as_slice)
+    /// The sum of a value of rows over each font's, with how many they are.
+    pub(crate) fn sums(&self, value: impl Fn(usize) -> f64) -> Vec<(f64, usize)> {
+        self.0.iter().map(|font| (font.iter().map(|&row| value(row)).sum(), font.len())).collect()
     }
 }
 
 /// The intervals of shares from their spread over the fonts, and those of the other figures by drawing as many fonts as there
 /// are, with replacement, [`RESAMPLES`] times: the middle 95 % of each.
-pub(crate) fn by_font(images: &[Image], classes: usize, Fonts(fonts): &Fonts) -> ByFont {
+pub(crate) fn by_font(images: &[Image], classes: usize, groups: &Fonts) -> ByFont {
     let share = |counts: fn(&Image) -> bool| {
-        let sum = |font: &Vec<usize>| font.iter().map(|&row| f64::from(u8::from(counts(&images[row])))).sum();
-        let groups: Vec<_> = fonts.iter().map(|font| (sum(font), font.len())).collect();
-        GroupedMean::of(&groups).map(|share| share.of_share_95())
+        let sums = groups.sums(|row| f64::from(u8::from(counts(&images[row]))));
+        GroupedMean::of(&sums).map(|share| share.of_share_95())
     };
+    let Fonts(fonts) = groups;
     let mut generator = Pcg64::new(SEED.0, SEED.1);
     let resamples = if fonts.len() < FEWEST_FONTS { 0 } else { RESAMPLES };
     let resamples: Vec<Figures> = (0..resamples)

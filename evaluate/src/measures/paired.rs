@@ -35,8 +35,7 @@ pub fn difference(only_one: u64, only_other: u64, total: u64) -> Estimate {
 /// where the other alone is, 0 otherwise.
 #[must_use]
 pub fn by_font(fonts: &Fonts, advantage: impl Fn(usize) -> f64) -> DifferenceByFont {
-    let sum = |font: &[usize]| font.iter().map(|&row| advantage(row)).sum::<f64>();
-    let groups: Vec<(f64, usize)> = fonts.rows().map(|font| (sum(font), font.len())).collect();
+    let groups = fonts.sums(advantage);
     let (sum, squares) = groups.iter().fold((0.0, 0.0), |(sum, squares), &(d, _)| (sum + d, squares + d.powi(2)));
     DifferenceByFont {
         fonts: groups.len() as u64,
