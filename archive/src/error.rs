@@ -9,7 +9,7 @@ use crate::foreign::Foreign;
 pub enum Error {
     /// The archive cannot be read, or a scratch file not be written.
     #[error(transparent)]
-    Artifact(#[from] artifacts::Error),
+    File(#[from] files::Error),
     /// An archive's location does not end in a file name, so it cannot be kept or recorded.
     #[error("`{location}` does not end in the name of a file")]
     NoFileName {
@@ -109,7 +109,7 @@ pub enum Refusal {
 impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Artifact(error) => error.hint(),
+            Self::File(error) => error.hint().map(str::to_owned),
             Self::NoFileName { .. } => Some("give the location of the archive itself, as `.../letters.tar.gz`".into()),
             Self::SameName { .. } => Some("rename one of them".into()),
             Self::Damaged { .. } => Some("the file may have been cut: fetch it again".into()),

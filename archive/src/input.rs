@@ -3,7 +3,7 @@ use std::fs::{self, File};
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
-use artifacts::IoContext as _;
+use files::IoContext as _;
 
 use crate::error::Error;
 

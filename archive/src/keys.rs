@@ -3,7 +3,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, Result};
+use files::Digest;
+use files::Result;
 use scratch::FileVec;
 
 /// Half of a name's SHA-256, which tells any names apart. The last bit is set: no key is zero.

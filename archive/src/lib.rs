@@ -20,7 +20,7 @@ mod tree;
 
 use std::path::Path;
 
-use artifacts::Digest;
+use files::Digest;
 use terminal::{Console, Progress};
 
 pub use crate::entry::{File, is_hidden};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use artifacts::{Digest, HashingReader, IoContext as _};
+use files::{Digest, HashingReader, IoContext as _};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::Error;

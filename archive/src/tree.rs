@@ -29,13 +29,13 @@ struct Folder {
 
 impl Tree {
     /// One without files. What it keeps of each one is in `scratch`.
-    pub fn new(scratch: &Path) -> artifacts::Result<Self> {
+    pub fn new(scratch: &Path) -> files::Result<Self> {
         let folders = HashMap::from([(Box::from(""), Folder::default())]);
         Ok(Self { files: Keys::new(scratch)?, folders, last_folder: String::new() })
     }
 
     /// Makes room for one more file.
-    pub fn reserve(&mut self) -> artifacts::Result<()> {
+    pub fn reserve(&mut self) -> files::Result<()> {
         self.files.reserve()
     }
 

@@ -2,12 +2,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use files::{Digest, HashingWriter, IoContext as _, write_file};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, HashingWriter};
-use crate::error::{Error, IoContext as _, Result};
-use crate::place::write_file;
+use crate::error::{Error, Result};
 
 /// A JSON artifact with a kind and a schema version.
 pub trait Document: Serialize + DeserializeOwned {
@@ -51,7 +50,7 @@ struct Header {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_json<T: Document>(path: &Path, document: &T) -> Result<Digest> {
+pub fn write_json<T: Document>(path: &Path, document: &T) -> files::Result<Digest> {
     write_file(path, |writer| write_document(writer, document))
 }
 

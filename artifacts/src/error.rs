@@ -1,22 +1,14 @@
 use std::io;
-use std::iter::successors;
 use std::path::{Path, PathBuf};
 
-use crate::{Dataset, Digest, RunDirectory, Source};
+use crate::{Dataset, RunDirectory, Source};
 
 /// What can be wrong with an artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was tried, as an infinitive: "read", "create".
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    /// Its file cannot be read or written, or is another one than it should be.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// The file is not what its place says that it is.
     #[error("`{}` is not a valid {kind}: {reason}", path.display())]
     Malformed {
@@ -37,60 +29,6 @@ pub enum Error {
         /// The version that this build writes and reads.
         expected: u32,
     },
-    /// There is something that this tool did not write where it would write.
-    #[error("`{}` is there and has no {mark}: it is not replaced", path.display())]
-    Foreign {
-        /// The file or folder.
-        path: PathBuf,
-        /// The file that every folder which may be replaced has.
-        mark: &'static str,
-    },
-    /// There is something else in the folder of an earlier run, which would be lost with it.
-    #[error("`{}` is not replaced: `{}` in it was not written by this tool", place.display(), path.display())]
-    Stranger {
-        /// The file or folder.
-        path: PathBuf,
-        /// The folder that it is in.
-        place: PathBuf,
-    },
-    /// A folder that is replaced may not be the one that somebody is in.
-    #[error("`{}` is the working folder, or one above it", path.display())]
-    WorkingFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A folder that is replaced is renamed, which a mounted file system cannot be.
-    #[error("`{}` is a file system of its own, which cannot be replaced", path.display())]
-    MountPoint {
-        /// Where it is mounted.
-        path: PathBuf,
-    },
-    /// The file was written to while it was read.
-    #[error("`{}` was changed while it was read", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Somebody else is at work there.
-    #[error("`{}` is being written to by {}", place.display(), process(*holder))]
-    Locked {
-        /// The file or folder that was to be written to.
-        place: PathBuf,
-        /// The id of the process that is at work.
-        holder: Option<u32>,
-    },
-    /// The file has changed since another artifact recorded its digest.
-    #[error("`{}` has SHA-256 {found}, but `{}` recorded {recorded}", path.display(), recorded_by.display())]
-    Digest {
-        /// The file that was read.
-        path: PathBuf,
-        /// Its digest now.
-        found: Digest,
-        /// The artifact that names another digest for it.
-        recorded_by: PathBuf,
-        /// The digest recorded there.
-        recorded: Digest,
-    },
 }
 
 /// A result whose error is an artifact's.
@@ -101,45 +39,27 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
-                .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
-            Self::Io { source, .. } => hint_for(source).map(str::to_owned),
-            Self::Changed { path } => stage_that_writes(path).map(|stage| {
-                format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")
-            }),
-            Self::Locked { .. } => Some("wait until it has ended, or name another folder".to_owned()),
-            Self::Foreign { .. } => {
-                Some("name a folder that is new, empty, or an earlier output, or remove what is there".to_owned())
-            }
-            Self::Stranger { .. } => Some("move it elsewhere, or name another folder".to_owned()),
-            Self::WorkingFolder { .. } => Some("the whole folder is replaced: name a folder in it".to_owned()),
-            Self::MountPoint { .. } => Some("name a folder in it".to_owned()),
+            Self::File(error) => hint(error),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
                 stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
             }
-            Self::Digest { path, .. } => Some(match stage_that_writes(path) {
-                Some(stage) => format!("the file was changed or belongs to another run: run `make {stage}` again"),
-                None => "the file was changed, or belongs to another run".to_owned(),
-            }),
         }
     }
 }
 
-fn process(id: Option<u32>) -> String {
-    id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
-}
-
-fn hint_for(error: &io::Error) -> Option<&'static str> {
-    // What was written through an encoder comes back within the encoder's own error.
-    let causes = successors(Some(error as &(dyn std::error::Error + 'static)), |cause| cause.source());
-    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    Some(match kinds.find(|&kind| kind != io::ErrorKind::Other)? {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "make room and run it again, or name a folder on another disk"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "name a folder that can be written to",
-        _ => return None,
-    })
+/// What the person can do about a file that may be an artifact: its name tells which stage writes it.
+#[must_use]
+pub fn hint(error: &files::Error) -> Option<String> {
+    let of_the_stage = match error {
+        files::Error::Io { source, path, .. } if source.kind() == io::ErrorKind::NotFound => stage_that_writes(path)
+            .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
+        files::Error::Changed { path } => stage_that_writes(path)
+            .map(|stage| format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")),
+        files::Error::Digest { path, .. } => stage_that_writes(path)
+            .map(|stage| format!("the file was changed or belongs to another run: run `make {stage}` again")),
+        _ => None,
+    };
+    of_the_stage.or_else(|| error.hint().map(str::to_owned))
 }
 
 fn stage_that_writes(path: &Path) -> Option<&'static str> {
@@ -162,19 +82,4 @@ fn is_of_a_shard(name: &str) -> bool {
     let number = ["images-", "labels-", "names-"].iter().find_map(|part| name.strip_prefix(part));
     let number = number.and_then(|rest| rest.strip_suffix(".npy").or_else(|| rest.strip_suffix(".txt")));
     number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
-/// Attaches the action and the path to an `io::Error`.
-pub trait IoContext<T> {
-    /// The error says that this action, as an infinitive ("read", "create"), failed on this path.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where there was one.
-    fn context(self, action: &'static str, path: &Path) -> Result<T>;
-}
-
-impl<T> IoContext<T> for io::Result<T> {
-    fn context(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
-    }
 }

@@ -3,11 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use files::{Digest, write_file};
 use ndarray::{Array, ArrayBase, ArrayView, ArrayView1, ArrayView3, Data, Dimension};
 use ndarray_npy::{ViewElement, ViewNpyExt, WritableElement, WriteNpyError, WriteNpyExt as _};
-
-use crate::digest::Digest;
-use crate::place::write_file;
 
 /// As many as NumPy takes (`max_header_size` of `numpy.load`).
 const MOST_HEADER_BYTES: usize = 10_000;
@@ -19,7 +17,7 @@ const MOST_HEADER_BRACKETS: usize = 8;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write<S, D>(path: &Path, array: &ArrayBase<S, D>) -> crate::error::Result<Digest>
+pub fn write<S, D>(path: &Path, array: &ArrayBase<S, D>) -> files::Result<Digest>
 where
     S: Data<Elem: WritableElement>,
     D: Dimension,

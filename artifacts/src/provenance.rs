@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
+use files::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::digest::Digest;
 
 /// How an artifact came to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
+use files::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::document::Document;
 use crate::provenance::Provenance;
 

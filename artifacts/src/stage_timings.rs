@@ -46,7 +46,7 @@ impl StageTimings {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&self, folder: &Path) -> files::Result<()> {
         write_json(&folder.join(Self::FILE_NAME), self).map(drop)
     }
 }

@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use files::{Digest, HashingWriter, write_file};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::digest::{Digest, HashingWriter};
 use crate::error::{Error, Result};
-use crate::place::write_file;
 
 /// A tensor of `f32`, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +50,7 @@ const DIGEST: &str = "sha256";
 ///
 /// # Panics
 /// When a tensor's shape does not fit its values, or `description` does not serialise as an object.
-pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &Tensors) -> Result<Digest> {
+pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &Tensors) -> files::Result<Digest> {
     let bytes: BTreeMap<_, Vec<u8>> = tensors
         .iter()
         .map(|(name, tensor)| (name, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()))

@@ -7,9 +7,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, Error, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
-    ShardFile, Split, SplitName, Splits, TrainingRecord, npy, reference_logits,
+    Checkpoint, Dataset, Error, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard, ShardFile,
+    Split, SplitName, Splits, TrainingRecord, logits, npy,
 };
+use files::Digest;
 use ndarray::{Array1, Array2, Array3};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,7 +28,7 @@ impl Example {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let split = |name: SplitName, rows: usize| {
-            let write = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
+            let write = |what: &str, write: &dyn Fn(&Path) -> files::Result<Digest>| {
                 let path = format!("{name}/{what}");
                 ShardFile { sha256: write(&folder.path().join(&path)).unwrap(), path }
             };
@@ -39,7 +40,7 @@ impl Example {
                 images: write("images-00000.npy", &|path| npy::write(path, &images)),
                 labels: write("labels-00000.npy", &|path| npy::write(path, &labels)),
                 names: write("names-00000.txt", &|path| {
-                    artifacts::write_file(path, |file| file.write_all(names.as_bytes()))
+                    files::write_file(path, |file| file.write_all(names.as_bytes()))
                 }),
             };
             Split { images: rows, images_by_class: vec![rows.div_ceil(2), rows / 2], shards: vec![shard] }
@@ -311,17 +312,17 @@ fn reference_logits_that_lie_are_refused_in_little_memory_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reference-logits.npy");
     let logits = Array2::from_shape_fn((4, 2), |(row, class)| row as f32 - class as f32);
-    reference_logits::write(&path, &logits).unwrap();
-    assert_eq!(reference_logits::read(&path).unwrap().0, logits);
+    logits::write(&path, &logits).unwrap();
+    assert_eq!(logits::read(&path).unwrap().0, logits);
     let whole = fs::read(&path).unwrap();
     for cut in 0..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
-        assert_names(&reference_logits::read(&path).unwrap_err(), &path, cut);
+        assert_names(&logits::read(&path).unwrap_err(), &path, cut);
     }
     for shape in ["(1152921504606846976, 1)", "(4000000000000, 2)", "(4, 2, 1)", "(4,)", "(4, 3)"] {
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
         fs::write(&path, npy(&header, &whole[whole.len() - 32..])).unwrap();
-        assert_names(&reference_logits::read(&path).unwrap_err(), &path, shape);
+        assert_names(&logits::read(&path).unwrap_err(), &path, shape);
     }
     let claims = |version: u8, length: u32| [b"\x93NUMPY", &[version, 0][..], &length.to_le_bytes()].concat();
     let nested = npy(&["[", "{", "("].map(|bracket| bracket.repeat(60)).concat(), &[]);
@@ -332,13 +333,13 @@ fn reference_logits_that_lie_are_refused_in_little_memory_and_time() {
         (nested, "nests too many brackets"),
     ] {
         fs::write(&path, file).unwrap();
-        let error = reference_logits::read(&path).unwrap_err();
+        let error = logits::read(&path).unwrap_err();
         assert_names(&error, &path, expected);
         assert!(error.to_string().contains(expected), "{error}");
     }
     for (bit, changed) in with_flipped_bits(&whole) {
         fs::write(&path, changed).unwrap();
-        if let Err(error) = reference_logits::read(&path) {
+        if let Err(error) = logits::read(&path) {
             assert_names(&error, &path, bit);
         }
     }
@@ -352,7 +353,7 @@ fn a_shard_of_another_data_set_is_found_by_its_digest() {
     *bytes.last_mut().unwrap() ^= 1;
     let path = one.path("train/images-00000.npy");
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(one.rows(&one.dataset, true), Err(Error::Digest { .. })));
+    assert!(matches!(one.rows(&one.dataset, true), Err(Error::File(files::Error::Digest { .. }))));
     assert!(one.rows(&one.dataset, false).is_ok(), "--no-verify");
 }
 
@@ -370,13 +371,13 @@ fn a_shard_that_is_written_to_while_it_is_mapped_is_found_out() {
     assert_eq!(usize::from(data.label(data.len() - 1)), example.dataset.classes.len() - 1);
     let error = data.check_unchanged().unwrap_err();
     assert_eq!(error.to_string(), format!("`{}` was changed while it was read", path.display()));
-    assert!(error.hint().unwrap().contains("make preprocess"));
+    assert!(artifacts::hint(&error).unwrap().contains("make preprocess"));
 
     // As the stages do it.
     let images = example.path("valid/images-00000.npy");
     let data = example.dataset.open(example.folder.path(), SplitName::Valid, true).unwrap();
     let before = data.image(0).to_vec();
-    artifacts::write_file(&images, |writer| std::io::Write::write_all(writer, b"something else")).unwrap();
+    files::write_file(&images, |writer| std::io::Write::write_all(writer, b"something else")).unwrap();
     data.check_unchanged().unwrap();
     assert_eq!(data.image(0), before);
 }

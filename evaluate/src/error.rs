@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
-use artifacts::{Digest, SplitName};
+use artifacts::SplitName;
+use files::Digest;
 use terminal::Failure;
 
-use crate::library::OLDEST_MINOR;
 use crate::parity::LIMIT;
+use crate::runtime::OLDEST_MINOR;
 
 /// Why a model cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum Error {
     /// A file between the stages cannot be read or written, or is not what it should be.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// A file or folder cannot be read or written, or is not as it was.
+    #[error(transparent)]
+    File(#[from] files::Error),
 
     /// Nobody said where ONNX Runtime is.
     #[error("no ONNX Runtime library is named: neither --onnxruntime nor ORT_DYLIB_PATH is set")]
@@ -210,6 +214,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Artifact(error) => return error.hint(),
+            Self::File(error) => return artifacts::hint(error),
             Self::NoLibrary
             | Self::MissingLibrary { .. }
             | Self::Library { .. }

@@ -6,40 +6,30 @@
 //! number of threads; times are in `timings.json` and `timings.html`.
 
 mod assemble;
-mod batches;
-mod cuda;
-mod device;
 mod error;
-mod failures;
 mod inputs;
 mod judged;
-mod latency;
-mod learned;
-mod library;
-mod making;
 mod measures;
-mod model;
 mod options;
-mod other;
 mod page;
 mod parity;
 mod predict;
-mod priors;
 mod report;
+mod runtime;
 mod table;
 pub mod textbook;
-mod unlabelled;
 
-use artifacts::{Lock, RunDirectory, SplitName};
+use artifacts::{RunDirectory, SplitName};
 pub use error::Error;
+use files::Lock;
 pub use options::Options;
 use terminal::Console;
 
 use crate::inputs::Inputs;
 use crate::judged::Judged;
-use crate::latency::Latency;
 use crate::parity::Parity;
 use crate::report::{Report, Timings};
+use crate::runtime::Latency;
 
 /// Judges the run that `options` names, and writes its report.
 ///
@@ -66,7 +56,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
     judged.data.check_unchanged()?;
     validation.data.check_unchanged()?;
-    let (report, place) = report::files::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
+    let (report, place) = report::folder::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));
@@ -99,7 +89,7 @@ fn measure(inputs: &mut Inputs<'_>, judged: &Judged) -> Result<Timings, Error> {
     Ok(Timings {
         provenance: inputs.provenance(),
         provider: inputs.model.provider.to_owned(),
-        device: device::name(inputs.model.provider),
+        device: runtime::device_name(inputs.model.provider),
         threads,
         batch_size,
         images,
@@ -108,7 +98,7 @@ fn measure(inputs: &mut Inputs<'_>, judged: &Judged) -> Result<Timings, Error> {
         batch: Latency::measure(&mut inputs.model, &judged.data, batch_size)?,
         one_image: Latency::measure(&mut inputs.model, &judged.data, 1)?,
         stages: inputs.stages.clone(),
-        training: inputs.timings.as_deref().and_then(making::training_timings),
+        training: inputs.timings.as_deref().and_then(assemble::training_timings),
     })
 }
 

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse_from(arguments);
     let console = Console::new(arguments.verbosity);
-    console.end_on_signals(artifacts::remove_unfinished, None);
+    console.end_on_signals(files::remove_unfinished, None);
     make_onnxruntime_heard();
     console.finish(evaluate::run(&arguments.options, &console))
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use artifacts::SplitName;
 
-use crate::priors::PriorName;
+use crate::inputs::PriorName;
 
 /// What `evaluate` is asked for.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,11 +1,11 @@
 //! The model's logits against the trainer's own.
 
-use artifacts::reference_logits;
+use artifacts::logits;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::Batches;
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::runtime::Batches;
 
 /// The largest relative difference that passes.
 ///
@@ -32,10 +32,10 @@ pub struct Parity {
 /// the model's by more than the limit.
 pub(crate) fn check(inputs: &mut Inputs<'_>) -> Result<Parity, Error> {
     let path = inputs.run.reference_logits();
-    let (reference, found) = reference_logits::read(&path)?;
+    let (reference, found) = logits::read(&path)?;
     found.check(&path, inputs.training.reference_logits, &inputs.run.training_record())?;
     let validation = inputs.validation()?;
-    let expected = [validation.len().min(reference_logits::ROWS), inputs.model.classes()];
+    let expected = [validation.len().min(logits::REFERENCE_ROWS), inputs.model.classes()];
     if reference.shape() != expected {
         return Err(Error::ReferenceShape { path, found: [reference.nrows(), reference.ncols()], expected });
     }

@@ -6,10 +6,9 @@ use artifacts::{SplitData, SplitName};
 use ndarray::{Array2, Axis};
 use terminal::Console;
 
-use crate::batches::{Batch, Batches};
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::model::Model;
+use crate::runtime::{Batch, Batches, Model};
 
 /// What the model says of each image.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
-use artifacts::{CrossValidation, Dataset, Digest, Provenance};
+use artifacts::{CrossValidation, Dataset, Provenance};
+use files::Digest;
 use onnx_rs::ast::DataType;
 use support::{Example, ModelForm, stderr};
 
@@ -218,7 +219,7 @@ fn reference_logits_that_are_not_the_training_s_are_refused() {
     assert_refused(&example, &["reference-logits.npy` is not a valid", "hint:", "make train"]);
 
     let logits = ndarray::Array2::zeros((40, 3));
-    artifacts::reference_logits::write(&example.run().reference_logits(), &logits).unwrap();
+    artifacts::logits::write(&example.run().reference_logits(), &logits).unwrap();
     assert_refused(&example, &["reference-logits.npy` has SHA-256", "training.json` recorded", "make train"]);
 }
 
@@ -228,7 +229,7 @@ fn a_cross_validation_that_is_none_of_this_training_is_refused() {
     let (_, dataset) = Dataset::read(&example.shards()).unwrap();
     let write = |folds, dataset, shape: (usize, usize)| {
         let path = example.run().out_of_sample_logits();
-        let logits = artifacts::reference_logits::write(&path, &ndarray::Array2::zeros(shape)).unwrap();
+        let logits = artifacts::logits::write(&path, &ndarray::Array2::zeros(shape)).unwrap();
         let provenance = Provenance::new("train", "0.1.0").with_input("dataset.json", dataset);
         let record = CrossValidation { provenance, folds, epochs: 1, accuracy: 0.5, logits };
         artifacts::write_json(&example.run().cross_validation(), &record).unwrap();

@@ -82,7 +82,7 @@ fn the_priors_are_those_that_need_no_file_unless_others_are_asked_for() {
     let report = read_report(&example.report());
     assert_eq!(names(&report), ["uniform", "mine.json"]);
     assert_eq!(report["provenance"]["arguments"]["prior"], json!(["uniform", "mine.json"]));
-    let digest = artifacts::sha256_file(&file).unwrap().to_string();
+    let digest = files::sha256_file(&file).unwrap().to_string();
     assert_eq!(report["provenance"]["inputs"]["prior mine.json"], digest);
     // 0.1 · 0.9 + 0.9 · 0.8
     let mine = &report["bayes"]["priors"][1];
@@ -199,7 +199,7 @@ fn two_models_are_compared_on_the_same_images() {
     }
     let mut report = read_report(&one.report());
     for name in ["predictions.npy", "probabilities.npy"] {
-        report["files"][name] = json!(artifacts::sha256_file(&folder.join(name)).unwrap().to_string());
+        report["files"][name] = json!(files::sha256_file(&folder.join(name)).unwrap().to_string());
     }
     fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
     let text = stderr(&one.evaluate().arg("--compare").arg(folder.join("report.json")).assert().success());

@@ -92,7 +92,7 @@ fn the_files_beside_the_report_hold_every_image_s_prediction() {
     assert_eq!(files["validation-logits.npy"].len(), 128 + 40 * 3 * 4);
     assert_eq!(files["saliency.npy"].len(), 128 + 3 * 64 * 4);
     for (name, bytes) in files.iter().filter(|(name, _)| *name != "report.json") {
-        assert_eq!(report["files"][name], artifacts::Digest::of(bytes).to_string(), "{name}");
+        assert_eq!(report["files"][name], files::Digest::of(bytes).to_string(), "{name}");
     }
     assert_eq!(report["files"].as_object().unwrap().len(), files.len() - 1);
 }
@@ -129,7 +129,7 @@ fn times_stand_in_a_file_of_their_own() {
         (&json!("evaluate"), &json!(env!("CARGO_PKG_VERSION")))
     );
     let inputs = &timings["provenance"]["inputs"];
-    assert_eq!(inputs["model.onnx"], artifacts::sha256_file(&example.run().model()).unwrap().to_string());
+    assert_eq!(inputs["model.onnx"], files::sha256_file(&example.run().model()).unwrap().to_string());
     assert!(inputs["dataset.json"].is_string() && inputs["training.json"].is_string(), "{timings}");
     assert_eq!((&timings["threads"], &timings["batch_size"], &timings["images"]), (&json!(1), &json!(8), &json!(12)));
     assert_eq!((&timings["batch"]["images"], &timings["one_image"]["images"]), (&json!(8), &json!(1)));
@@ -161,7 +161,7 @@ fn provenance_names_the_inputs_and_the_runtime() {
         ("model.onnx", example.run().model()),
         ("reference-logits.npy", example.run().reference_logits()),
     ] {
-        assert_eq!(provenance["inputs"][name], artifacts::sha256_file(&path).unwrap().to_string());
+        assert_eq!(provenance["inputs"][name], files::sha256_file(&path).unwrap().to_string());
     }
     assert_eq!(provenance["inputs"].as_object().unwrap().len(), 4);
     assert!(provenance["arguments"]["onnxruntime"].as_str().unwrap().starts_with("1."), "{provenance}");
@@ -367,7 +367,7 @@ fn verbose_names_what_was_read_and_how_the_model_is_run() {
         example.run().model(),
         example.run().reference_logits(),
     ] {
-        let digest = artifacts::sha256_file(&path).unwrap();
+        let digest = files::sha256_file(&path).unwrap();
         assert!(text.contains(&format!("evaluate: `{}` has SHA-256 {digest}", path.display())), "{text}");
     }
     let library = support::library();

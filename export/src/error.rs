@@ -10,6 +10,9 @@ pub enum Error {
     /// The checkpoint cannot be read or is not its run's, or the model cannot be written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// A file or folder cannot be read or written, or is not as it was.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// The run's training did not end.
     #[error("the run `{}` is not finished: it has no training.json", run.display())]
     Unfinished {
@@ -34,6 +37,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::File(error) => artifacts::hint(error),
             Self::Unfinished { .. } => Some(
                 "finish the training with `train --resume`; a checkpoint on its own is exported with `export --checkpoint FILE \
                  --output FILE`"

@@ -14,10 +14,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use artifacts::{
-    Checkpoint, Digest, ExportRecord, Lock, ModelMetadata, Provenance, RunDirectory, StageTimings, TrainingRecord,
-};
+use artifacts::{Checkpoint, ExportRecord, ModelMetadata, Provenance, RunDirectory, StageTimings, TrainingRecord};
 pub use error::Error;
+use files::{Digest, Lock};
 pub use options::Options;
 use terminal::Console;
 
@@ -50,7 +49,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     match &task {
         Task::Run(run) => write_with_record(run, &model, &metadata, beginning)?,
-        Task::Alone { .. } => drop(artifacts::write_file(&output, |writer| writer.write_all(&model))?),
+        Task::Alone { .. } => drop(files::write_file(&output, |writer| writer.write_all(&model))?),
     }
 
     console.table(&summary::table(&graph));
@@ -70,8 +69,8 @@ fn write_with_record(
     beginning: Instant,
 ) -> Result<(), Error> {
     let record_path = run.export_record();
-    artifacts::remove_file(&record_path)?;
-    let model = artifacts::write_file(&run.model(), |writer| writer.write_all(model))?;
+    files::remove_file(&record_path)?;
+    let model = files::write_file(&run.model(), |writer| writer.write_all(model))?;
     StageTimings::default().with(env!("CARGO_PKG_NAME"), beginning).write(run.path())?;
     let record = ExportRecord { provenance: metadata.export.clone(), model };
     artifacts::write_json(&record_path, &record)?;

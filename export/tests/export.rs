@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::process::{Command as Process, Output, Stdio};
 
 use artifacts::{
-    Checkpoint, Digest, LayerShape, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory,
-    TrainingRecord,
+    Checkpoint, LayerShape, LinearLayer, ModelDescription, ModelMetadata, Provenance, RunDirectory, TrainingRecord,
 };
 use assert_cmd::Command;
+use files::Digest;
 use ndarray::{Array1, Array2};
 use onnx_rs::ast::{DataType, Graph, OpType};
 use tempfile::TempDir;
@@ -240,7 +240,7 @@ fn verbose_shows_the_metadata_in_the_model() {
     let run = finished_run(&folder, &checkpoint(&[5]));
     assert!(!stderr(&export_run(&run).success()).contains("metadata"));
     let text = stderr(&export().arg("-v").arg("--run").arg(run.path()).assert().success());
-    let digest = artifacts::sha256_file(&run.checkpoint()).unwrap();
+    let digest = files::sha256_file(&run.checkpoint()).unwrap();
     assert!(text.contains(&format!("export: metadata `checkpoint`: \"{digest}\"")), "{text}");
 }
 

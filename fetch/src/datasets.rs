@@ -87,7 +87,7 @@ pub fn find(name: &str) -> Option<&'static KnownDataset> {
 
 #[cfg(test)]
 mod tests {
-    use artifacts::Digest;
+    use files::Digest;
 
     use super::*;
 

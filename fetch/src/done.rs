@@ -1,6 +1,7 @@
 //! Whether the data set is there already.
 
-use artifacts::{Part, Source, read_json, sha256_file};
+use artifacts::{Part, Source, read_json};
+use files::sha256_file;
 use terminal::Console;
 
 use crate::error::Error;

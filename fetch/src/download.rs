@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use archive::Foreign;
-use artifacts::{Digest, sha256_file};
+use files::{Digest, sha256_file};
 use terminal::Console;
 
 use crate::error::Error;

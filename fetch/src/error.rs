@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use archive::Refusal;
-use artifacts::Digest;
+use files::Digest;
 use terminal::Failure;
 
 use crate::download::MirrorFailure;
@@ -12,6 +12,9 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// A file or folder cannot be read or written, or is not as it was.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// An archive cannot be read, or is refused.
     #[error(transparent)]
     Archive(#[from] archive::Error),
@@ -97,6 +100,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::File(error) => artifacts::hint(error),
             Self::Archive(error) => error.hint(),
             Self::NoMirror { failures, .. } if let Some(hint) = foreign(failures) => Some(hint.to_owned()),
             Self::NoMirror { failures, .. } if failures.iter().all(|(_, failure)| failure.is_of_the_address()) => {

@@ -23,8 +23,9 @@ mod unpack;
 use std::time::Instant;
 
 use archive::{Contents, Input};
-use artifacts::{Source, StageTimings, StagedDirectory};
+use artifacts::{Source, StageTimings};
 pub use error::Error;
+use files::StagedDirectory;
 pub use options::FetchOptions;
 pub use render::{RenderOptions, render};
 use terminal::{Align, Console, Table};

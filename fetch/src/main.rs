@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let arguments = parse();
     let console = Console::new(arguments.verbosity);
     console.end_on_signals(
-        artifacts::remove_unfinished,
+        files::remove_unfinished,
         Some("run it again: a download that was cut goes on where it was cut"),
     );
     match &arguments.action {

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use archive::{Limits, data_set_name};
-use artifacts::Digest;
 use clap::builder::PossibleValuesParser;
+use files::Digest;
 
 use crate::datasets::DATASETS;
 

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, IoContext as _, write_file};
+use files::{Digest, IoContext as _, write_file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -69,8 +69,8 @@ impl Partial {
 
     /// Removes the file.
     pub fn discard(&mut self) -> Result<(), Error> {
-        artifacts::remove_file(&self.path)?;
-        artifacts::remove_file(&origin_path(&self.path))?;
+        files::remove_file(&self.path)?;
+        files::remove_file(&origin_path(&self.path))?;
         (self.bytes, self.origin) = (0, Origin::default());
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, Role};
+use artifacts::Role;
+use files::Digest;
 
 use crate::datasets::{self, KnownPart, KnownSupply};
 use crate::error::Error;
@@ -77,7 +78,7 @@ impl Request {
         let archives = options.archives.clone().unwrap_or_else(|| output.with_file_name("archives"));
         // Before anything is downloaded: what lies in the output goes when that is replaced.
         if parts.iter().any(|part| part.may_be_stored(options.keep_archive))
-            && let (Ok(inner), Ok(outer)) = (artifacts::resolved(&archives), artifacts::resolved(&output))
+            && let (Ok(inner), Ok(outer)) = (files::resolved(&archives), files::resolved(&output))
             && inner.starts_with(outer)
         {
             return Err(Error::ArchivesInOutput { archives, output });

@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use archive::Input;
-use artifacts::{Digest, IoContext as _, Lock, sha256_file, write_file};
+use files::{Digest, IoContext as _, Lock, sha256_file, write_file};
 use terminal::Console;
 
 use crate::download::{Obtained, download};
@@ -120,7 +120,7 @@ impl<'a> Store<'a> {
                 let path = self.folder.join(file_name);
                 // The origin first: an archive without one is distrusted, one with another's would be believed.
                 let (from, to) = (origin_path(&partial.path), origin_path(&path));
-                artifacts::remove_file(&path)?;
+                files::remove_file(&path)?;
                 fs::rename(&from, &to).context("rename to", &to)?;
                 fs::rename(&partial.path, &path).context("rename to", &path)?;
                 console.say(format!("kept `{}`", path.display()));

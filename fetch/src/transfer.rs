@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use archive::Foreign;
-use artifacts::IoContext as _;
+use files::IoContext as _;
 use terminal::Console;
 use ureq::config::Config;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};

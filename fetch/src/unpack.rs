@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use archive::{Contents, Input, Limits};
-use artifacts::IoContext as _;
+use files::IoContext as _;
 use terminal::Progress;
 
 use crate::error::Error;

@@ -6,9 +6,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, EpochMetrics, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
-    ShardFile, Split, Splits, npy, reference_logits,
+    Checkpoint, Dataset, EpochMetrics, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
+    ShardFile, Split, Splits, logits, npy,
 };
+use files::Digest;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
@@ -27,10 +28,10 @@ pub fn write(folder: &Path) -> Result<(), train::Error> {
     write_state(&folder.join("state/ensemble"))?;
     artifacts::write_json(&folder.join("dataset/small"), &dataset())?;
     let logits = Array2::from_shape_fn((3, 2), |(row, class)| row as f32 - class as f32);
-    reference_logits::write(&folder.join("logits/small"), &logits)?;
+    logits::write(&folder.join("logits/small"), &logits)?;
 
-    let put = |name: &str, bytes: &[u8]| artifacts::write_file(&folder.join(name), |file| file.write_all(bytes));
-    let context = |error: io::Error| artifacts::Error::Io { action: "make", path: folder.to_owned(), source: error };
+    let put = |name: &str, bytes: &[u8]| files::write_file(&folder.join(name), |file| file.write_all(bytes));
+    let context = |error: io::Error| files::Error::Io { action: "make", path: folder.to_owned(), source: error };
     let images = Array3::from_shape_fn((2, 3, 4), |(n, y, x)| (10 * n + 4 * y + x) as u8);
     let begin_with = |shape: [u8; 3], name: &str| {
         let file = fs::read(folder.join(name)).map_err(context)?;

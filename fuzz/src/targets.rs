@@ -4,8 +4,9 @@ use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 use archive::{Input, Limits};
-use artifacts::{Checkpoint, Dataset, Digest, Provenance, SplitName, npy};
+use artifacts::{Checkpoint, Dataset, Provenance, SplitName, npy};
 use clap::Parser;
+use files::Digest;
 use flate2::Crc;
 use image::ImageFormat;
 use ndarray::Ix2;

@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use archive::{Contents, Input, Limits, check_different, check_file_name, stem};
-use artifacts::{Document as _, HashingWriter, Role, Source};
+use artifacts::{Document as _, Role, Source};
+use files::HashingWriter;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use scratch::{FileVec, Name, Names};

@@ -10,7 +10,8 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use artifacts::{Digest, HashingWriter, IoContext as _, Rejected};
+use artifacts::Rejected;
+use files::{Digest, HashingWriter, IoContext as _};
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, GrayImage, Limits, Luma, LumaA};
 use memmap2::Mmap;

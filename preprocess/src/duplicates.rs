@@ -98,7 +98,7 @@ fn judge(same: &[usize], images: &[Assigned], findings: &mut Vec<Finding>) {
 
 #[cfg(test)]
 mod tests {
-    use artifacts::Digest;
+    use files::Digest;
     use proptest::prelude::*;
     use scratch::Name;
 

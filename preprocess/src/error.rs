@@ -11,6 +11,9 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// A file or folder cannot be read or written, or is not as it was.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// An archive cannot be read, or is refused.
     #[error(transparent)]
     Archive(#[from] archive::Error),
@@ -104,6 +107,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::File(error) => artifacts::hint(error),
             Self::Archive(error) => error.hint(),
             Self::Classes { .. } | Self::NoTestClass { .. } => {
                 Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned())

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use archive::is_hidden;
-use artifacts::{Dataset, Digest, IoContext as _, Role, Source};
+use artifacts::{Dataset, Role, Source};
+use files::{Digest, IoContext as _};
 use scratch::{FileVec, Name, Names};
 
 use crate::error::Error;

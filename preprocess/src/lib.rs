@@ -21,9 +21,10 @@ mod summary;
 use std::path::Path;
 use std::time::Instant;
 
-use artifacts::{Dataset, Fonts, Provenance, RemovedCounts, SplitName, Splits, StageTimings, StagedDirectory};
+use artifacts::{Dataset, Fonts, Provenance, RemovedCounts, SplitName, Splits, StageTimings};
 pub use decode::decode_file;
 pub use error::Error;
+use files::StagedDirectory;
 pub use options::Options;
 use terminal::Console;
 

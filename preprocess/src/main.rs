@@ -24,6 +24,6 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(arguments.verbosity);
-    console.end_on_signals(artifacts::remove_unfinished, None);
+    console.end_on_signals(files::remove_unfinished, None);
     console.finish(preprocess::run(&arguments.options, &console))
 }

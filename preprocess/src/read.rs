@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use artifacts::HashingReader;
+use files::HashingReader;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use scratch::FileVec;

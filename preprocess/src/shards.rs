@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, npy};
+use artifacts::{Dataset, RemovedImage, Shard, ShardFile, Split, SplitName, Splits, npy};
+use files::Digest;
 use ndarray::{Array1, Array3};
 use rayon::prelude::*;
 use scratch::{FileVec, Names};
@@ -65,7 +66,7 @@ pub fn write_removed_list(
     names: &Names,
     findings: &[Finding],
 ) -> Result<Digest, Error> {
-    let list = artifacts::write_file(&folder.join(Dataset::REMOVED_LIST), |writer| {
+    let list = files::write_file(&folder.join(Dataset::REMOVED_LIST), |writer| {
         for &Finding { image, reason, same_as } in findings {
             let [file, same_as] = [image, same_as].map(|image| names.text(images[image].name).to_owned());
             let split = images[image].split;
@@ -180,11 +181,11 @@ impl Rows<'_> {
 
         let images = images.expect("every row has its pixels");
         let path = |what: &str, extension: &str| format!("{}/{what}-{:05}.{extension}", self.split, self.index);
-        let save = |path: String, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| -> Result<ShardFile, Error> {
+        let save = |path: String, write: &dyn Fn(&Path) -> files::Result<Digest>| -> Result<ShardFile, Error> {
             let sha256 = write(&folder.join(&path))?;
             Ok(ShardFile { path, sha256 })
         };
-        let save_names = |path: &Path| artifacts::write_file(path, |writer| writer.write_all(names.as_bytes()));
+        let save_names = |path: &Path| files::write_file(path, |writer| writer.write_all(names.as_bytes()));
         // A disk syncs several files in little more than the time of one.
         let (images, (labels, names)) = rayon::join(
             || save(path("images", "npy"), &|path| npy::write(path, &images)),

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use artifacts::{Digest, SplitName, font_of};
+use artifacts::{SplitName, font_of};
+use files::Digest;
 use rayon::prelude::*;
 use scratch::{FileVec, Name, Names};
 

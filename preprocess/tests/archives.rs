@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use artifacts::{Dataset, Digest, Role, Source};
+use artifacts::{Dataset, Role, Source};
+use files::Digest;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, Luma};

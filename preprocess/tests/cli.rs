@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use artifacts::{Dataset, Digest, Part, Provenance, RemovedCounts, Role, Source, SplitName};
+use artifacts::{Dataset, Part, Provenance, RemovedCounts, Role, Source, SplitName};
+use files::Digest;
 use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
 

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use artifacts::{Dataset, Digest, SplitName};
+use artifacts::{Dataset, SplitName};
+use files::Digest;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};

@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
-use artifacts::{IoContext as _, Result};
+use files::IoContext as _;
+use files::Result;
 use memmap2::MmapMut;
 
 /// Bytes of the first values' room, and of what is written at once.

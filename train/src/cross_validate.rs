@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use artifacts::{CrossValidation, Digest, Provenance, RunDirectory, font_of, reference_logits};
+use artifacts::{CrossValidation, Provenance, RunDirectory, font_of, logits};
+use files::Digest;
 use ndarray::{Array2, ArrayView1};
 use terminal::Console;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(
     let hyperparameters = &options.hyperparameters;
     let data = Data::open_training_twice(&options.dataset)?;
     if data.digest != trained.digest {
-        return Err(artifacts::Error::Changed { path: options.dataset.join(artifacts::Dataset::FILE_NAME) }.into());
+        return Err(files::Error::Changed { path: options.dataset.join(artifacts::Dataset::FILE_NAME) }.into());
     }
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let mut verification = Verification::begin(&data, !options.no_verify)?;
@@ -103,8 +104,8 @@ fn write(
     let right = logits.rows().into_iter().enumerate().filter(is_right).count();
     let accuracy = right as f64 / logits.nrows() as f64;
     // The record goes first: a process that is killed here leaves none of other logits.
-    artifacts::remove_file(&run.cross_validation())?;
-    let digest = reference_logits::write(&run.out_of_sample_logits(), logits)?;
+    files::remove_file(&run.cross_validation())?;
+    let digest = logits::write(&run.out_of_sample_logits(), logits)?;
     let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
     artifacts::write_json(&run.cross_validation(), &record)?;
     console.say(format!("train: out of sample, {accuracy:.4} of the training images are taken for their label"));

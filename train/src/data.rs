@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, ModelDescription, SplitData, SplitName, Standardisation};
+use artifacts::{Dataset, ModelDescription, SplitData, SplitName, Standardisation};
+use files::Digest;
 use rand::seq::SliceRandom as _;
 use scratch::FileVec;
 

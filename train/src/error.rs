@@ -14,6 +14,9 @@ pub enum Error {
     /// An artifact cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] artifacts::Error),
+    /// A file or folder cannot be read or written, or is not as it was.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// The network does not fit in the memory of any machine that it is meant for.
     #[error(
         "the network{} has {parameters} parameters; at most {} are possible",
@@ -126,6 +129,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::File(error) => artifacts::hint(error),
             Self::Cuda(error) => error.hint(),
             Self::Precision { precision, .. } => {
                 let other = if *precision == Precision::F16 { "cpu" } else { "cuda" };

@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use artifacts::{EpochMetrics, EpochTiming, IoContext as _, RunDirectory};
+use artifacts::{EpochMetrics, EpochTiming, RunDirectory};
+use files::IoContext as _;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -38,7 +39,7 @@ impl Journal {
             let records = [events::file_version()].into_iter().chain(over.iter().map(events::epoch));
             Some(Growing::begin(&run.events(), &records.collect::<Vec<_>>().concat())?)
         } else {
-            artifacts::remove_file(&run.events())?;
+            files::remove_file(&run.events())?;
             None
         };
         Ok(Self {
@@ -63,7 +64,7 @@ impl Journal {
 
 impl Growing {
     fn begin(path: &Path, content: &[u8]) -> Result<Self, Error> {
-        artifacts::write_file(path, |writer| writer.write_all(content))?;
+        files::write_file(path, |writer| writer.write_all(content))?;
         let file = OpenOptions::new().append(true).open(path).context("open", path)?;
         Ok(Self { file, path: path.to_owned() })
     }

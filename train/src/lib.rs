@@ -34,9 +34,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use artifacts::{
-    Checkpoint, Digest, EpochMetrics, EpochTiming, Lock, ModelDescription, Provenance, RunDirectory, TrainingRecord,
-    Weights, read_metrics, reference_logits,
+    Checkpoint, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, TrainingRecord, Weights, logits,
+    read_metrics,
 };
+use files::{Digest, Lock};
 use terminal::Console;
 
 use crate::data::{Data, Order};
@@ -196,14 +197,14 @@ fn begin(
 /// over, the folder has no `training.json`.
 fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     let journal = begin_results(run, progress, tensorboard)?;
-    [run.cross_validation(), run.out_of_sample_logits()].iter().try_for_each(|path| artifacts::remove_file(path))?;
+    [run.cross_validation(), run.out_of_sample_logits()].iter().try_for_each(|path| files::remove_file(path))?;
     Ok(journal)
 }
 
 /// Likewise, but for a cross-validation, which belongs to the training that is resumed.
 fn begin_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
     let results = [run.training_record(), run.checkpoint(), run.reference_logits()];
-    results.iter().try_for_each(|path| artifacts::remove_file(path))?;
+    results.iter().try_for_each(|path| files::remove_file(path))?;
     Journal::begin(run, &progress.metrics, tensorboard)
 }
 
@@ -259,8 +260,8 @@ fn results(
 ) -> Option<TrainingRecord> {
     let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok()?;
     let (checkpoint, checkpoint_digest) = Checkpoint::read(&run.checkpoint()).ok()?;
-    let (_, logits_digest) = reference_logits::read(&run.reference_logits()).ok()?;
-    let metrics_digest = artifacts::sha256_file(&run.metrics()).ok()?;
+    let (_, logits_digest) = logits::read(&run.reference_logits()).ok()?;
+    let metrics_digest = files::sha256_file(&run.metrics()).ok()?;
     let mut but_for_judge = record.provenance.clone();
     but_for_judge.arguments.remove(JUDGED_BY);
     let is_whole = [record.checkpoint, record.reference_logits, record.metrics]
@@ -281,7 +282,7 @@ fn finish(
     let metrics = progress.kept_metrics();
     let (kept_weights, ..) = metrics.best();
     let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
-    let logits = network.validation_logits(0..data.valid.len().min(reference_logits::ROWS))?;
+    let logits = network.validation_logits(0..data.valid.len().min(logits::REFERENCE_ROWS))?;
     let provenance = progress.judged(provenance, network.engine().decides());
     let description = data.describe_joined(hyperparameters);
     let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
@@ -294,8 +295,8 @@ fn finish(
         valid_loss,
         valid_accuracy,
         checkpoint: checkpoint.write(&run.checkpoint())?,
-        metrics: artifacts::sha256_file(&run.metrics())?,
-        reference_logits: reference_logits::write(&run.reference_logits(), &logits)?,
+        metrics: files::sha256_file(&run.metrics())?,
+        reference_logits: logits::write(&run.reference_logits(), &logits)?,
     };
     artifacts::write_json(&run.training_record(), &record)?;
     Ok(record)

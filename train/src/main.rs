@@ -64,14 +64,12 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == "sweep") {
         let SweepArguments { options, verbosity } = SweepArguments::parse_from(&arguments[1..]);
         let console = Console::new(verbosity);
-        console.end_on_signals(artifacts::remove_unfinished, Some("run it again: what is trained is taken as it is"));
+        console.end_on_signals(files::remove_unfinished, Some("run it again: what is trained is taken as it is"));
         return console.finish(train::sweep::run(&options, &console));
     }
     let Arguments { options, verbosity } = Arguments::parse_from(recipe::expand(arguments));
     let console = Console::new(verbosity);
-    console.end_on_signals(
-        artifacts::remove_unfinished,
-        Some("`--resume` continues after the last epoch that was finished"),
-    );
+    console
+        .end_on_signals(files::remove_unfinished, Some("`--resume` continues after the last epoch that was finished"));
     console.finish(train::run(&options, &console))
 }

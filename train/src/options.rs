@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use artifacts::Digest;
 use clap::ValueEnum;
+use files::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
-use artifacts::{Digest, EpochMetrics, IoContext as _, Provenance};
+use artifacts::{EpochMetrics, Provenance};
+use files::{Digest, IoContext as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use artifacts::{CrossValidation, Dataset, Digest, IoContext as _, RunDirectory, TrainingRecord};
+use artifacts::{CrossValidation, Dataset, RunDirectory, TrainingRecord};
 use clap::Parser;
+use files::{Digest, IoContext as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};

@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use artifacts::{Checkpoint, Digest, RunDirectory, TrainingRecord, Weights, read_metrics, reference_logits};
+use artifacts::{Checkpoint, RunDirectory, TrainingRecord, Weights, logits, read_metrics};
+use files::Digest;
 use support::{Images, write_dataset};
 use tempfile::TempDir;
 use train::cpu::kernel::Processor;
@@ -77,7 +78,7 @@ fn a_training_leaves_a_checkpoint_a_record_metrics_and_reference_logits_that_fit
     assert_eq!(record.provenance.arguments["hidden"], serde_json::json!([24]));
     assert_eq!(
         record.provenance.inputs["dataset.json"],
-        artifacts::sha256_file(&workplace.0.path().join("shards/dataset.json")).unwrap()
+        files::sha256_file(&workplace.0.path().join("shards/dataset.json")).unwrap()
     );
 
     let metrics = read_metrics(&run.metrics()).unwrap();
@@ -88,7 +89,7 @@ fn a_training_leaves_a_checkpoint_a_record_metrics_and_reference_logits_that_fit
     assert_eq!(fs::read_to_string(run.timings()).unwrap().lines().count(), 6);
 
     // The reference logits are those of the checkpoint's weights, here by ndarray's own product.
-    let (logits, digest) = reference_logits::read(&run.reference_logits()).unwrap();
+    let (logits, digest) = logits::read(&run.reference_logits()).unwrap();
     assert_eq!((logits.dim(), digest), ((120, 4), record.reference_logits));
     let valid = Images::patterns(120, 6, 6, 4, 2);
     let [first, last] = &checkpoint.layers[..] else { panic!("two layers") };

@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Component, Path};
 
+use files::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::shards::SplitData;
-use crate::digest::Digest;
 use crate::document::{Document, parse_json, read_json};
 use crate::error::Result;
-use crate::model::check_images;
 use crate::provenance::Provenance;
+use crate::run::check_images;
 
 /// `dataset.json`: what the data is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

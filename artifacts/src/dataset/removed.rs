@@ -1,10 +1,11 @@
 use std::fs;
 use std::path::Path;
 
+use files::{Digest, IoContext as _};
+
 use super::manifest::{Dataset, RemovedImage};
-use crate::digest::Digest;
 use crate::document::parse_lines;
-use crate::error::{IoContext as _, Result};
+use crate::error::Result;
 
 impl Dataset {
     /// Reads `removed.jsonl` in `folder`, where this `dataset.json` lies.

@@ -2,11 +2,11 @@ use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use files::{Digest, IoContext as _};
 use memmap2::Mmap;
 
 use super::manifest::{Dataset, Shard, ShardFile, SplitName};
-use crate::digest::Digest;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, Result};
 use crate::npy;
 
 /// The images and labels of a split, mapped into memory.
@@ -73,7 +73,7 @@ impl SplitData {
     ///
     /// # Errors
     /// Names the first file that has another one.
-    pub fn verify(&self) -> Result<()> {
+    pub fn verify(&self) -> files::Result<()> {
         let check = |array: &MappedArray| Digest::of(&array.map).check(&array.path, array.sha256, &self.recorded_by);
         self.arrays().try_for_each(check)
     }
@@ -83,10 +83,10 @@ impl SplitData {
     ///
     /// # Errors
     /// Names the first file that somebody has written to.
-    pub fn check_unchanged(&self) -> Result<()> {
+    pub fn check_unchanged(&self) -> files::Result<()> {
         self.arrays().try_for_each(|array| {
             let found = stamp(&array.file.metadata().context("read", &array.path)?);
-            if found == array.stamp { Ok(()) } else { Err(Error::Changed { path: array.path.clone() }) }
+            if found == array.stamp { Ok(()) } else { Err(files::Error::Changed { path: array.path.clone() }) }
         })
     }
 

@@ -18,7 +18,8 @@ mod timings;
 use std::io::Write as _;
 use std::path::Path;
 
-use artifacts::{SplitName, StagedDirectory};
+use artifacts::SplitName;
+use files::StagedDirectory;
 use image::ImageError;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use ndarray::{Array2, Array3};
@@ -52,7 +53,7 @@ pub struct Material<'a> {
 ///
 /// # Errors
 /// When something else is in their place.
-pub fn stage_figures(folder: &Path) -> artifacts::Result<StagedDirectory> {
+pub fn stage_figures(folder: &Path) -> files::Result<StagedDirectory> {
     StagedDirectory::replacing(&folder.join(FIGURES), CONFUSION, |name| name.ends_with(".svg"))
 }
 
@@ -63,12 +64,12 @@ pub fn stage_figures(folder: &Path) -> artifacts::Result<StagedDirectory> {
 pub fn write(folder: &Path, staged: StagedDirectory, material: &Material<'_>, timings: &Timings) -> Result<(), Error> {
     let (page, figures) = render(material).map_err(|source| Error::Picture { source })?;
     for (name, content) in figures {
-        artifacts::write_file(&staged.path().join(name), |writer| writer.write_all(content.as_bytes()))?;
+        files::write_file(&staged.path().join(name), |writer| writer.write_all(content.as_bytes()))?;
     }
     staged.commit()?;
     let clock = timings::page(timings);
-    artifacts::write_file(&folder.join(TIMINGS_PAGE), |writer| writer.write_all(clock.as_bytes()))?;
-    artifacts::write_file(&folder.join(PAGE), |writer| writer.write_all(page.as_bytes()))?;
+    files::write_file(&folder.join(TIMINGS_PAGE), |writer| writer.write_all(clock.as_bytes()))?;
+    files::write_file(&folder.join(PAGE), |writer| writer.write_all(page.as_bytes()))?;
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use maud::html;
 
 use super::document;
 use super::text::{count, counted, number};
-use crate::latency::Latency;
 use crate::report::Timings;
+use crate::runtime::Latency;
 
 /// The page.
 pub(crate) fn page(timings: &Timings) -> String {

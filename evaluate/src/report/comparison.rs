@@ -1,4 +1,5 @@
-use artifacts::{Digest, ModelDescription};
+use artifacts::ModelDescription;
+use files::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Estimate, Proportion};

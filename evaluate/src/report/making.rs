@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use artifacts::{Digest, EpochMetrics, Fonts, Provenance, Rejected, RemovedCounts, Weights};
+use artifacts::{EpochMetrics, Fonts, Provenance, Rejected, RemovedCounts, Weights};
+use files::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Section 7: how it was made. Times are in [`super::Timings`]. Where the model is judged on another data set than the one

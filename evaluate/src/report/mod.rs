@@ -27,7 +27,7 @@ mod calibration;
 mod comparison;
 mod failures;
 mod figures;
-pub(crate) mod files;
+pub(crate) mod folder;
 mod learned;
 mod making;
 mod overall;
@@ -35,7 +35,7 @@ mod timings;
 
 use std::collections::BTreeMap;
 
-use artifacts::{Digest, Document, ModelDescription, Provenance, SplitName};
+use artifacts::{Document, ModelDescription, Provenance, SplitName};
 pub use bayes::{
     Bayes, BlackBoxShiftEstimation, ClassBayes, EstimatedPrior, Expectation, ExpectationMaximisation, OtherPrior,
 };
@@ -44,6 +44,7 @@ pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, Reliabi
 pub use comparison::{Comparison, DifferenceByFont, Disagreement};
 pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
 pub use figures::{Estimate, Proportion, Undefined};
+use files::Digest;
 pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
 pub use making::{ArtifactDigest, DatasetSummary, LayerSummary, Making};
 pub use overall::{ByFont, Overall, Quality};
@@ -87,7 +88,7 @@ pub struct Report {
     pub comparison: Option<Comparison>,
     /// Why a figure is `null`, unless its bin is empty or nobody asked for it.
     pub undefined: Vec<Undefined>,
-    /// SHA-256 of the files beside it, by file name ([`files`]).
+    /// SHA-256 of the files beside it, by file name ([`folder`]).
     pub files: BTreeMap<String, Digest>,
 }
 

@@ -1,7 +1,7 @@
 use artifacts::{Document, Provenance, StageTiming};
 use serde::{Deserialize, Serialize};
 
-use crate::latency::Latency;
+use crate::runtime::Latency;
 
 /// `timings.json`: what the clock said, which no two evaluations share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,12 +10,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Checkpoint, Dataset, Digest, EpochMetrics, ExportRecord, Fonts, LinearLayer, ModelDescription, ModelMetadata,
-    Provenance, RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord,
-    npy, reference_logits,
+    Checkpoint, Dataset, EpochMetrics, ExportRecord, Fonts, LinearLayer, ModelDescription, ModelMetadata, Provenance,
+    RemovedCounts, RemovedImage, RunDirectory, Shard, ShardFile, Split, SplitName, Splits, TrainingRecord, logits, npy,
 };
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use files::Digest;
 use ndarray::{Array1, Array2, Array3};
 use onnx_rs::ast::{
     Attribute, AttributeType, DataType, Dimension, Graph, Model, Node, OpType, OperatorSetId, StringStringEntry,
@@ -102,7 +102,7 @@ impl Example {
 
     pub fn write_training(&self, provenance: &Provenance) {
         let pixels: Vec<_> =
-            self.valid.iter().take(reference_logits::ROWS).flat_map(|&(_, seen)| image(seen)).collect();
+            self.valid.iter().take(logits::REFERENCE_ROWS).flat_map(|&(_, seen)| image(seen)).collect();
         let pixels = Array2::from_shape_vec((pixels.len() / PIXELS, PIXELS), pixels).unwrap();
         let mut logits =
             Array2::from_shape_fn((pixels.nrows(), self.classes.len()), |(row, class)| f32::from(pixels[[row, class]]));
@@ -117,7 +117,7 @@ impl Example {
             valid_accuracy: 0.5,
             checkpoint: self.write_checkpoint(),
             metrics: self.write_metrics(),
-            reference_logits: reference_logits::write(&self.run().reference_logits(), &logits).unwrap(),
+            reference_logits: logits::write(&self.run().reference_logits(), &logits).unwrap(),
         };
         artifacts::write_json(&self.run().training_record(), &record).unwrap();
     }
@@ -142,7 +142,7 @@ impl Example {
             averaged_valid_loss: None,
             averaged_valid_accuracy: None,
         };
-        artifacts::write_file(&self.run().metrics(), |writer| {
+        files::write_file(&self.run().metrics(), |writer| {
             serde_json::to_writer(&mut *writer, &epoch).unwrap();
             writer.write_all(b"\n")
         })
@@ -150,7 +150,7 @@ impl Example {
     }
 
     fn write_removed_list(&self) -> Digest {
-        artifacts::write_file(&self.shards().join(Dataset::REMOVED_LIST), |writer| {
+        files::write_file(&self.shards().join(Dataset::REMOVED_LIST), |writer| {
             self.removed.iter().try_for_each(|removed| {
                 serde_json::to_writer(&mut *writer, removed).unwrap();
                 writer.write_all(b"\n")
@@ -202,7 +202,7 @@ impl Example {
         let images = Array3::from_shape_vec((pairs.len(), SIDE, SIDE), pixels).unwrap();
         let labels: Array1<u8> = pairs.iter().map(|&(label, _)| label).collect();
         let names: String = (0..pairs.len()).map(|row| format!("{number}/{row}.png\n")).collect();
-        let write = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
+        let write = |what: &str, write: &dyn Fn(&Path) -> files::Result<Digest>| {
             let path = format!("{split}/{what}-{number}");
             ShardFile { sha256: write(&self.shards().join(&path)).unwrap(), path }
         };
@@ -210,13 +210,13 @@ impl Example {
             rows: pairs.len(),
             images: write("images.npy", &|path| npy::write(path, &images)),
             labels: write("labels.npy", &|path| npy::write(path, &labels)),
-            names: write("names.txt", &|path| artifacts::write_file(path, |file| file.write_all(names.as_bytes()))),
+            names: write("names.txt", &|path| files::write_file(path, |file| file.write_all(names.as_bytes()))),
         }
     }
 
     pub fn write_model(&self, metadata: &ModelMetadata, form: &ModelForm) {
         write_model(&self.run().model(), metadata, form);
-        let model = artifacts::sha256_file(&self.run().model()).unwrap();
+        let model = files::sha256_file(&self.run().model()).unwrap();
         let record = ExportRecord { provenance: metadata.export.clone(), model };
         artifacts::write_json(&self.run().export_record(), &record).unwrap();
     }

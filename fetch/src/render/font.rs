@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use artifacts::Digest;
+use files::Digest;
 use ttf_parser::{Face, name_id};
 use walkdir::WalkDir;
 
@@ -116,7 +116,7 @@ pub fn find(folders: &[PathBuf], left_out: &mut Vec<LeftOut>) -> Result<Vec<(Fon
 fn unreadable_folder(error: walkdir::Error, folder: &Path) -> Error {
     let path = error.path().unwrap_or(folder).to_owned();
     let source = error.into_io_error().unwrap_or_else(|| io::Error::other("its links run in circles"));
-    artifacts::Error::Io { action: "read the folder", path, source }.into()
+    files::Error::Io { action: "read the folder", path, source }.into()
 }
 
 fn has_font_extension(path: &Path) -> bool {

@@ -24,7 +24,7 @@ mod selection;
 
 use std::collections::BTreeMap;
 
-use artifacts::{Digest, Lock};
+use files::{Digest, Lock};
 pub use options::RenderOptions;
 use terminal::Console;
 

@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use artifacts::{Digest, glyph_name, write_file};
+use artifacts::glyph_name;
+use files::{Digest, write_file};
 use flate2::{Compression, GzBuilder};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};

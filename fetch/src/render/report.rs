@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, write_file};
+use files::{Digest, write_file};
 use terminal::{Align, Console, Table};
 
 use super::font::{Font, LeftOut, Unfit};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifacts::Digest;
+use files::Digest;
 
 /// Every file below a folder, with the digest of its bytes, but what the clock said.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {

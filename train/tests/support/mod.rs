@@ -14,8 +14,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use artifacts::{Dataset, Digest, Fonts, Provenance, RemovedCounts, Shard, ShardFile, Split, SplitName, Splits, npy};
+use artifacts::{Dataset, Fonts, Provenance, RemovedCounts, Shard, ShardFile, Split, SplitName, Splits, npy};
 use clap::Parser;
+use files::Digest;
 use ndarray::{Array1, Array3};
 use train::Hyperparameters;
 use train::data::Data;
@@ -61,7 +62,7 @@ impl Images {
 pub fn write_dataset(folder: &Path, train: &Images, valid: &Images, mean: f64, standard_deviation: f64) {
     let split = |name: SplitName, images: &Images| {
         let shape = (images.len(), images.height, images.width);
-        let save = |what: &str, write: &dyn Fn(&Path) -> artifacts::Result<Digest>| {
+        let save = |what: &str, write: &dyn Fn(&Path) -> files::Result<Digest>| {
             let path = format!("{name}/{what}");
             ShardFile { sha256: write(&folder.join(&path)).unwrap(), path }
         };
@@ -72,9 +73,7 @@ pub fn write_dataset(folder: &Path, train: &Images, valid: &Images, mean: f64, s
             rows: images.len(),
             images: save("images-00000.npy", &|path| npy::write(path, &pixels)),
             labels: save("labels-00000.npy", &|path| npy::write(path, &labels)),
-            names: save("names-00000.txt", &|path| {
-                artifacts::write_file(path, |file| file.write_all(names.as_bytes()))
-            }),
+            names: save("names-00000.txt", &|path| files::write_file(path, |file| file.write_all(names.as_bytes()))),
         };
         let of = |class: usize| images.labels.iter().filter(|&&label| usize::from(label) == class).count();
         Split { images: images.len(), images_by_class: (0..images.classes).map(of).collect(), shards: vec![shard] }

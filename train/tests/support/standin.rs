@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use artifacts::Digest;
+use files::Digest;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use train::cuda::{CudaEngine, Machine};
 use train::data::Data;

@@ -4,7 +4,7 @@ use artifacts::{EpochMetrics, Provenance, Weights};
 use maud::{Markup, html};
 
 use super::table;
-use crate::learned;
+use crate::assemble;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::text::{count, counted, number, percentage};
@@ -99,7 +99,7 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
 
 /// By how many pixels the trained network was told to shift its images, where it was.
 pub(super) fn test_time_shift(making: &Making) -> Option<u64> {
-    making.stages.iter().find_map(learned::test_time_shift)
+    making.stages.iter().find_map(assemble::test_time_shift)
 }
 
 fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'_>]) -> Figure {

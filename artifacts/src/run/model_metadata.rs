@@ -1,8 +1,8 @@
+use files::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::digest::Digest;
-use crate::model::ModelDescription;
+use super::model::ModelDescription;
 use crate::provenance::Provenance;
 
 /// What `model.onnx` says of itself in its `metadata_props`: one entry a field, each value as JSON.

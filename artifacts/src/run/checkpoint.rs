@@ -1,12 +1,12 @@
 use std::fs;
 use std::path::Path;
 
+use files::{Digest, IoContext as _};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
-use crate::error::{Error, IoContext as _, Result};
-use crate::model::{LinearLayer, ModelDescription, sequential_place};
+use super::model::{LinearLayer, ModelDescription, sequential_place};
+use crate::error::{Error, Result};
 use crate::provenance::Provenance;
 use crate::tensors::{self, Form, Tensor, Tensors};
 
@@ -39,7 +39,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<Digest> {
+    pub fn write(&self, path: &Path) -> files::Result<Digest> {
         let mut tensors = Tensors::new();
         for (index, LinearLayer { weight, bias, .. }) in self.layers.iter().enumerate() {
             let (weight_name, bias_name) = Self::tensor_names(index);
@@ -109,7 +109,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::model;
+    use crate::run::model;
 
     fn example() -> Checkpoint {
         let model = model::tests::example();

@@ -1,14 +1,14 @@
 use std::path::Path;
 
+use files::Digest;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use super::directory::RunDirectory;
+use super::logits;
 use crate::document::Document;
 use crate::error::Result;
 use crate::provenance::Provenance;
-use crate::reference_logits;
-use crate::run::RunDirectory;
 
 /// `cross-validation.json`: predictions for the training images by networks that were not trained on them.
 ///
@@ -33,7 +33,7 @@ impl CrossValidation {
     /// # Errors
     /// When the file cannot be read, has another digest, or is no `.npy` of `f32` with two axes.
     pub fn read_logits(&self, path: &Path, recorded_by: &Path) -> Result<Array2<f32>> {
-        let (logits, found) = reference_logits::read(path)?;
+        let (logits, found) = logits::read(path)?;
         found.check(path, self.logits, recorded_by)?;
         Ok(logits)
     }

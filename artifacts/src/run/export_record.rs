@@ -1,9 +1,9 @@
+use files::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use super::directory::RunDirectory;
 use crate::document::Document;
 use crate::provenance::Provenance;
-use crate::run::RunDirectory;
 
 /// `export.json`: the account of an export. It is written after the model that it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

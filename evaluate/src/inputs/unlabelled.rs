@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Digest, IoContext as _, ModelDescription, npy};
+use artifacts::{ModelDescription, npy};
+use files::{Digest, IoContext as _};
 use ndarray::Array3;
 
 use crate::error::Error;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use artifacts::SplitData;
 use serde::{Deserialize, Serialize};
 
-use crate::batches::Batches;
+use super::batches::Batches;
+use super::model::Model;
 use crate::error::Error;
-use crate::model::Model;
 
 /// Runs that are not measured: the first ones allocate and fill caches.
 const WARM_UP: usize = 10;

@@ -3,15 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, ExportRecord, IoContext as _, ModelMetadata};
+use artifacts::{ExportRecord, ModelMetadata};
+use files::{Digest, IoContext as _};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef};
 
-use crate::cuda;
+use super::cuda;
+use super::library::Runtime;
 use crate::error::Error;
-use crate::library::Runtime;
 use crate::options::{Options, Provider};
 
 /// What `Runtime::builder` asks for besides threads, for the person who watches.

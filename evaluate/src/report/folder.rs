@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use artifacts::{Digest, SplitName, StagedDirectory, npy};
+use artifacts::{SplitName, npy};
+use files::{Digest, StagedDirectory};
 use ndarray::{Array1, Array3};
 
 use super::{Report, Timings};
@@ -37,8 +38,8 @@ pub(crate) fn write(
     (mut report, saliency): (Report, Array3<f32>),
 ) -> Result<(Report, PathBuf), Error> {
     let place = folder.join("report.json");
-    artifacts::remove_file(&place)?;
-    artifacts::remove_file(&folder.join(page::PAGE))?;
+    files::remove_file(&place)?;
+    files::remove_file(&folder.join(page::PAGE))?;
     report.files = write_arrays(folder, judged, validation, &saliency)?;
     artifacts::write_json(&folder.join("timings.json"), timings)?;
     write_page(folder, figures, inputs, judged, validation, timings, (&report, &saliency))?;

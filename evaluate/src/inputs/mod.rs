@@ -1,19 +1,23 @@
 //! What is judged and on what: opened, and known to belong together.
 
-use artifacts::{
-    Checkpoint, CrossValidation, Dataset, Digest, EpochMetrics, EpochTiming, ModelDescription, Provenance,
-    RunDirectory, SplitData, SplitName, StageTiming, StageTimings, TrainingRecord,
-};
+mod other;
+mod priors;
+mod unlabelled;
 
+use artifacts::{
+    Checkpoint, CrossValidation, Dataset, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory,
+    SplitData, SplitName, StageTiming, StageTimings, TrainingRecord,
+};
+use files::Digest;
 use ndarray::Array2;
 
+use self::other::Other;
+pub(crate) use self::priors::Prior;
+pub use self::priors::PriorName;
+use self::unlabelled::Unlabelled;
 use crate::error::Error;
-use crate::library::Runtime;
-use crate::model::{self, Model};
 use crate::options::Options;
-use crate::other::Other;
-use crate::priors::Prior;
-use crate::unlabelled::Unlabelled;
+use crate::runtime::{Model, Runtime, SESSION_OPTIONS};
 
 /// The inputs of an evaluation.
 #[derive(Debug)]
@@ -146,7 +150,7 @@ impl<'a> Inputs<'a> {
         let read = read.map(|(path, digest)| format!("evaluate: `{}` has SHA-256 {digest}", path.display()));
         let library = format!("evaluate: ONNX Runtime is `{}`; {}", self.runtime.path.display(), Runtime::build());
         let (provider, threads) = (self.model.provider, self.options.threads());
-        let session = format!("evaluate: session on {provider}, {threads} threads; {}", model::SESSION_OPTIONS);
+        let session = format!("evaluate: session on {provider}, {threads} threads; {SESSION_OPTIONS}");
         read.into_iter().chain([library, session]).collect()
     }
 
@@ -221,7 +225,7 @@ fn read_cross_validation(
 fn read_metrics(run: &RunDirectory, training: &TrainingRecord) -> Result<Vec<EpochMetrics>, Error> {
     let path = run.metrics();
     let metrics = artifacts::read_metrics(&path)?;
-    artifacts::sha256_file(&path)?.check(&path, training.metrics, &run.training_record())?;
+    files::sha256_file(&path)?.check(&path, training.metrics, &run.training_record())?;
     Ok(metrics)
 }
 

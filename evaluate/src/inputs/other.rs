@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Dataset, Digest, IoContext as _, RunDirectory, SplitName, npy};
+use artifacts::{Dataset, RunDirectory, SplitName, npy};
+use files::{Digest, IoContext as _};
 use ndarray::{Array1, Array2};
 use ndarray_npy::ViewElement;
 
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::judged::Judged;
 use crate::measures::fonts::Fonts;
 use crate::measures::paired;
-use crate::report::files::{PREDICTIONS, PROBABILITIES};
+use crate::report::folder::{PREDICTIONS, PROBABILITIES};
 use crate::report::{Comparison, Disagreement, Proportion, Report};
 
 /// Another report, with the predictions beside it.

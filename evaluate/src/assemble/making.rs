@@ -1,9 +1,9 @@
 //! Section 7: how the model was made, gathered from the artifacts of every stage.
 
 use artifacts::{
-    Dataset, Digest, EpochTiming, LayerShape, ModelDescription, Provenance, RunDirectory, Source, SplitName,
-    sequential_place,
+    Dataset, EpochTiming, LayerShape, ModelDescription, Provenance, RunDirectory, Source, SplitName, sequential_place,
 };
+use files::Digest;
 
 use crate::inputs::Inputs;
 use crate::report::{ArtifactDigest, DatasetSummary, LayerSummary, Making, TrainingTimings};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::model::CUDA;
+use super::model::CUDA;
 
 /// The processor's model, or that of the GPUs where they are all alike: which of them CUDA counts as the first one, the
 /// driver's files do not say. Nothing where the system tells none.

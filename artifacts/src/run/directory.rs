@@ -74,7 +74,7 @@ impl RunDirectory {
         self.0.join("events.out.tfevents")
     }
 
-    /// The trainer's logits on the first validation images ([`crate::reference_logits`]).
+    /// The trainer's logits on the first validation images ([`crate::logits`]).
     #[must_use]
     pub fn reference_logits(&self) -> PathBuf {
         self.0.join(Self::REFERENCE_LOGITS)

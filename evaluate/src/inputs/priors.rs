@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fmt, fs};
 
-use artifacts::{Digest, IoContext as _, SplitName};
+use artifacts::SplitName;
+use files::{Digest, IoContext as _};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 

@@ -1,14 +1,14 @@
 use std::fs;
 use std::path::Path;
 
+use files::{Digest, IoContext as _};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use super::directory::RunDirectory;
+use super::model::ModelDescription;
 use crate::document::{Document, parse_lines};
-use crate::error::{IoContext as _, Result};
-use crate::model::ModelDescription;
+use crate::error::Result;
 use crate::provenance::Provenance;
-use crate::run::RunDirectory;
 
 /// `training.json`: the account of a finished training. It is written after everything it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
