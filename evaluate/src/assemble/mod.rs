@@ -1,6 +1,7 @@
 //! The report out of what the model said.
 
 mod bayes;
+mod comparison;
 mod failures;
 mod learned;
 mod making;
@@ -11,6 +12,7 @@ use artifacts::{RunDirectory, SplitName};
 use ndarray::Array3;
 
 use self::bayes::ByBayes;
+use self::comparison::comparison;
 use self::failures::failures;
 use self::learned::learned;
 use self::making::making;
@@ -70,7 +72,7 @@ pub(crate) fn report(
         failures,
         learned,
         making: making(inputs),
-        comparison: inputs.other.as_ref().map(|other| other.compare(judged, &model.classes)),
+        comparison: inputs.other.as_ref().map(|other| comparison(other, judged, &model.classes)),
         model,
         undefined: reasons.into_list(),
         files: BTreeMap::new(),

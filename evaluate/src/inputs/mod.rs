@@ -11,7 +11,7 @@ use artifacts::{
 use files::Digest;
 use ndarray::Array2;
 
-use self::other::Other;
+pub(crate) use self::other::Other;
 pub(crate) use self::priors::Prior;
 pub use self::priors::PriorName;
 use self::unlabelled::Unlabelled;

@@ -1,4 +1,4 @@
-//! Section 8: another model on the same images, `--compare`.
+//! The report of another model on the same images: `--compare`.
 
 use std::fs;
 use std::path::Path;
@@ -9,23 +9,20 @@ use ndarray::{Array1, Array2};
 use ndarray_npy::ViewElement;
 
 use crate::error::Error;
-use crate::judged::Judged;
-use crate::measures::fonts::Fonts;
-use crate::measures::paired;
+use crate::report::Report;
 use crate::report::folder::{PREDICTIONS, PROBABILITIES};
-use crate::report::{Comparison, Disagreement, Proportion, Report};
 
 /// Another report, with the predictions beside it.
 #[derive(Debug)]
 pub(crate) struct Other {
-    report: Report,
+    pub report: Report,
     pub digest: Digest,
     /// SHA-256 of its `model.onnx`.
-    model: Digest,
+    pub model: Digest,
     /// `[N]`.
-    predictions: Array1<u8>,
+    pub predictions: Array1<u8>,
     /// `[N, C]`.
-    probabilities: Array2<f32>,
+    pub probabilities: Array2<f32>,
 }
 
 impl Other {
@@ -57,64 +54,6 @@ impl Other {
                 reason: "its inputs have no model.onnx".to_owned(),
             })?;
         Ok(Self { report, digest, model, predictions, probabilities })
-    }
-
-    /// Section 8.
-    pub(crate) fn compare(&self, judged: &Judged, classes: &[String]) -> Comparison {
-        let outcomes = &judged.outcomes;
-        let count = |this: bool, other: bool| {
-            let rows = (0..outcomes.len())
-                .filter(|&row| (outcomes.is_right(row), self.is_right(judged, row)) == (this, other));
-            rows.count() as u64
-        };
-        let (only_this_right, only_other_right, both_right) =
-            (count(true, false), count(false, true), count(true, true));
-        let advantage = |row: usize| {
-            let right = |is_right| f64::from(u8::from(is_right));
-            right(outcomes.is_right(row)) - right(self.is_right(judged, row))
-        };
-        let total = outcomes.len() as u64;
-        let differing: Vec<usize> =
-            (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != self.predictions[row]).collect();
-        Comparison {
-            report: self.digest,
-            other_digest: self.model,
-            other: self.report.model.clone(),
-            other_accuracy: Proportion::of(both_right + only_other_right, total),
-            both_right,
-            only_this_right,
-            only_other_right,
-            both_wrong: count(false, false),
-            difference: paired::difference(only_this_right, only_other_right, total),
-            mcnemar_p: paired::mcnemar(only_this_right, only_other_right),
-            by_font: Fonts::of(&judged.fonts).map(|fonts| paired::by_font(&fonts, advantage)),
-            differing: differing.len() as u64,
-            images: differing
-                .into_iter()
-                .take(Comparison::MOST)
-                .map(|row| self.disagreement(judged, row, classes))
-                .collect(),
-        }
-    }
-
-    fn is_right(&self, judged: &Judged, row: usize) -> bool {
-        self.predictions[row] == judged.outcomes.labels[row]
-    }
-
-    fn disagreement(&self, judged: &Judged, row: usize, classes: &[String]) -> Disagreement {
-        let outcomes = &judged.outcomes;
-        let [label, this, other] =
-            [outcomes.labels[row], outcomes.predicted[row], self.predictions[row]].map(usize::from);
-        Disagreement {
-            row,
-            file: judged.files[row].clone(),
-            font: judged.fonts[row].clone(),
-            label: classes[label].clone(),
-            this: classes[this].clone(),
-            this_confidence: outcomes.confidence(row),
-            other: classes[other].clone(),
-            other_confidence: f64::from(self.probabilities[[row, other]]),
-        }
     }
 }
 
