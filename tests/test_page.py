@@ -17,7 +17,8 @@ from playwright.sync_api import sync_playwright
 WIDTHS = {"desk": 1280, "phone": 360}
 FIGURES = {
     "accuracy", "accuracy-by-coverage", "accuracy-intervals", "confusion-counts", "confusion-rows", "first-layer-weights",
-    "learning-rate", "loss", "precision-by-prevalence", "recall-and-precision", "reliability-before", "saliency",
+    "learning-rate", "loss", "precision-by-prevalence", "recall-and-precision", "reliability-before", "roc",
+    "saliency",
 }
 AGAINST_ANOTHER = "against-another"
 SECTIONS = ["how-good", "by-class", "by-bayes", "how-sure", "where-it-fails", "what-it-learned", "how-it-was-made"]
@@ -272,7 +273,7 @@ def test_names_are_words_and_nothing_else(opened, report):
     page, _ = opened("report.html")
     classes = json.loads((report / "report.json").read_text())["model"]["classes"]
     rows = page.locator("#by-class table").first.locator("tbody tr th").all_inner_texts()
-    assert [name.strip() for name in rows] == [*classes, "macro average"]
+    assert [name.strip() for name in rows] == [*classes, "macro average", "weighted average"]
     assert page.locator("main b").count() == 0 and page.locator("img[onerror]").count() == 0
 
 

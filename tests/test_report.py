@@ -16,12 +16,13 @@ import statsmodels.api as sm
 from conftest import read
 from safetensors import safe_open
 from scipy import optimize
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, logit, softmax
 from scipy.stats import binomtest, chi2, norm
 from scipy.stats import t as student
 from scipy.stats.contingency import relative_risk
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from sklearn.dummy import DummyClassifier
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -94,6 +95,7 @@ def check_quality(quality: dict, judged: Judged, weights: np.ndarray) -> None:
     )
     check_proportion(quality["top_2_accuracy"], int(in_top_2), total, "top-2")
     expected = {
+        "majority_baseline": DummyClassifier(strategy="most_frequent").fit(truth, truth, weights).score(truth, truth, weights),
         "balanced_accuracy": metrics.balanced_accuracy_score(truth, predicted, sample_weight=weights),
         "macro_f1": metrics.f1_score(
             truth, predicted, labels=labels, average="macro", zero_division=np.nan, sample_weight=weights
@@ -255,6 +257,19 @@ def test_the_figures_of_each_class_are_scikit_learn_s_scipy_s_and_statsmodels_s(
             np.testing.assert_allclose(found["negative_likelihood_ratio"]["value"], negative, rtol=1e-9)
 
 
+def test_the_weighted_averages_are_scikit_learn_s(judged: Judged) -> None:
+    by_class = judged.report["by_class"]
+    expected = metrics.precision_recall_fscore_support(
+        judged.truth, judged.predicted, labels=judged.labels_range, zero_division=0, average="weighted"
+    )
+    for name, value in zip(["precision", "recall", "f1"], expected):
+        np.testing.assert_allclose(by_class["weighted_average"][name], value, err_msg=name, **CLOSE)
+    support = [row["support"] for row in by_class["classes"]]
+    for name in ("specificity", "false_alarm_rate"):
+        value = np.average([row[name]["value"] for row in by_class["classes"]], weights=support)
+        np.testing.assert_allclose(by_class["weighted_average"][name], value, err_msg=name, **CLOSE)
+
+
 def test_the_macro_averages_are_scikit_learn_s(judged: Judged) -> None:
     found = judged.report["by_class"]["macro_average"]
     expected = metrics.precision_recall_fscore_support(
@@ -271,6 +286,41 @@ def test_the_macro_averages_are_scikit_learn_s(judged: Judged) -> None:
     rates = [row["false_alarm_rate"]["value"] for row in judged.report["by_class"]["classes"]]
     np.testing.assert_allclose(found["false_alarm_rate"], np.mean(rates), **CLOSE)
     np.testing.assert_allclose(found["specificity"], 1 - np.mean(rates), **CLOSE)
+
+
+def delong(scores: np.ndarray, is_of_class: np.ndarray) -> tuple[float, float]:
+    """The area under the ROC curve and its variance: each pair of an image of the class and another one is compared."""
+    of_class, others = scores[is_of_class, None], scores[None, ~is_of_class]
+    wins = (of_class > others) + (of_class == others) / 2
+    by_row, by_column = wins.mean(axis=1), wins.mean(axis=0)
+    return wins.mean(), by_row.var(ddof=1) / len(by_row) + by_column.var(ddof=1) / len(by_column)
+
+
+def test_what_other_thresholds_give_is_scikit_learn_s_and_delong_s(judged: Judged) -> None:
+    roc = judged.report["by_class"]["roc"]
+    rates = np.array(roc["false_alarm_rates"])
+    np.testing.assert_allclose(rates, [*np.outer(10.0 ** np.arange(-4, 0), np.arange(1, 10)).ravel(), 1], **CLOSE)
+    assert [found["class"] for found in roc["classes"]] == judged.classes
+    with_interval = 0
+    for label, found in enumerate(roc["classes"]):
+        is_of_class, scores = judged.truth == label, judged.probabilities[:, label]
+        area, variance = delong(scores, is_of_class)
+        np.testing.assert_allclose(metrics.roc_auc_score(is_of_class, scores), area, **CLOSE)
+        np.testing.assert_allclose(found["area"]["value"], area, **CLOSE)
+        if variance == 0:
+            assert found["area"]["interval_95"] is None
+        else:
+            with_interval += 1
+            ends = logit(area) + norm.ppf([0.025, 0.975]) * np.sqrt(variance) / (area * (1 - area))
+            np.testing.assert_allclose(found["area"]["interval_95"], expit(ends), rtol=0, atol=1e-8)
+        np.testing.assert_allclose(found["average_precision"], metrics.average_precision_score(is_of_class, scores), **CLOSE)
+        false_alarms, recall, _ = metrics.roc_curve(is_of_class, scores, drop_intermediate=False)
+        expected = [recall[false_alarms <= rate].max() for rate in rates]
+        np.testing.assert_allclose(found["recall_by_false_alarm_rate"], expected, **CLOSE)
+    assert with_interval > 0
+    for name, score in [("area", metrics.roc_auc_score), ("average_precision", metrics.average_precision_score)]:
+        expected = score(np.eye(len(judged.classes))[judged.truth], judged.probabilities, average="macro")
+        np.testing.assert_allclose(roc["macro_average"][name], expected, err_msg=name, **CLOSE)
 
 
 # 3. By Bayes

@@ -26,10 +26,13 @@ pub(crate) fn figures(by_class: &ByClass) -> Table {
         let rates = [class.recall.value, class.false_alarm_rate.value, class.precision.value, class.f1.value];
         table.row([class.class.clone(), support, prior].into_iter().chain(rates.map(figure)));
     }
-    let average = &by_class.macro_average;
     let total = by_class.confusion_matrix.total().to_string();
-    let rates = [average.recall, average.false_alarm_rate, average.precision, average.f1].map(figure);
-    table.row(["macro average".to_owned(), total, String::new()].into_iter().chain(rates));
+    for (name, average) in
+        [("macro average", &by_class.macro_average), ("weighted average", &by_class.weighted_average)]
+    {
+        let rates = [average.recall, average.false_alarm_rate, average.precision, average.f1].map(figure);
+        table.row([name.to_owned(), total.clone(), String::new()].into_iter().chain(rates));
+    }
     table
 }
 
@@ -59,6 +62,7 @@ pub(crate) fn overall(report: &Report) -> Table {
     let (accuracy, top_2) = (&quality.accuracy, &quality.top_2_accuracy);
     let rows = [
         ("accuracy", accuracy.value, accuracy.wilson_95, font.and_then(|font| font.accuracy_95)),
+        ("always the most frequent class", Some(quality.majority_baseline), None, None),
         ("balanced accuracy", quality.balanced_accuracy, None, font.and_then(|font| font.balanced_accuracy_95)),
         ("macro F1", quality.macro_f1, None, font.and_then(|font| font.macro_f1_95)),
         ("top-2 accuracy", top_2.value, top_2.wilson_95, font.and_then(|font| font.top_2_accuracy_95)),
@@ -70,6 +74,8 @@ pub(crate) fn overall(report: &Report) -> Table {
             font.and_then(|font| font.negative_log_likelihood_95),
         ),
         ("Brier score", Some(quality.brier_score), None, font.and_then(|font| font.brier_score_95)),
+        ("area under the ROC curve (macro)", report.by_class.roc.macro_average.area, None, None),
+        ("average precision (macro)", report.by_class.roc.macro_average.average_precision, None, None),
         ("calibration error (ECE)", Some(report.calibration.before.expected_calibration_error), None, None),
     ];
     for (name, value, interval, by_font) in rows {

@@ -38,7 +38,7 @@ fn the_report_counts_what_the_model_does() {
     let assert = example.evaluate().assert().success();
     let report = read_report(&example.report());
     assert_eq!(report["kind"], "report.json");
-    assert_eq!(report["schema_version"], 5);
+    assert_eq!(report["schema_version"], 6);
     assert_eq!(
         (&report["dataset"], &report["split"], &report["images"]),
         (&json!("example"), &json!("test"), &json!(12))
@@ -66,9 +66,10 @@ fn the_report_counts_what_the_model_does() {
 fn the_table_shows_the_terms_of_bayes_theorem() {
     let text = stderr(&twelve().evaluate().assert().success());
     for line in [
-        "│ class         ┆ support ┆  prior ┆ recall ┆ false alarms ┆ precision ┆     F1 │",
-        "│ A             ┆       5 ┆ 0.4167 ┆ 0.6000 ┆       0.1429 ┆    0.7500 ┆ 0.6667 │",
-        "│ macro average ┆      12 ┆        ┆ 0.6722 ┆       0.1634 ┆    0.6667 ┆ 0.6627 │",
+        "│ class            ┆ support ┆  prior ┆ recall ┆ false alarms ┆ precision ┆     F1 │",
+        "│ A                ┆       5 ┆ 0.4167 ┆ 0.6000 ┆       0.1429 ┆    0.7500 ┆ 0.6667 │",
+        "│ macro average    ┆      12 ┆        ┆ 0.6722 ┆       0.1634 ┆    0.6667 ┆ 0.6627 │",
+        "│ weighted average ┆      12 ┆        ┆ 0.6667 ┆       0.1567 ┆    0.6875 ┆ 0.6706 │",
         "│ true \\ predicted ┆ A ┆ B ┆ C │",
         "│ B                ┆ 1 ┆ 2 ┆ 0 │",
     ] {
@@ -176,7 +177,7 @@ fn what_does_not_exist_is_null_and_a_dash() {
     let classes = &report["by_class"]["classes"];
     assert_eq!((&classes[2]["recall"]["value"], &classes[1]["precision"]["value"]), (&Value::Null, &Value::Null));
     assert_eq!(report["by_class"]["macro_average"]["recall"], json!(0.5));
-    assert!(text.contains("│ C             ┆       0 ┆ 0.0000 ┆      – ┆"), "{text}");
+    assert!(text.contains("│ C                ┆       0 ┆ 0.0000 ┆      – ┆"), "{text}");
 }
 
 /// The `null`s of the report outside the lists that say "nothing" by it, as paths with classes by name.
@@ -238,6 +239,10 @@ fn degenerate_data_has_a_report_without_a_number_that_is_none() {
             ".written_by",
             ".active_share",
             ".balanced_accuracy",
+            ".area",
+            ".specificity",
+            ".average_precision",
+            "_alarm_rate[]",
             ".macro_f1",
             ".fitted",
             ".after",

@@ -20,17 +20,17 @@ use crate::ANOTHER_DATA_SET;
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
-use crate::measures::by_class::by_class;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::fonts::{FEWEST_FONTS, Fonts};
 use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::{images, quality};
-use crate::measures::temperature;
+use crate::measures::roc::roc;
 use crate::measures::undefined::Reasons;
+use crate::measures::{by_class, temperature};
 use crate::parity::Parity;
 use crate::predict::Predictions;
-use crate::report::{Calibration, FittedTemperature, Overall, Quality, Report};
+use crate::report::{ByClass, Calibration, FittedTemperature, Overall, Quality, Report};
 
 pub(crate) use self::learned::test_time_shift;
 pub(crate) use self::making::training_timings;
@@ -51,7 +51,7 @@ pub(crate) fn report(
     };
     let model = inputs.model.metadata.model.clone();
     let overall = overall(inputs, judged, &mut reasons)?;
-    let by_class = by_class(confusion(&judged.outcomes), &model.classes, &mut reasons);
+    let by_class = by_class(&judged.outcomes, &model.classes, &mut reasons);
     let fitted = temperature::fit(&validation.outcomes);
     let bayes = ByBayes { inputs, judged, validation, by_class: &by_class, temperature: fitted.as_ref().ok() }
         .section(unlabelled, &mut reasons);
@@ -78,6 +78,25 @@ pub(crate) fn report(
         files: BTreeMap::new(),
     };
     Ok((report, saliency))
+}
+
+fn by_class(outcomes: &Outcomes, names: &[String], reasons: &mut Reasons) -> ByClass {
+    let confusion_matrix = confusion(outcomes);
+    let classes = by_class::classes(&confusion_matrix, names, reasons);
+    let weighted_average = by_class::weighted_average(&classes);
+    let of_others =
+        [("specificity", weighted_average.specificity), ("false_alarm_rate", weighted_average.false_alarm_rate)];
+    for (name, value) in of_others {
+        let place = format!("by_class.weighted_average.{name}");
+        reasons.explain(value.as_ref(), place, "all images of the split are of one class");
+    }
+    ByClass {
+        macro_average: by_class::macro_average(&classes),
+        weighted_average,
+        classes,
+        confusion_matrix,
+        roc: roc(outcomes, names, reasons),
+    }
 }
 
 fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {

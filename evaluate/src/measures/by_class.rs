@@ -1,26 +1,39 @@
 //! What the predictions are worth for each class, in the words of Bayes' theorem.
 //!
 //! A figure whose denominator is 0 does not exist: recall where the split has no image of the class, precision where the
-//! model never says it. A macro average is the mean over the classes for which the figure exists. That is scikit-learn's
-//! `zero_division=np.nan`, and the macro average of recall is its `balanced_accuracy_score`.
+//! model never says it. An average is the mean over the classes for which the figure exists. That is scikit-learn's
+//! `zero_division=np.nan`, and the macro average of recall is its `balanced_accuracy_score`. But the precision of a class that
+//! has images and is never said counts as 0, as its F1 does.
 
 use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::intervals::{ratio_of_shares, wilson};
-use crate::measures::quality::mean;
+use crate::measures::quality::weighted_mean;
 use crate::measures::undefined::Reasons;
-use crate::report::{ByClass, ClassFigures, Estimate, MacroAverage, Proportion};
+use crate::report::{Averages, ClassFigures, Estimate, Proportion};
 
-/// Section 2, of at least one image.
+/// The figures of every class, of at least one image.
 ///
 /// # Panics
 /// When there are not as many names as classes.
 #[must_use]
-pub fn by_class(confusion_matrix: ConfusionMatrix, names: &[String], reasons: &mut Reasons) -> ByClass {
+pub fn classes(confusion_matrix: &ConfusionMatrix, names: &[String], reasons: &mut Reasons) -> Vec<ClassFigures> {
     assert_eq!(names.len(), confusion_matrix.classes(), "each class has a name");
     let classes: Vec<_> =
-        names.iter().enumerate().map(|(class, name)| figures(&confusion_matrix, class, name)).collect();
+        names.iter().enumerate().map(|(class, name)| figures(confusion_matrix, class, name)).collect();
     classes.iter().for_each(|class| explain(class, reasons));
-    ByClass { macro_average: macro_average(&classes), classes, confusion_matrix }
+    classes
+}
+
+/// The means, each class with the same weight.
+#[must_use]
+pub fn macro_average(classes: &[ClassFigures]) -> Averages {
+    averages(classes, |_| 1.0)
+}
+
+/// The means, each class with as much weight as it has images.
+#[must_use]
+pub fn weighted_average(classes: &[ClassFigures]) -> Averages {
+    averages(classes, |class| class.support as f64)
 }
 
 fn figures(matrix: &ConfusionMatrix, class: usize, name: &str) -> ClassFigures {
@@ -53,9 +66,11 @@ fn f1(true_positives: u64, involved: u64) -> Estimate {
     }
 }
 
-fn macro_average(classes: &[ClassFigures]) -> MacroAverage {
-    let average = |figure: fn(&ClassFigures) -> Option<f64>| mean(classes.iter().filter_map(figure));
-    MacroAverage {
+fn averages(classes: &[ClassFigures], weight: fn(&ClassFigures) -> f64) -> Averages {
+    let average = |figure: fn(&ClassFigures) -> Option<f64>| {
+        weighted_mean(classes.iter().filter_map(|class| Some((weight(class), figure(class)?))))
+    };
+    Averages {
         recall: average(|class| class.recall.value),
         specificity: average(|class| class.specificity.value),
         false_alarm_rate: average(|class| class.false_alarm_rate.value),

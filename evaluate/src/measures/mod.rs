@@ -13,6 +13,7 @@ pub mod outcomes;
 pub mod paired;
 pub mod prior;
 pub mod quality;
+pub mod roc;
 pub mod shift;
 pub mod temperature;
 pub mod undefined;

@@ -45,6 +45,7 @@ pub(crate) fn quality(images: &[Image], classes: usize, fonts: Option<&Fonts>) -
     Quality {
         images: total,
         accuracy: Proportion::of(sums.confusion.correct(), total),
+        majority_baseline: sums.majority_baseline(),
         balanced_accuracy: sums.balanced_accuracy(),
         macro_f1: sums.macro_f1(),
         negative_log_likelihood: sums.mean(sums.negative_log_likelihood),
@@ -86,6 +87,11 @@ impl Sums {
         self.mean(self.confusion.correct() as f64)
     }
 
+    fn majority_baseline(&self) -> f64 {
+        let most = (0..self.confusion.classes()).map(|class| self.confusion.support(class)).max();
+        self.mean(most.unwrap_or(0) as f64)
+    }
+
     pub(crate) fn balanced_accuracy(&self) -> Option<f64> {
         mean((0..self.confusion.classes()).filter_map(|class| self.confusion.rate(class, class)))
     }
@@ -112,6 +118,12 @@ impl Sums {
 
 /// The mean, where there are values.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / count as f64)
+    weighted_mean(values.map(|value| (1.0, value)))
+}
+
+/// The mean of values behind their weights, where there are any that weigh something.
+pub(crate) fn weighted_mean(values: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    let (sum, weights) =
+        values.fold((0.0, 0.0), |(sum, weights), (weight, value)| (sum + weight * value, weights + weight));
+    (weights > 0.0).then(|| sum / weights)
 }

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Note {
     Accuracy,
+    MajorityBaseline,
     BalancedAccuracy,
     F1,
     NegativeLogLikelihood,
@@ -20,6 +21,8 @@ pub(crate) enum Note {
     FalseAlarm,
     Precision,
     LikelihoodRatios,
+    Roc,
+    AveragePrecision,
     Bayes,
     OtherPriors,
     ExpectationMaximisation,
@@ -46,8 +49,9 @@ struct Text {
 }
 
 impl Note {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 34] = [
         Self::Accuracy,
+        Self::MajorityBaseline,
         Self::BalancedAccuracy,
         Self::F1,
         Self::NegativeLogLikelihood,
@@ -62,6 +66,8 @@ impl Note {
         Self::FalseAlarm,
         Self::Precision,
         Self::LikelihoodRatios,
+        Self::Roc,
+        Self::AveragePrecision,
         Self::Bayes,
         Self::OtherPriors,
         Self::ExpectationMaximisation,
@@ -108,6 +114,11 @@ impl Note {
     fn text(self) -> Text {
         let (name, formula, source) = match self {
             Self::Accuracy => ("Accuracy", "images classified rightly / images", "scikit-learn: accuracy_score."),
+            Self::MajorityBaseline => (
+                "Always the most frequent class",
+                "images of the most frequent class / images: what is right without looking",
+                "scikit-learn: DummyClassifier with strategy=\"most_frequent\".",
+            ),
             Self::BalancedAccuracy => (
                 "Balanced accuracy",
                 "the mean of recall over the classes that have images",
@@ -180,6 +191,18 @@ impl Note {
                  answer multiplies the odds",
                 "scikit-learn: class_likelihood_ratios. Interval: D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of \
                  Clinical Epidemiology 44, 1991.",
+            ),
+            Self::Roc => (
+                "Area under the ROC curve",
+                "P(p(c) of an image of c > p(c) of another one) + ½ P(both are equal). Its interval is logit⁻¹(logit A ± z s / (A(1 − \
+                 A))), with the variance s² of DeLong; the images are taken as independent",
+                "scikit-learn: roc_auc_score, roc_curve. Interval: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44, \
+                 1988; M. S. Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2.",
+            ),
+            Self::AveragePrecision => (
+                "Average precision",
+                "Σ (R(n) − R(n − 1)) P(n) over the thresholds n, with recall R and precision P",
+                "scikit-learn: average_precision_score.",
             ),
             Self::Bayes => (
                 "Bayes' theorem",

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Estimate, Proportion};
+use super::roc::Roc;
 use crate::measures::confusion::ConfusionMatrix;
 
 /// Section 2: by class. All of it is on the split without duplicates.
@@ -8,10 +9,14 @@ use crate::measures::confusion::ConfusionMatrix;
 pub struct ByClass {
     /// In the order of the model's classes.
     pub classes: Vec<ClassFigures>,
-    /// The means of these, each over the classes for which the figure exists.
-    pub macro_average: MacroAverage,
+    /// Means over the classes for which the figure exists, each class with the same weight (`average="macro"`).
+    pub macro_average: Averages,
+    /// Each class weighs as many images as it has (`average="weighted"`): that of recall is the accuracy.
+    pub weighted_average: Averages,
     /// One row a true class, one column a predicted class, in the same order; raw counts.
     pub confusion_matrix: ConfusionMatrix,
+    /// At other thresholds.
+    pub roc: Roc,
 }
 
 /// The figures of a class: of the question "is it this letter?". With `T` for "the image is of the class" and `P` for
@@ -45,10 +50,10 @@ pub struct ClassFigures {
     pub negative_likelihood_ratio: Estimate,
 }
 
-/// Means over the classes, each class with the same weight.
+/// Means over the classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MacroAverage {
-    /// Of recall: the balanced accuracy.
+pub struct Averages {
+    /// Of recall: of the macro averages, the balanced accuracy.
     pub recall: Option<f64>,
     /// Of specificity.
     pub specificity: Option<f64>,

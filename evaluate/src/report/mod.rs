@@ -3,7 +3,7 @@
 //! | section | field | type | defined in |
 //! |---|---|---|---|
 //! | 1 how good | [`Report::overall`] | [`Overall`] | `overall.rs` |
-//! | 2 by class | [`Report::by_class`] | [`ByClass`] | `by_class.rs` |
+//! | 2 by class | [`Report::by_class`] | [`ByClass`], with [`Roc`] | `by_class.rs`, `roc.rs` |
 //! | 3 by Bayes | [`Report::bayes`] | [`Bayes`] | `bayes.rs` |
 //! | 4 how sure | [`Report::calibration`] | [`Calibration`] | `calibration.rs` |
 //! | 5 where it fails | [`Report::failures`] | [`Failures`] | `failures.rs` |
@@ -31,6 +31,7 @@ pub(crate) mod folder;
 mod learned;
 mod making;
 mod overall;
+mod roc;
 mod timings;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ use artifacts::{Document, ModelDescription, Provenance, SplitName};
 pub use bayes::{
     Bayes, BlackBoxShiftEstimation, ClassBayes, EstimatedPrior, Expectation, ExpectationMaximisation, OtherPrior,
 };
-pub use by_class::{ByClass, ClassFigures, MacroAverage};
+pub use by_class::{Averages, ByClass, ClassFigures};
 pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, Reliability, ReliabilityBin};
 pub use comparison::{Comparison, DifferenceByFont, Disagreement};
 pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
@@ -48,6 +49,7 @@ use files::Digest;
 pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
 pub use making::{ArtifactDigest, DatasetSummary, LayerSummary, Making};
 pub use overall::{ByFont, Overall, Quality};
+pub use roc::{ClassRoc, MacroRoc, Roc};
 use serde::{Deserialize, Serialize};
 pub use timings::{Timings, TrainingTimings};
 
@@ -94,7 +96,7 @@ pub struct Report {
 
 impl Document for Report {
     const KIND: &'static str = "report.json";
-    const SCHEMA_VERSION: u32 = 5;
+    const SCHEMA_VERSION: u32 = 6;
 
     fn check(&self) -> Result<(), String> {
         self.model.check()

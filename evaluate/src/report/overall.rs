@@ -19,6 +19,9 @@ pub struct Quality {
     pub images: u64,
     /// The share classified rightly. The intervals take the images as independent.
     pub accuracy: Proportion,
+    /// The share of the most frequent label: the accuracy of always saying it (`DummyClassifier(strategy="most_frequent")`
+    /// fitted on these images), which a model should beat.
+    pub majority_baseline: f64,
     /// The mean of recall over the classes that have images (`balanced_accuracy_score`).
     pub balanced_accuracy: Option<f64>,
     /// The mean of F1 over the classes for which it exists (`f1_score`, `average="macro"`, `zero_division=nan`).

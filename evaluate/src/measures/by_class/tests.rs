@@ -4,6 +4,7 @@
 //! from sklearn.metrics import precision_recall_fscore_support
 //! precision_recall_fscore_support(true, predicted, labels=range(classes), zero_division=np.nan)
 //! precision_recall_fscore_support(true, predicted, labels=range(classes), zero_division=np.nan, average="macro")
+//! precision_recall_fscore_support(true, predicted, labels=range(classes), zero_division=np.nan, average="weighted")
 //! ```
 
 use super::*;
@@ -12,15 +13,15 @@ fn matrix(classes: usize, truth: &[u8], predicted: &[u8]) -> ConfusionMatrix {
     ConfusionMatrix::count(classes, truth.iter().copied().zip(predicted.iter().copied()))
 }
 
-fn judged(matrix: ConfusionMatrix) -> (ByClass, Vec<String>) {
+fn judged(matrix: &ConfusionMatrix) -> (Vec<ClassFigures>, Vec<String>) {
     let names: Vec<_> = (0..matrix.classes()).map(|class| class.to_string()).collect();
     let mut reasons = Reasons::default();
-    let by_class = by_class(matrix, &names, &mut reasons);
-    (by_class, reasons.into_list().into_iter().map(|undefined| undefined.figure).collect())
+    let classes = classes(matrix, &names, &mut reasons);
+    (classes, reasons.into_list().into_iter().map(|undefined| undefined.figure).collect())
 }
 
 fn figures(matrix: ConfusionMatrix) -> Vec<ClassFigures> {
-    judged(matrix).0.classes
+    judged(&matrix).0
 }
 
 /// Three classes of 5, 3 and 4 images.
@@ -51,6 +52,9 @@ fn the_figures_are_scikit_learn_s() {
     );
     let average = macro_average(&figures);
     let expected = [Some(0.672_222_222_222_222_2), Some(2.0 / 3.0), Some(0.662_698_412_698_412_7)];
+    assert_close([average.recall, average.precision, average.f1], &expected);
+    let average = weighted_average(&figures);
+    let expected = [Some(2.0 / 3.0), Some(0.6875), Some(0.670_634_920_634_920_6)];
     assert_close([average.recall, average.precision, average.f1], &expected);
 }
 
@@ -92,15 +96,15 @@ fn what_does_not_exist_is_none_and_left_out_of_the_average_but_for_what_is_never
 
 #[test]
 fn all_right_all_wrong_and_a_single_image() {
-    let (right, _) = judged(matrix(2, &[0, 1, 1], &[0, 1, 1]));
-    assert_eq!((right.macro_average.recall, right.macro_average.f1), (Some(1.0), Some(1.0)));
-    assert_eq!(right.classes[0].positive_likelihood_ratio.value, None);
-    assert_eq!(right.classes[0].negative_likelihood_ratio.value, Some(0.0));
+    let right = figures(matrix(2, &[0, 1, 1], &[0, 1, 1]));
+    assert_eq!((macro_average(&right).recall, macro_average(&right).f1), (Some(1.0), Some(1.0)));
+    assert_eq!(right[0].positive_likelihood_ratio.value, None);
+    assert_eq!(right[0].negative_likelihood_ratio.value, Some(0.0));
 
-    let (wrong, _) = judged(matrix(2, &[0, 1, 1], &[1, 0, 0]));
-    assert_eq!((wrong.macro_average.recall, wrong.macro_average.false_alarm_rate), (Some(0.0), Some(1.0)));
-    assert_eq!(wrong.classes[0].positive_likelihood_ratio.value, Some(0.0));
-    assert_eq!(wrong.classes[0].negative_likelihood_ratio.value, None);
+    let wrong = figures(matrix(2, &[0, 1, 1], &[1, 0, 0]));
+    assert_eq!((macro_average(&wrong).recall, macro_average(&wrong).false_alarm_rate), (Some(0.0), Some(1.0)));
+    assert_eq!(wrong[0].positive_likelihood_ratio.value, Some(0.0));
+    assert_eq!(wrong[0].negative_likelihood_ratio.value, None);
 
     let single = figures(matrix(2, &[1], &[1]));
     let of = |class: &ClassFigures| [class.recall.value, class.precision.value, class.false_alarm_rate.value];
@@ -116,9 +120,9 @@ fn every_figure_that_does_not_exist_has_its_reason() {
         matrix(4, &[0, 0, 0, 1, 1, 0], &[0, 0, 2, 0, 0, 0]),
     ];
     for matrix in matrices {
-        let (by_class, reasons) = judged(matrix);
+        let (classes, reasons) = judged(&matrix);
         let mut missing = Vec::new();
-        for class in &by_class.classes {
+        for class in &classes {
             let mut expect = |is_missing: bool, figure: &str| {
                 if is_missing {
                     missing.push(format!("by_class.classes.{}.{figure}", class.class));

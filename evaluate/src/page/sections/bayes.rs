@@ -5,8 +5,9 @@ use maud::{Markup, html};
 use super::{table, table_with_heads};
 use crate::page::Figures;
 use crate::page::notes::Note;
+use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis};
-use crate::page::svg::{Figure, px, short};
+use crate::page::svg::panels::Panels;
 use crate::page::text::{count, estimate, number, or_undefined, per_cent, percentage, undefined};
 use crate::report::{Bayes, ClassBayes, EstimatedPrior, Expectation, OtherPrior, Report};
 
@@ -128,23 +129,18 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
     }
 }
 
-/// The places of small figures, side by side.
 fn by_prevalence(bayes: &Bayes) -> Figure {
-    let (columns, panel_width, panel_height) = (5.min(bayes.classes.len().max(1)), 150.0, 132.0);
-    let rows = bayes.classes.len().div_ceil(columns);
-    let (left, bottom) = (50.0, 26.0);
-    let height = rows as f64 * panel_height + bottom;
-    let drawing = html! {
-        @for (index, class) in bayes.classes.iter().enumerate() {
-            @let (row, column) = (index / columns, index % columns);
-            @let (x, y) = (left + column as f64 * panel_width, row as f64 * panel_height);
-            (panel(bayes, class, [x, x + panel_width - 36.0], [y + 24.0, y + panel_height - 22.0]))
-        }
-        text.label text-anchor="middle" x=(px(left + columns as f64 * panel_width / 2.0)) y=(px(height - 8.0)) { "prevalence, %" }
-        text.label text-anchor="middle" transform={ "translate(12 " (px(rows as f64 * panel_height / 2.0)) ") rotate(-90)" } {
-            "posterior, %"
-        }
+    let names: Vec<&str> = bayes.classes.iter().map(|class| class.class.as_str()).collect();
+    let low = bayes.prevalences.iter().copied().fold(0.5, f64::min);
+    let high = bayes.prevalences.iter().copied().fold(low * 2.0, f64::max);
+    let axes = |x, y| {
+        let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10")];
+        let ticks = ticks.into_iter().filter(|(value, _)| (low..=high).contains(value));
+        let ticks = ticks.map(|(value, text)| (value, text.to_owned())).collect();
+        Axes::within(x, y, Axis::logarithmic("", low, high, ticks), Axis::percent("", 0.0, 1.0, 2))
     };
+    let draw = |index: usize, axes: &Axes| curve(bayes, &bayes.classes[index], axes);
+    let Panels { width, height, drawing } = Panels::new(&names, ["prevalence, %", "posterior, %"], axes, draw);
     let rare = |class: &ClassBayes| {
         let place = bayes.prevalences.iter().position(|&prevalence| prevalence >= 0.01)?;
         let posterior = (*class.precision_by_prevalence.get(place)?)?;
@@ -162,34 +158,25 @@ fn by_prevalence(bayes: &Bayes) -> Figure {
             "A curve for each class; none rises as the class becomes rarer. {}.",
             bayes.classes.iter().filter_map(rare).collect::<Vec<_>>().join("; ")
         ),
-        width: left + columns as f64 * panel_width,
+        width,
         height,
         drawing,
     }
 }
 
-fn panel(bayes: &Bayes, class: &ClassBayes, x: [f64; 2], y: [f64; 2]) -> Markup {
-    let low = bayes.prevalences.iter().copied().fold(0.5, f64::min);
-    let high = bayes.prevalences.iter().copied().fold(low * 2.0, f64::max);
-    let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10")];
-    let ticks = ticks.into_iter().filter(|(value, _)| (low..=high).contains(value));
-    let prevalence = Axis::logarithmic("", low, high, ticks.map(|(value, text)| (value, text.to_owned())).collect());
-    let axes = Axes::within(x, y, prevalence, Axis::percent("", 0.0, 1.0, 2));
+fn curve(bayes: &Bayes, class: &ClassBayes, axes: &Axes) -> Option<Markup> {
+    let some = class.precision_by_prevalence.iter().any(Option::is_some);
     let points = bayes.prevalences.iter().copied().zip(class.precision_by_prevalence.iter().copied());
-    html! {
-        text x=(px(x[0])) y=(px(y[0] - 9.0)) { (short(&class.class)) }
-        (axes.frame())
-        @if class.precision_by_prevalence.iter().any(Option::is_some) {
+    some.then(|| {
+        html! {
             (axes.line("first", points))
             @if let Some(posterior) = class.posterior {
                 @let [prior, precision] = [class.prior, posterior].map(percentage);
                 @let words = format!("{}: prior {prior}, posterior {precision}", class.class);
                 (axes.point("second", class.prior, posterior, &words))
             }
-        } @else {
-            text.small x=(px(x[0] + 8.0)) y=(px(f64::midpoint(y[0], y[1]))) { "undefined" }
         }
-    }
+    })
 }
 
 fn other_priors(report: &Report, bayes: &Bayes) -> Markup {

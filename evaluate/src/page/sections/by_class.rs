@@ -7,16 +7,18 @@ use crate::page::Figures;
 use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::svg::heat_map::HeatMap;
+use crate::page::svg::panels::Panels;
 use crate::page::svg::{Figure, px, short};
 use crate::page::text::{count, counted, estimate, number, or_undefined, per_cent, percentage, proportion};
-use crate::report::{ByClass, ClassFigures, Report};
+use crate::report::{Averages, ByClass, ClassFigures, ClassRoc, Report, Roc};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let by_class = &report.by_class;
     html! {
         p {
             "Each class as a question of its own: “is it this one?”. Shares are in per cent; below each figure stands its 95 %
-             interval, Wilson's for shares." (Note::Wilson.mark())
+             interval, Wilson's for shares." (Note::Wilson.mark()) " In the macro average all classes weigh the same, in the weighted
+             one each as much as it has images."
         }
         (figures_table(report))
         (figures.show(recall_and_precision(by_class), &html! {
@@ -31,12 +33,12 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                  has an empty row." }))
         }
         (mistakes(report))
+        (other_thresholds(report, figures))
     }
 }
 
 fn figures_table(report: &Report) -> Markup {
     let by_class = &report.by_class;
-    let average = &by_class.macro_average;
     let heads = [
         ("recall", Note::Recall),
         ("specificity", Note::Specificity),
@@ -46,7 +48,6 @@ fn figures_table(report: &Report) -> Markup {
         ("LR+", Note::LikelihoodRatios),
         ("LR−", Note::LikelihoodRatios),
     ];
-    let shares = [average.recall, average.specificity, average.false_alarm_rate, average.precision, average.f1];
     let heads = html! {
         th scope="col" { "class" }
         th scope="col" { "support" }
@@ -55,15 +56,32 @@ fn figures_table(report: &Report) -> Markup {
     };
     let body = html! {
         @for class in &by_class.classes { (row(report, class)) }
-        tr.average {
-            th scope="row" { "macro average" }
-            td { (count(by_class.classes.iter().map(|class| class.support).sum())) }
-            td { (count(by_class.classes.iter().map(|class| class.predicted).sum())) }
-            @for share in shares { td { (or_undefined(share, per_cent, Some("no class has this figure"))) } }
-            td {} td {}
-        }
+        (averages(report, "macro", &by_class.macro_average))
+        (averages(report, "weighted", &by_class.weighted_average))
     };
     table_with_heads("Figures of each class", heads, body, "")
+}
+
+fn averages(report: &Report, name: &str, average: &Averages) -> Markup {
+    let classes = &report.by_class.classes;
+    let shares = [
+        ("recall", average.recall),
+        ("specificity", average.specificity),
+        ("false_alarm_rate", average.false_alarm_rate),
+        ("precision", average.precision),
+        ("f1", average.f1),
+    ];
+    html! {
+        tr.average {
+            th scope="row" { (name) " average" }
+            td { (count(classes.iter().map(|class| class.support).sum())) }
+            td { (count(classes.iter().map(|class| class.predicted).sum())) }
+            @for (figure, share) in shares {
+                td { (or_undefined(share, per_cent, report.reason(&format!("by_class.{name}_average.{figure}")))) }
+            }
+            td {} td {}
+        }
+    }
 }
 
 fn row(report: &Report, class: &ClassFigures) -> Markup {
@@ -244,5 +262,98 @@ fn mistakes(report: &Report) -> Markup {
                 }
             }, ""))
         }
+    }
+}
+
+/// False alarm rates at which the table tells recall.
+const TOLD: [f64; 3] = [0.001, 0.01, 0.1];
+
+fn other_thresholds(report: &Report, figures: &mut Figures) -> Markup {
+    let roc = &report.by_class.roc;
+    let places = TOLD.map(|told| roc.false_alarm_rates.iter().position(|&rate| rate == told));
+    let heads = html! {
+        th scope="col" { "class" }
+        th scope="col" { "area under the curve" (Note::Roc.mark()) }
+        th scope="col" { "average precision" (Note::AveragePrecision.mark()) }
+        @for rate in TOLD { th scope="col" { "recall at " (percentage(rate)) } }
+    };
+    let body = html! {
+        @for class in &roc.classes {
+            @let reason = report.reason(&format!("by_class.roc.classes.{}", class.class));
+            tr {
+                th.name scope="row" title=(class.class) { (class.class) }
+                td { (estimate(class.area, number_near_one, reason)) }
+                td { (or_undefined(class.average_precision, number_near_one, reason)) }
+                @for place in places {
+                    td { (or_undefined(place.and_then(|place| class.recall_by_false_alarm_rate[place]), per_cent, reason)) }
+                }
+            }
+        }
+        tr.average {
+            th scope="row" { "macro average" }
+            @for figure in [roc.macro_average.area, roc.macro_average.average_precision] {
+                td { (or_undefined(figure, number_near_one, report.reason("by_class.roc.macro_average"))) }
+            }
+            @for _ in TOLD { td {} }
+        }
+    };
+    html! {
+        h3 { "At other thresholds" }
+        p {
+            "So far, the most probable class is the answer. Whoever asks for a single class may set a threshold on its
+             probability instead: a high one gives few false alarms, a low one misses few images. The curve of a class shows what
+             can be had for what; the area under it is the probability that an image of the class gets a higher probability of it
+             than an image of another one."
+        }
+        (figures.show(curves(&report.by_class), &html! {
+            "Recall against the false alarm rate, on a logarithmic scale, as the threshold falls. The dot is the most probable
+             class as the answer. Where a class is rare, false alarms come from nearly all images: see the next section." }))
+        (table_with_heads("Figures of each class at other thresholds", heads, body, ""))
+        p { "The last columns are the highest recall in per cent of a threshold with at most so many false alarms." }
+    }
+}
+
+/// Four decimals: these are near 1.
+fn number_near_one(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+fn curves(by_class: &ByClass) -> Figure {
+    let Roc { false_alarm_rates, classes, .. } = &by_class.roc;
+    let names: Vec<&str> = classes.iter().map(|class| class.class.as_str()).collect();
+    let least = |class: &ClassRoc| class.recall_by_false_alarm_rate.first().copied().flatten();
+    let lowest = classes.iter().filter_map(least).fold(0.9, f64::min);
+    let first = false_alarm_rates.first().copied().unwrap_or(0.5);
+    let axes = |x, y| {
+        let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10"), (1.0, "100")];
+        let ticks = ticks.map(|(value, text)| (value, text.to_owned())).to_vec();
+        Axes::within(x, y, Axis::logarithmic("", first, 1.0, ticks), Axis::percent("", lowest, 1.0, 2))
+    };
+    let draw = |index: usize, axes: &Axes| {
+        let (class, answer) = (&classes[index], &by_class.classes[index]);
+        class.area.value.map(|area| {
+            let points = false_alarm_rates.iter().copied().zip(class.recall_by_false_alarm_rate.iter().copied());
+            html! {
+                (axes.line("first", points))
+                @if let (Some(recall), Some(false_alarm_rate)) = (answer.recall.value, answer.false_alarm_rate.value) {
+                    @let [shares, alarms] = [recall, false_alarm_rate].map(percentage);
+                    @let words = format!("{}: recall {shares}, false alarms {alarms}; area {area:.4}", class.class);
+                    (axes.point("second", false_alarm_rate, recall, &words))
+                }
+            }
+        })
+    };
+    let Panels { width, height, drawing } = Panels::new(&names, ["false alarm rate, %", "recall, %"], axes, draw);
+    let told = |class: &ClassRoc| Some(format!("{}: {:.4}", class.class, class.area.value?));
+    Figure {
+        name: "roc".to_owned(),
+        title: "Recall against false alarms".to_owned(),
+        description: format!(
+            "A curve for each class, which rises with the false alarm rate. The area under it: {}.",
+            classes.iter().filter_map(told).collect::<Vec<_>>().join("; ")
+        ),
+        width,
+        height,
+        drawing,
     }
 }

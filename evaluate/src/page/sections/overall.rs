@@ -61,7 +61,9 @@ struct Measure {
 
 const NO_SHARE: fn(&Quality) -> Option<&Proportion> = |_| None;
 
-const MEASURES: [Measure; 7] = [
+const NO_INTERVAL: fn(&ByFont) -> Option<[f64; 2]> = |_| None;
+
+const MEASURES: [Measure; 8] = [
     Measure {
         name: "accuracy, %",
         note: Note::Accuracy,
@@ -70,6 +72,15 @@ const MEASURES: [Measure; 7] = [
         share: |quality| Some(&quality.accuracy),
         by_font: |fonts| fonts.accuracy_95,
         field: "accuracy",
+    },
+    Measure {
+        name: "always the most frequent class, %",
+        note: Note::MajorityBaseline,
+        write: per_cent,
+        value: |quality| Some(quality.majority_baseline),
+        share: NO_SHARE,
+        by_font: NO_INTERVAL,
+        field: "majority_baseline",
     },
     Measure {
         name: "balanced accuracy, %",

@@ -3,6 +3,7 @@
 
 pub(crate) mod axes;
 pub(crate) mod heat_map;
+pub(crate) mod panels;
 pub(crate) mod scale;
 pub(crate) mod tiles;
 
