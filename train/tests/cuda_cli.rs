@@ -163,6 +163,30 @@ fn images_that_do_not_fit_stream_to_the_very_bytes() {
 }
 
 #[test]
+fn images_stream_too_where_another_process_takes_the_memory_before_they_are_there() {
+    const MEBI: f64 = 1_048_576.0;
+    // 1.7 MB, of which batches are a small part.
+    let workplace = Workplace::of(3000, 24);
+    let cuda = |run: &str, memory: f64, others: f64| {
+        let mut command = workplace.cuda(run, &["-v", "--batch-size", "70", "--epochs", "1"]);
+        command.env("STANDIN_MEMORY", format!("{memory:.0}")).env("STANDIN_OTHERS", format!("{others:.0}"));
+        command
+    };
+    let said = fails(&mut cuda("none", 1e6, 0.0), 1);
+    let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
+    // Enough for all images. What others then take has room in the 256 MiB that are left to the driver, but for half a MiB.
+    let memory = (needed + 3.0) * MEBI;
+    let said = succeeds(&mut cuda("beside", memory, (256.0 + 2.5) * MEBI));
+    assert!(said.contains("the images are streamed to the device"), "{said}");
+    let said = succeeds(&mut cuda("alone", memory, 0.0));
+    assert!(said.contains("the images are on the device"), "{said}");
+    assert!(checkpoint(&workplace.run("beside")) == checkpoint(&workplace.run("alone")));
+    let said = fails(&mut cuda("none", memory, (256.0 + 16.0) * MEBI), 1);
+    assert!(said.contains(&format!("the training needs {needed:.1} MiB")), "{said}");
+    assert!(said.contains("hint: lower --batch-size"), "{said}");
+}
+
+#[test]
 fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
     let workplace = Workplace::of(1000, 24);
     let ensemble = ["--ensemble", "2", "--test-time-shift", "1", "--ema-decay", "0.9", "--precision", "f32"];
@@ -207,7 +231,7 @@ fn a_device_that_fails_in_an_epoch_leaves_the_last_whole_one_which_either_engine
     let failing = |run: &str| {
         let said = fails(workplace.cuda(run, &["--precision", "f32"]).env("STANDIN_FAIL_AT", "170"), 1);
         assert!(said.contains("CUDA cannot") && said.contains("CUDA_ERROR_LAUNCH_FAILED"), "{said}");
-        assert!(said.contains("hint: the training resumes after its last whole epoch with --resume"), "{said}");
+        assert!(said.contains("a training that had begun resumes after its last whole epoch with --resume"), "{said}");
         let epochs = read_metrics(&workplace.run(run).metrics()).unwrap().len();
         assert!((1..4).contains(&epochs) && !workplace.run(run).training_record().exists(), "{epochs} epochs are over");
     };

@@ -218,12 +218,21 @@ impl Sizes {
             let mut counting = Allocator::counting();
             self.take(resident, &mut counting).map(|_nowhere| counting.bytes + self.largest_result() + RESERVE)
         };
-        let resident = needed(true)? <= free;
+        if needed(true)? <= free {
+            match self.take(true, &mut Allocator::taking(stream)) {
+                // Somebody else has taken some meanwhile: there may be enough without the images.
+                Err(Error::OutOfMemory { .. }) => {}
+                taken => return taken,
+            }
+        }
         let least = needed(false)?;
-        if !resident && least > free {
+        if least > free {
             return Err(context.out_of_memory(least, free, total));
         }
-        self.take(resident, &mut Allocator::taking(stream))
+        self.take(false, &mut Allocator::taking(stream)).map_err(|error| match error {
+            Error::OutOfMemory { free, total, .. } => context.out_of_memory(least, free, total),
+            error => error,
+        })
     }
 }
 

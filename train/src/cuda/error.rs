@@ -155,7 +155,7 @@ impl Error {
                 "lower --batch-size, --hidden or --ensemble, end what else uses the device, or name another one with --device"
             }
             Self::Device { .. } => {
-                "the training resumes after its last whole epoch with --resume; `dmesg` has the driver's own report"
+                "`dmesg` has the driver's own report; a training that had begun resumes after its last whole epoch with --resume"
             }
             Self::Compiler { .. } | Self::Products { .. } => return None,
         };

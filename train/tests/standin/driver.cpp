@@ -58,7 +58,7 @@ constexpr unsigned char POISON = 0xff, CANARY = 0xa5;
 
 std::map<char *, Memory> memories;
 std::vector<std::shared_ptr<Stream>> streams;
-size_t taken = 0;
+size_t taken = 0, taken_by_others = 0;
 int failure = SUCCESS;
 long long kernels_run = 0;
 thread_local bool has_context = false;
@@ -195,14 +195,16 @@ int cuMemGetInfo_v2(size_t *free, size_t *total) {
     GUARD;
     WORKING;
     *total = size_t(setting("STANDIN_MEMORY", 1LL << 36));
-    return *free = *total - taken, SUCCESS;
+    *free = *total - taken - taken_by_others;
+    taken_by_others = size_t(setting("STANDIN_OTHERS", 0));  // Another process comes right after the question.
+    return SUCCESS;
 }
 int cuMemAlloc_v2(char **pointer, size_t bytes) {
     GUARD;
     WORKING;
     NEED(bytes > 0, INVALID_VALUE);
     NEED(recordings == 0, CAPTURE_UNSUPPORTED);
-    NEED(taken + bytes <= size_t(setting("STANDIN_MEMORY", 1LL << 36)), OUT_OF_MEMORY);
+    NEED(taken + taken_by_others + bytes <= size_t(setting("STANDIN_MEMORY", 1LL << 36)), OUT_OF_MEMORY);
     *pointer = take(bytes, true);
     NEED(*pointer, OUT_OF_MEMORY);
     taken += bytes;

@@ -48,8 +48,10 @@ pub struct Allocator<'a> {
     pub bytes: usize,
 }
 
-/// What the driver rounds a piece of memory up to.
+/// Where the driver begins a small piece of memory, of which several share a page.
 const PIECE: usize = 512;
+/// What it rounds a larger one up to.
+const PAGE: usize = 2 << 20;
 
 impl<'a> Allocator<'a> {
     /// One that only counts; its buffers are nowhere.
@@ -71,7 +73,7 @@ impl<'a> Allocator<'a> {
     pub fn take(&mut self, bytes: usize) -> Result<Buffer, Error> {
         let bytes = bytes.max(1);
         let before = self.bytes;
-        self.bytes += bytes.next_multiple_of(PIECE);
+        self.bytes += bytes.next_multiple_of(if bytes < PAGE { PIECE } else { PAGE });
         let Some(stream) = self.stream else {
             return Ok(Buffer { pointer: 0, bytes, _context: None });
         };
