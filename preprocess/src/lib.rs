@@ -26,7 +26,7 @@ pub use decode::decode_file;
 pub use error::Error;
 use files::StagedDirectory;
 pub use options::Options;
-use terminal::Console;
+use terminal::{Console, counted};
 
 use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
@@ -72,8 +72,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
 }
 
 fn say_found(folders: &Folders, place: &Path, console: &Console) {
-    let (files, classes) = (folders.files.len(), folders.classes.len());
-    console.say(format!("preprocess: {files} files in {classes} classes under `{}`", place.display()));
+    let files = counted(folders.files.len() as u64, "file");
+    console.say(format!("preprocess: {files} in {} classes under `{}`", folders.classes.len(), place.display()));
 }
 
 /// Splits the images, removes what must not stay, and writes the data set to `folder`.

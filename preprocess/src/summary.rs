@@ -1,7 +1,7 @@
 //! The table at the end.
 
 use artifacts::{Dataset, SplitName};
-use terminal::{Align, Console, Table};
+use terminal::{Align, Console, Table, counted};
 
 use crate::options::Options;
 
@@ -22,13 +22,13 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
 
     let Dataset { removed, fonts, rejected, converted, .. } = dataset;
     let rejects_detail = if rejected.is_empty() { "" } else { ", each named with its reason in dataset.json" };
-    console.say(format!("rejected    {} files{rejects_detail}", rejected.len()));
+    console.say(format!("rejected    {}{rejects_detail}", counted(rejected.len() as u64, "file")));
     rejected.iter().for_each(|file| console.detail(format!("            {}: {}", file.file, file.reason)));
     console.say(format!(
-        "removed     {} exact duplicates, {} leaks between splits, {} images under two labels",
-        removed.duplicates,
-        removed.leaks + removed.conflicting_leaks,
-        removed.conflicts
+        "removed     {}, {} between splits, {} under two labels",
+        counted(removed.duplicates, "exact duplicate"),
+        counted(removed.leaks + removed.conflicting_leaks, "leak"),
+        counted(removed.conflicts, "image")
     ));
     warn_of_other_shares(dataset, options, console);
     if removed.conflicting_leaks > 0 {
@@ -39,20 +39,20 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
     }
     if removed.test_conflicts > 0 {
         console.warn(format!(
-            "{} images of the test split have the pixels of another one under a different label (see {})",
+            "images of the test split with the pixels of another one under a different label: {} (see {})",
             removed.test_conflicts,
             Dataset::REMOVED_LIST
         ));
     }
     for (colour, count) in converted {
-        console.say(format!("converted   {count} images from {colour} to 8-bit grey"));
+        console.say(format!("converted   {} from {colour} to 8-bit grey", counted(*count, "image")));
     }
     match (fonts.fonts, fonts.shared_with_test) {
         (0, _) => console.say("fonts       the file names tell none: the splits are by image"),
         (fonts, 0) => console.say(format!("fonts       {fonts}; no font is in two splits")),
         (fonts, shared) => {
             console.say(format!("fonts       {fonts}; none is in training and validation"));
-            console.warn(format!("{shared} fonts of the test images are in training or validation too"));
+            console.warn(format!("fonts of the test images that are in training or validation too: {shared}"));
         }
     }
     console.say(format!(

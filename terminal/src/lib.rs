@@ -23,7 +23,7 @@ use anstyle::{AnsiColor, Style};
 pub use failure::Failure;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lost_data::LostData;
-pub use number::grouped;
+pub use number::{counted, grouped};
 pub use table::{Align, Table};
 
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();

@@ -2,7 +2,7 @@
 
 use artifacts::{ModelDescription, SplitName};
 use maud::{Markup, html};
-pub(crate) use terminal::grouped as count;
+pub(crate) use terminal::{counted, grouped as count};
 
 use crate::report::{Estimate, Proportion};
 
@@ -28,12 +28,6 @@ pub(crate) fn network(model: &ModelDescription) -> String {
         1 => sizes,
         groups => format!("{sizes} (hidden layers in {groups} groups)"),
     }
-}
-
-/// "1 image", "2 images".
-pub(crate) fn counted(number: u64, thing: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {thing}{ending}", count(number))
 }
 
 /// A share in per cent, without the sign: one decimal, or up to three to tell it from 0 and 100 where it is neither.
@@ -119,7 +113,6 @@ mod tests {
     #[test]
     fn counts_are_grouped() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([1, 2].map(|number| counted(number, "image")), ["1 image", "2 images"]);
     }
 
     #[test]
