@@ -156,7 +156,10 @@ impl Failure for Error {
     }
 
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::TooLarge { .. } | Self::Shift { .. } | Self::Precision { .. }) { 2 } else { 1 }
+        match self {
+            Self::TooLarge { .. } | Self::Shift { .. } | Self::Precision { .. } | Self::Flags { .. } => 2,
+            _ => 1,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use artifacts::{CrossValidation, Dataset, RunDirectory, TrainingRecord};
+use artifacts::{CrossValidation, Dataset, Provenance, RunDirectory, TrainingRecord};
 use clap::Parser;
 use files::{Digest, IoContext as _};
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,22 @@ struct Outcome<'a> {
     variant: &'a str,
     /// Without those whose trainings diverged.
     seeds: Vec<u64>,
+    /// One a seed, in their order.
+    valid_accuracies: Vec<f64>,
     valid_accuracy: Spread,
     valid_loss: Spread,
+    /// None of the first one itself, nor where the two have no seed in common.
+    valid_accuracy_difference: Option<Difference<'a>>,
+}
+
+/// By how much the accuracy of a variant exceeds that of the first one that was trained, paired by seed: what a seed decides
+/// for both of them cancels out.
+#[derive(Debug, Serialize)]
+struct Difference<'a> {
+    to: &'a str,
+    seeds: usize,
+    #[serde(flatten)]
+    spread: Spread,
 }
 
 /// A figure over the seeds.
@@ -81,11 +95,12 @@ struct Spread {
 
 /// Trains what is not trained yet, in the order of the file, and shows the comparison.
 ///
-/// A training that was cut short goes on; one that is finished with the same flags and data is taken as it is. Where one
+/// A training that was cut short goes on; one that is finished with the same flags and data is taken as it is. One of other
+/// flags, data, means or another version in its place is begun anew, and what there was is lost: a line says why. Where one
 /// diverges, the others are still trained.
 ///
 /// # Errors
-/// When the file is not a valid sweep, a variant's flags are refused, or a training fails.
+/// When the file is not a valid sweep, a variant's flags are refused, a data set changes meanwhile, or a training fails.
 pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let sweep = Sweep::read(&options.file)?;
     let datasets: BTreeMap<PathBuf, Digest> = sweep
@@ -101,12 +116,15 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let trainings: Vec<_> = variants.iter().map(|variant| sweep.trainings(variant)).collect::<Result<_, _>>()?;
 
     let (mut outcomes, mut diverged) = (Vec::new(), Vec::new());
+    let (mut number, count) = (0, variants.len() * sweep.seeds.len());
     for (variant, trainings) in variants.iter().zip(trainings) {
         let (mut seeds, mut records) = (Vec::new(), Vec::new());
         for mut training in trainings {
+            number += 1;
             training.engine.threads = options.threads.or(training.engine.threads);
             let (dataset, seed) = (datasets[&training.dataset], training.hyperparameters.seed);
-            match finished_or_trained(&mut training, dataset, console) {
+            let which = format!("{number}/{count} {}, seed {seed}", variant.name);
+            match finished_or_trained(&mut training, dataset, &which, console) {
                 Err(error @ Error::Diverged { .. }) => {
                     let which = format!("variant `{}`, seed {seed}: {error}", variant.name);
                     console.warn(&which);
@@ -122,51 +140,93 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
             continue;
         }
         let spread = |figure: fn(&TrainingRecord) -> f64| Spread::of(&records.iter().map(figure).collect::<Vec<_>>());
+        let valid_accuracies: Vec<f64> = records.iter().map(|record| record.valid_accuracy).collect();
+        let valid_accuracy_difference =
+            outcomes.first().and_then(|first| Difference::between(first, &seeds, &valid_accuracies));
         outcomes.push(Outcome {
             variant: &variant.name,
-            seeds,
             valid_accuracy: spread(|record| record.valid_accuracy),
             valid_loss: spread(|record| record.valid_loss),
+            seeds,
+            valid_accuracies,
+            valid_accuracy_difference,
         });
     }
     show(&outcomes, console);
     if diverged.is_empty() { Ok(()) } else { Err(Error::SomeDiverged { trainings: diverged }) }
 }
 
-fn finished_or_trained(training: &mut Options, dataset: Digest, console: &Console) -> Result<TrainingRecord, Error> {
+/// The record of a training; `which` it is, is said where it is trained.
+fn finished_or_trained(
+    training: &mut Options,
+    dataset: Digest,
+    which: &str,
+    console: &Console,
+) -> Result<TrainingRecord, Error> {
     let folder = training.run.clone().expect("a sweep gives each training a folder");
     let run = RunDirectory::new(&folder);
     let expected = provenance(&training.hyperparameters, dataset);
-    let read = || artifacts::read_json::<TrainingRecord>(&run.training_record()).map(|(record, _)| record);
-    // Whichever engine has computed it.
-    let is_this_training = |record: &TrainingRecord| {
-        let mut provenance = record.provenance.clone();
-        let of_engines = |name: &str| DECIDES.contains(&name) || [ENGINES, JUDGED_BY].contains(&name);
-        provenance.arguments.retain(|name, _| !of_engines(name));
-        provenance == expected
+    let there = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
+    let (finished, other) = match there {
+        Some(record) if is_of(&record, &expected) => (Some(record), None),
+        other => (None, other),
     };
     let is_as_asked = |record: &TrainingRecord| is_computed_as_asked(&record.provenance.arguments, &training.engine);
-    let finished = read().ok().filter(is_this_training);
     if let Some(record) = finished.as_ref().filter(|record| is_as_asked(record) && has_extras(&run, training, record)) {
         show_training(&folder, record, "done before", console);
         return Ok(record.clone());
     }
+    console.say(which);
     // What was computed by other means, even in part, is not gone on with.
-    for resume in [finished.as_ref().is_none_or(is_as_asked), false] {
-        training.resume = resume;
+    let by_other_means = "by another engine or in another precision".to_owned();
+    let why_not_resumed = if finished.is_some_and(|record| !is_as_asked(&record)) {
+        by_other_means
+    } else if other.is_some() && !run.training_state().exists() {
+        "with other arguments, of other data or by another version".to_owned()
+    } else {
+        training.resume = true;
         match crate::run(training, &Console::silent()) {
-            Err(Error::OtherTraining { .. } | Error::Artifact(artifacts::Error::SchemaVersion { .. })) if resume => {}
+            Err(Error::OtherTraining { differences, .. }) => {
+                format!("with other arguments ({})", differences.join("; "))
+            }
+            Err(error @ Error::Artifact(artifacts::Error::SchemaVersion { .. })) => {
+                format!("by another version: {error}")
+            }
             trained => {
                 trained?;
-                let record = read()?;
-                if !resume || is_computed_as_asked(&record.provenance.arguments, &training.engine) {
+                let record = record_of(training, &run, &expected)?;
+                if is_computed_as_asked(&record.provenance.arguments, &training.engine) {
                     show_training(&folder, &record, "trained", console);
                     return Ok(record);
                 }
+                by_other_means
             }
         }
+    };
+    console.say(format!("begun anew, as what is there was trained {why_not_resumed}: `{}`", folder.display()));
+    training.resume = false;
+    crate::run(training, &Console::silent())?;
+    let record = record_of(training, &run, &expected)?;
+    show_training(&folder, &record, "trained", console);
+    Ok(record)
+}
+
+/// Whether the record is of the training with this provenance, whichever engine has computed it.
+fn is_of(record: &TrainingRecord, expected: &Provenance) -> bool {
+    let mut provenance = record.provenance.clone();
+    let of_engines = |name: &str| DECIDES.contains(&name) || [ENGINES, JUDGED_BY].contains(&name);
+    provenance.arguments.retain(|name, _| !of_engines(name));
+    provenance == *expected
+}
+
+/// The record that a training has just left.
+fn record_of(training: &Options, run: &RunDirectory, expected: &Provenance) -> Result<TrainingRecord, Error> {
+    let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
+    if is_of(&record, expected) {
+        Ok(record)
+    } else {
+        Err(files::Error::Changed { path: training.dataset.join(Dataset::FILE_NAME) }.into())
     }
-    unreachable!("a training that begins anew is computed as it is asked")
 }
 
 /// Whether all of a training was computed as its flags ask, where they do: `--device` gives a number, which no record has.
@@ -220,6 +280,9 @@ impl Sweep {
         if sweep.variants.is_empty() == sweep.grid.is_empty() {
             return Err(refused("it needs either [[variant]] tables or a [grid]".to_owned()));
         }
+        if let Some((flag, _)) = sweep.grid.iter().find(|(_, values)| values.is_empty()) {
+            return Err(refused(format!("its [grid] has no value of `{flag}`")));
+        }
         // Each has a folder of its name.
         let is_folder = |name: &str| {
             let mut parts = Path::new(name).components();
@@ -264,25 +327,56 @@ impl Sweep {
     /// The trainings of a variant, one a seed.
     fn trainings(&self, variant: &Variant) -> Result<Vec<Options>, Error> {
         #[derive(Parser)]
-        #[command(args_override_self = true)]
+        #[command(args_override_self = true, disable_help_flag = true)]
         struct Arguments {
             #[command(flatten)]
             options: Options,
         }
-        let training = |seed: &u64| {
+        let refused = |reason| Error::Flags { variant: variant.name.clone(), reason };
+        let training = |&seed: &u64| {
+            let (dataset, run) = (self.dataset_of(seed), self.runs.join(&variant.name).join(format!("seed-{seed}")));
+            // They stand first: flags that say otherwise show.
             let place = [
-                format!("--dataset={}", self.dataset_of(*seed).display()),
-                format!("--run={}", self.runs.join(&variant.name).join(format!("seed-{seed}")).display()),
+                format!("--dataset={}", dataset.display()),
+                format!("--run={}", run.display()),
                 format!("--seed={seed}"),
             ];
-            let flags = self.flags.iter().chain(&variant.flags).chain(&place);
+            let flags = place.iter().chain(&self.flags).chain(&variant.flags);
             let arguments = ["train".into()].into_iter().chain(flags.map(Into::into));
-            match Arguments::try_parse_from(recipe::expand(arguments)) {
-                Ok(Arguments { options }) => Ok(options),
-                Err(error) => Err(Error::Flags { variant: variant.name.clone(), reason: error.to_string() }),
+            let Arguments { options } = Arguments::try_parse_from(recipe::expand(arguments))
+                .map_err(|error| refused(without_usage(&error.to_string())))?;
+            let decided = [
+                ("--dataset", "by `dataset` of its file", options.dataset != dataset),
+                ("--run", "by `runs` of its file", options.run.as_ref() != Some(&run)),
+                ("--seed", "by `seeds` of its file", options.hyperparameters.seed != seed),
+                ("--resume", "by what is there", options.resume),
+            ];
+            if let Some((flag, how, _)) = decided.iter().find(|(.., says_otherwise)| *says_otherwise) {
+                return Err(refused(format!("the sweep decides {flag}, {how}")));
             }
+            if options.preview_augmentation.is_some() {
+                return Err(refused("--preview-augmentation trains nothing".to_owned()));
+            }
+            Ok(options)
         };
         self.seeds.iter().map(training).collect()
+    }
+}
+
+/// What clap says of refused arguments, for a line of ours: neither how `train` is called nor a prefix of its own.
+fn without_usage(message: &str) -> String {
+    let paragraphs = message.strip_prefix("error: ").unwrap_or(message).trim_end().split("\n\n");
+    paragraphs.take_while(|paragraph| !paragraph.starts_with("Usage:")).collect::<Vec<_>>().join("\n\n")
+}
+
+impl<'a> Difference<'a> {
+    fn between(first: &Outcome<'a>, seeds: &[u64], accuracies: &[f64]) -> Option<Self> {
+        let of_first: BTreeMap<u64, f64> =
+            first.seeds.iter().copied().zip(first.valid_accuracies.iter().copied()).collect();
+        let pairs = seeds.iter().zip(accuracies);
+        let differences: Vec<f64> = pairs.filter_map(|(seed, accuracy)| Some(accuracy - of_first.get(seed)?)).collect();
+        let to = first.variant;
+        (!differences.is_empty()).then(|| Self { to, seeds: differences.len(), spread: Spread::of(&differences) })
     }
 }
 
@@ -315,7 +409,7 @@ fn show_training(folder: &Path, record: &TrainingRecord, how: &str, console: &Co
 }
 
 fn show(outcomes: &[Outcome<'_>], console: &Console) {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("variant", Align::Left),
         ("seeds", Align::Right),
         ("valid accuracy, %", Align::Right),
@@ -324,10 +418,19 @@ fn show(outcomes: &[Outcome<'_>], console: &Console) {
         ("valid loss", Align::Right),
         ("deviation", Align::Right),
         ("95 % interval", Align::Right),
-    ]);
+    ];
+    let to = outcomes.first().map(|first| format!("accuracy less that of {}, points", first.variant));
+    if let [_, _, ..] = outcomes {
+        columns.extend(to.iter().map(|to| (to.as_str(), Align::Right)));
+        columns.push(("95 % interval", Align::Right));
+    }
+    let mut table = Table::new(&columns);
     for outcome in outcomes {
         let figures = outcome.valid_accuracy.cells(100.0, 2).into_iter().chain(outcome.valid_loss.cells(1.0, 4));
-        table.row([outcome.variant.to_owned(), outcome.seeds.len().to_string()].into_iter().chain(figures));
+        let difference = outcome.valid_accuracy_difference.as_ref().map(|difference| difference.spread.cells(100.0, 2));
+        let [difference, _, interval] = difference.unwrap_or_else(|| ["–"; 3].map(str::to_owned));
+        let variant = [outcome.variant.to_owned(), outcome.seeds.len().to_string()];
+        table.row(variant.into_iter().chain(figures).chain([difference, interval]));
     }
     console.table(&table);
     for outcome in outcomes {
@@ -350,6 +453,31 @@ mod tests {
         close(spread.interval_95.unwrap()[0], 0.901_117_774_474_011_1);
         close(spread.interval_95.unwrap()[1], 0.928_882_225_525_989);
         assert_eq!(Spread::of(&[0.5]), Spread { mean: 0.5, standard_deviation: None, interval_95: None });
+    }
+
+    /// `scipy.stats.ttest_rel([0.912, 0.934, 0.921], [0.9, 0.93, 0.91]).confidence_interval()`.
+    #[test]
+    fn variants_are_compared_by_their_common_seeds_as_scipy_s_paired_test_does() {
+        let outcome = |variant, seeds: &[u64], accuracies: &[f64]| Outcome {
+            variant,
+            seeds: seeds.to_vec(),
+            valid_accuracies: accuracies.to_vec(),
+            valid_accuracy: Spread::of(accuracies),
+            valid_loss: Spread::of(accuracies),
+            valid_accuracy_difference: None,
+        };
+        let first = outcome("plain", &[1, 2, 3, 4], &[0.9, 0.93, 0.91, 0.5]);
+        let found = Difference::between(&first, &[4, 9], &[0.25, 0.9]).unwrap();
+        assert_eq!((found.seeds, found.spread), (1, Spread::of(&[-0.25])));
+        assert_eq!(found.spread.interval_95, None);
+        assert!(Difference::between(&first, &[9], &[0.9]).is_none());
+        let Difference { to, seeds, spread } =
+            Difference::between(&first, &[0, 1, 2, 3], &[0.1, 0.912, 0.934, 0.921]).unwrap();
+        assert_eq!((to, seeds), ("plain", 3));
+        let [low, high] = spread.interval_95.unwrap();
+        for (found, expected) in [(spread.mean, 0.009), (low, -0.001_828_105_247_358), (high, 0.019_828_105_247_358)] {
+            assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        }
     }
 
     #[test]

@@ -565,6 +565,12 @@ fn a_sweep_trains_each_variant_with_each_seed_and_takes_what_is_done() {
     let mean = accuracies.iter().sum::<f64>() / 3.0;
     assert!((outcomes[1]["valid_accuracy"]["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
     assert_eq!(outcomes[1]["variant"], "decayed");
+    assert_eq!(outcomes[1]["valid_accuracies"], serde_json::json!(accuracies));
+    let (difference, of_plain) = (&outcomes[1]["valid_accuracy_difference"], &outcomes[0]["valid_accuracy"]["mean"]);
+    assert_eq!((&difference["to"], &difference["seeds"]), (&"plain".into(), &3.into()));
+    assert!((difference["mean"].as_f64().unwrap() - (mean - of_plain.as_f64().unwrap())).abs() < 1e-12);
+    assert!(outcomes[0]["valid_accuracy_difference"].is_null());
+    assert!(stderr(&output).contains("accuracy less that of plain, points"), "{}", stderr(&output));
 
     // The same by hand gives the same bytes; a second sweep trains nothing, one with other flags all.
     let flags = ["--hidden=8", "--epochs=2", "--batch-size=64", "--weight-decay=0.1", "--seed=1"];
@@ -636,22 +642,100 @@ name = 'tame'";
 #[test]
 fn a_sweep_that_cannot_be_is_refused_before_anything_is_trained() {
     let workplace = Workplace::new();
-    for (lines, expected) in [
-        ("seeds = []\n[grid]\ndropout = [0.1]", "is not a valid sweep: `seeds` is empty"),
-        ("seeds = [1]", "it needs either [[variant]] tables or a [grid]"),
-        ("seeds = [1]\n[grid]\ndropout = [0.1, 0.1]", "it has two variants named `dropout=0.1`"),
-        ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", "it has the seed 1 twice"),
-        ("seeds = [1]\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"a\"", "it has two variants named `a`"),
-        ("seeds = [1]\n[[variant]]\nname = 'a/'", "its variant `a/` does not have the name of a folder"),
-        ("seeds = [1]\n[[variant]]\nname = '../a'", "its variant `../a` does not have the name of a folder"),
-        ("seeds = [1]\n[[variant]]\nname = ''", "its variant `` does not have the name of a folder"),
-        ("seeds = [1]\nlearning = 3", "unknown field `learning`"),
-        ("seeds = [1]\n[grid]\ndropout = [0.1, 1.5]", "variant `dropout=1.5`: error: invalid value '1.5'"),
-        ("seeds = [1]\n[[variant]]\nname = 'a'\nflags = ['--layers=3']", "unexpected argument '--layers'"),
+    let with = |flags: &str| format!("seeds = [1]\n[[variant]]\nname = 'a'\nflags = ['{flags}']");
+    for (lines, code, expected) in [
+        ("seeds = []\n[grid]\ndropout = [0.1]", 1, "is not a valid sweep: `seeds` is empty"),
+        ("seeds = [1]", 1, "it needs either [[variant]] tables or a [grid]"),
+        ("seeds = [1]\n[grid]\ndropout = [0.1, 0.1]", 1, "it has two variants named `dropout=0.1`"),
+        ("seeds = [1]\n[grid]\ndropout = [0.1]\nschedule = []", 1, "its [grid] has no value of `schedule`"),
+        ("seeds = [1, 2, 1]\n[grid]\ndropout = [0.1]", 1, "it has the seed 1 twice"),
+        ("seeds = [1]\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"a\"", 1, "it has two variants named `a`"),
+        ("seeds = [1]\n[[variant]]\nname = 'a/'", 1, "its variant `a/` does not have the name of a folder"),
+        ("seeds = [1]\n[[variant]]\nname = '../a'", 1, "its variant `../a` does not have the name of a folder"),
+        ("seeds = [1]\n[[variant]]\nname = ''", 1, "its variant `` does not have the name of a folder"),
+        ("seeds = [1]\nlearning = 3", 1, "unknown field `learning`"),
+        (
+            "seeds = [1]\n[grid]\ndropout = [0.1, 1.5]",
+            2,
+            "error: variant `dropout=1.5`: invalid value '1.5' for '--dropout <SHARE>': \
+             expected a share of at least 0 and below 1\n",
+        ),
+        (&with("--layers=3"), 2, "error: variant `a`: unexpected argument '--layers' found"),
+        (&with("--schedule=step"), 2, "[possible values: constant, cosine, one-cycle]\n"),
     ] {
         let output = sweep(&workplace, lines);
-        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(expected) && !said.contains("Usage:") && !said.contains("--help"), "{said}");
+    }
+    assert!(!workplace.directory("runs").path().exists());
+}
+
+#[test]
+fn flags_of_what_a_sweep_decides_itself_are_refused_wherever_they_stand() {
+    let workplace = Workplace::new();
+    let of_a_variant = |flag: &str| format!("seeds = [1, 2]\n[[variant]]\nname = 'a'\nflags = ['{flag}']");
+    for (lines, expected) in [
+        (of_a_variant("--seed=1"), "variant `a`: the sweep decides --seed, by `seeds` of its file"),
+        (of_a_variant("--dataset=elsewhere"), "the sweep decides --dataset, by `dataset` of its file"),
+        (of_a_variant("--run=elsewhere"), "the sweep decides --run, by `runs` of its file"),
+        (of_a_variant("--resume"), "the sweep decides --resume, by what is there"),
+        (of_a_variant("--preview-augmentation=sheet.png"), "--preview-augmentation trains nothing"),
+        ("seeds = [1]\n[grid]\nseed = [1, 2]".to_owned(), "variant `seed=2`: the sweep decides --seed"),
+    ] {
+        let output = sweep(&workplace, &lines);
+        assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
     assert!(!workplace.directory("runs").path().exists());
+}
+
+#[test]
+fn a_sweep_says_which_training_begins_and_why_one_that_is_there_is_begun_anew() {
+    let workplace = Workplace::new();
+    let lines = "seeds = [3, 4]\n[[variant]]\nname = 'a'\n[[variant]]\nname = 'b'\nflags = ['--weight-decay=0.1']";
+    let said = stderr(&sweep(&workplace, lines));
+    let begun: Vec<&str> = said.lines().filter(|line| line.contains(", seed ")).collect();
+    assert_eq!(begun, ["1/4 a, seed 3", "2/4 a, seed 4", "3/4 b, seed 3", "4/4 b, seed 4"]);
+    assert!(!said.contains("begun anew"), "{said}");
+
+    let run = workplace.directory("runs/b/seed-4");
+    fs::remove_file(run.training_state()).unwrap();
+    let said = stderr(&sweep(&workplace, &lines.replace("0.1", "0.2")));
+    let trained = "begun anew, as what is there was trained with other arguments";
+    let folder = workplace.0.path().join("runs/b/seed-3");
+    let expected = format!("3/4 b, seed 3\n{trained} (weight_decay: 0.1 there, 0.2 here): `{}`\n", folder.display());
+    assert!(said.contains(&expected) && said.contains(&format!("{trained}, of other data or")), "{said}");
+    assert!(!said.contains("1/4"), "{said}");
+    let said = stderr(&sweep(&workplace, &lines.replace("0.1", "0.2', '--precision=f16")));
+    let trained = "begun anew, as what is there was trained by another engine or in another precision: `";
+    assert_eq!(said.matches(trained).count(), 2, "{said}");
+}
+
+#[test]
+fn a_sweep_whose_data_changes_meanwhile_takes_no_result_of_other_data() {
+    let workplace = Workplace::new();
+    let file = workplace.0.path().join("sweep.toml");
+    let place = workplace.0.path().display();
+    let shards = workplace.0.path().join("shards");
+    let lines = format!(
+        "dataset = '{place}/shards'\nruns = '{place}/runs'\nseeds = [1, 2]\n[[variant]]\nname = 'a'
+        flags = ['--engine=cpu', '--hidden=8', '--epochs=100']"
+    );
+    fs::write(&file, lines).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    let child = command.arg("sweep").arg(file).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while !workplace.directory("runs/a/seed-1").training_state().exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let (mut dataset, _) = artifacts::Dataset::read(&shards).unwrap();
+    dataset.name = "others".to_owned();
+    artifacts::write_json(&shards.join(artifacts::Dataset::FILE_NAME), &dataset).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!("error: `{}/dataset.json` was changed while it was read", shards.display())),
+        "{said}"
+    );
 }
