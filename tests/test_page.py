@@ -229,8 +229,8 @@ def absent(value, path=()):
 
 
 # Of Bayes' theorem, where what it is applied to is explained.
-APPLIED_TO = {"recall": "recall", "true_alarms": "recall", "false_alarm_rate": "false_alarm_rate",
-              "false_alarms": "false_alarm_rate", "counted_precision": "precision"}
+APPLIED_TO = {"recall": "recall", "says_and_is": "recall", "false_alarm_rate": "false_alarm_rate",
+              "says_and_is_not": "false_alarm_rate", "counted_precision": "precision"}
 
 
 def test_what_is_absent_is_said_to_be_with_the_reason(report):
@@ -299,9 +299,9 @@ def test_the_page_says_what_the_report_counts(browser, chain):
     row = page.locator("#how-good table tbody tr").first.locator("td").all_inner_texts()
     assert [cell.strip() for cell in row[:4]] == [
         f"{100 * accuracy['value']:.1f}", ends(accuracy["wilson_95"]), ends(accuracy["jeffreys_95"]),
-        ends(report["overall"]["without_duplicates"]["by_font"]["accuracy_95"]),
+        ends(report["overall"]["without_duplicates"]["intervals"]["accuracy_95"]),
     ]
-    assert row[4].split("\n") == [f"{100 * came['accuracy']['value']:.1f}", ends(came["by_font"]["accuracy_95"])]
+    assert row[4].split("\n") == [f"{100 * came['accuracy']['value']:.1f}", ends(came["intervals"]["accuracy_95"])]
     errors = report["failures"]["confident_errors"]
     shown = page.locator("#where-it-fails .gallery li")
     issues = sum(min(len(issues["images_found"]), 48) for issues in report["failures"]["label_issues"])

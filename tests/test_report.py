@@ -54,6 +54,10 @@ class Judged:
     def load(self, split: str, what: str) -> np.ndarray:
         return read(self.shards, split, what)
 
+    @staticmethod
+    def softmax_of(path: Path, temperature: float) -> np.ndarray:
+        return softmax(np.load(path).astype(np.float64) / temperature, axis=1)
+
     def files(self, split: str) -> list[str]:
         parts = self.dataset["splits"][split]["shards"]
         return [name for part in parts for name in (self.shards / part["names"]["path"]).read_text().splitlines()]
@@ -142,9 +146,22 @@ def font_of(name: str) -> str | None:
 
 def test_the_intervals_by_font(judged: Judged) -> None:
     overall = judged.report["overall"]
-    check_by_font(judged, overall["without_duplicates"]["by_font"], range(len(judged.names)), judged.names)
+    check_by_font(judged, overall["without_duplicates"]["intervals"], range(len(judged.names)), judged.names)
     # A duplicate is drawn with its own font, not with that of the image that stayed.
-    check_by_font(judged, overall["as_it_came"]["by_font"], *as_it_came(judged))
+    check_by_font(judged, overall["as_it_came"]["intervals"], *as_it_came(judged))
+
+
+def random_words(count: int) -> np.ndarray:
+    """Of NumPy's own PCG64 in the state that the report's begins with."""
+    generator = np.random.PCG64()
+    # PCG's own seeding, as `pcg64_srandom`: state and stream are the constants of evaluate/src/measures/groups.rs.
+    modulus, multiplier = 1 << 128, 0x2360ED051FC65DA44385DF649FCCF645
+    state, stream = 0x6E6F744D4E495354, 0x666F6E74
+    increment = (stream << 1 | 1) % modulus
+    begun = ((state + increment) * multiplier + increment) % modulus
+    words = {"state": begun, "inc": increment}
+    generator.state = {"bit_generator": "PCG64", "state": words, "has_uint32": 0, "uinteger": 0}
+    return generator.random_raw(count)
 
 
 def check_by_font(judged: Judged, found: dict, rows: list[int], names: list[str]) -> None:
@@ -153,17 +170,9 @@ def check_by_font(judged: Judged, found: dict, rows: list[int], names: list[str]
     for place, (row, name) in enumerate(zip(rows, names, strict=True)):
         groups.setdefault(font_of(name) or (place,), []).append(row)
     fonts = list(groups.values())
-    assert found["fonts"] == len(fonts) < len(names)
+    assert found["unit"] == "font" and found["units"] == len(fonts) < len(names)
 
-    generator = np.random.PCG64()
-    # PCG's own seeding, as `pcg64_srandom`: state and stream are the constants of evaluate/src/measures/fonts.rs.
-    modulus, multiplier = 1 << 128, 0x2360ED051FC65DA44385DF649FCCF645
-    state, stream = 0x6E6F744D4E495354, 0x666F6E74
-    increment = (stream << 1 | 1) % modulus
-    begun = ((state + increment) * multiplier + increment) % modulus
-    words = {"state": begun, "inc": increment}
-    generator.state = {"bit_generator": "PCG64", "state": words, "has_uint32": 0, "uinteger": 0}
-    words = generator.random_raw(found["resamples"] * len(fonts))
+    words = random_words(found["resamples"] * len(fonts))
     draws = np.array([int(word) * len(fonts) >> 64 for word in words]).reshape(found["resamples"], len(fonts))
 
     right = judged.truth == judged.predicted
@@ -288,36 +297,71 @@ def test_the_macro_averages_are_scikit_learn_s(judged: Judged) -> None:
     np.testing.assert_allclose(found["specificity"], 1 - np.mean(rates), **CLOSE)
 
 
-def delong(scores: np.ndarray, is_of_class: np.ndarray) -> tuple[float, float]:
-    """The area under the ROC curve and its variance: each pair of an image of the class and another one is compared."""
+def area_and_variance(scores: np.ndarray, is_of_class: np.ndarray, fonts: np.ndarray) -> tuple[float, float]:
+    """The area under the ROC curve and Obuchowski's variance: each pair of an image of the class and another is compared."""
     of_class, others = scores[is_of_class, None], scores[None, ~is_of_class]
     wins = (of_class > others) + (of_class == others) / 2
-    by_row, by_column = wins.mean(axis=1), wins.mean(axis=0)
-    return wins.mean(), by_row.var(ddof=1) / len(by_row) + by_column.var(ddof=1) / len(by_column)
+    area = wins.mean()
+    groups = fonts.max() + 1
+    by_row = np.bincount(fonts[is_of_class], wins.mean(axis=1) - area, groups)
+    by_column = np.bincount(fonts[~is_of_class], wins.mean(axis=0) - area, groups)
+    m, n = is_of_class.sum(), (~is_of_class).sum()
+    i, j = len(np.unique(fonts[is_of_class])), len(np.unique(fonts[~is_of_class]))
+    together = 2 * groups / (groups - 1) * (by_row * by_column).sum() / (m * n)
+    return area, i / (i - 1) * (by_row**2).sum() / m**2 + j / (j - 1) * (by_column**2).sum() / n**2 + together
 
 
-def test_what_other_thresholds_give_is_scikit_learn_s_and_delong_s(judged: Judged) -> None:
+def test_without_fonts_the_variance_is_delong_s(judged: Judged) -> None:
+    scores, is_of_class = judged.probabilities[:, 0], judged.truth == 0
+    of_class, others = scores[is_of_class, None], scores[None, ~is_of_class]
+    wins = (of_class > others) + (of_class == others) / 2
+    delong = wins.mean(axis=1).var(ddof=1) / len(of_class) + wins.mean(axis=0).var(ddof=1) / others.size
+    _, variance = area_and_variance(scores, is_of_class, np.arange(len(scores)))
+    np.testing.assert_allclose(variance, delong, rtol=1e-9)
+
+
+def test_what_other_thresholds_give_is_scikit_learn_s_and_obuchowski_s(judged: Judged) -> None:
     roc = judged.report["by_class"]["roc"]
-    rates = np.array(roc["false_alarm_rates"])
-    np.testing.assert_allclose(rates, [*np.outer(10.0 ** np.arange(-4, 0), np.arange(1, 10)).ravel(), 1], **CLOSE)
+    assert roc["false_alarm_rates"] == [0.001, 0.01, 0.1]
     assert [found["class"] for found in roc["classes"]] == judged.classes
-    with_interval = 0
+    _, fonts = np.unique([font_of(name) or name for name in judged.names], return_inverse=True)
+    valid = Judged.softmax_of(judged.run / "report" / "validation-logits.npy", judged.temperature)
+    valid_truth = judged.load("valid", "labels")
     for label, found in enumerate(roc["classes"]):
         is_of_class, scores = judged.truth == label, judged.probabilities[:, label]
-        area, variance = delong(scores, is_of_class)
+        area, variance = area_and_variance(scores, is_of_class, fonts)
         np.testing.assert_allclose(metrics.roc_auc_score(is_of_class, scores), area, **CLOSE)
         np.testing.assert_allclose(found["area"]["value"], area, **CLOSE)
-        if variance == 0:
-            assert found["area"]["interval_95"] is None
+        if area == 1:
+            smaller = min(is_of_class.sum(), (~is_of_class).sum())
+            expected = proportion_confint(smaller, smaller, method="wilson")
         else:
-            with_interval += 1
-            ends = logit(area) + norm.ppf([0.025, 0.975]) * np.sqrt(variance) / (area * (1 - area))
-            np.testing.assert_allclose(found["area"]["interval_95"], expit(ends), rtol=0, atol=1e-8)
+            expected = expit(logit(area) + norm.ppf([0.025, 0.975]) * np.sqrt(variance) / (area * (1 - area)))
+        np.testing.assert_allclose(found["area"]["interval_95"], expected, rtol=0, atol=1e-8)
         np.testing.assert_allclose(found["average_precision"], metrics.average_precision_score(is_of_class, scores), **CLOSE)
-        false_alarms, recall, _ = metrics.roc_curve(is_of_class, scores, drop_intermediate=False)
-        expected = [recall[false_alarms <= rate].max() for rate in rates]
-        np.testing.assert_allclose(found["recall_by_false_alarm_rate"], expected, **CLOSE)
-    assert with_interval > 0
+
+        false_alarms, recall, thresholds = metrics.roc_curve(is_of_class, scores, drop_intermediate=False)
+        curve = found["curve"]
+        places = [np.argmin(np.abs(thresholds[1:] / threshold - 1)) + 1 for threshold in curve["thresholds"]]
+        np.testing.assert_allclose(curve["thresholds"], thresholds[places], rtol=1e-9)
+        np.testing.assert_allclose(curve["false_alarm_rate"], false_alarms[places], **CLOSE)
+        np.testing.assert_allclose(curve["recall"], recall[places], **CLOSE)
+        # What was left out lies on straight lines.
+        corners = [0, *curve["false_alarm_rate"]], [0, *curve["recall"]]
+        np.testing.assert_allclose(metrics.auc(*corners), area, **CLOSE)
+
+        of_others = valid[valid_truth != label, label]
+        for rate, point in zip(roc["false_alarm_rates"], found["operating_points"], strict=True):
+            if rate * len(of_others) < 1:
+                assert point is None
+                continue
+            candidates = np.unique(valid[:, label])
+            kept = [threshold for threshold in candidates if np.mean(of_others >= threshold) <= rate]
+            np.testing.assert_allclose(point["threshold"], min(kept), **CLOSE)
+            # A probability at the threshold may lie a rounding error beside it.
+            alarms = scores >= point["threshold"] - 1e-13
+            check_proportion(point["recall"], int(alarms[is_of_class].sum()), int(is_of_class.sum()), "recall")
+            check_proportion(point["false_alarm_rate"], int(alarms[~is_of_class].sum()), int((~is_of_class).sum()), "rate")
     for name, score in [("area", metrics.roc_auc_score), ("average_precision", metrics.average_precision_score)]:
         expected = score(np.eye(len(judged.classes))[judged.truth], judged.probabilities, average="macro")
         np.testing.assert_allclose(roc["macro_average"][name], expected, err_msg=name, **CLOSE)
@@ -333,7 +377,7 @@ def test_bayes_theorem_gives_the_counted_precision(judged: Judged) -> None:
     for label, found in enumerate(bayes["classes"]):
         prior, recall = np.mean(judged.truth == label), np.mean(judged.predicted[judged.truth == label] == label)
         false_alarms = np.mean(judged.predicted[judged.truth != label] == label)
-        terms = [found[name] for name in ("prior", "recall", "false_alarm_rate", "true_alarms", "false_alarms")]
+        terms = [found[name] for name in ("prior", "recall", "false_alarm_rate", "says_and_is", "says_and_is_not")]
         np.testing.assert_allclose(
             terms, [prior, recall, false_alarms, recall * prior, false_alarms * (1 - prior)], **CLOSE
         )
@@ -478,6 +522,15 @@ def check_reliability(found: dict, judged: Judged, temperature: float) -> None:
     np.testing.assert_allclose(found["expected_calibration_error"], error, **CLOSE)
 
     order = np.argsort(confidence, kind="stable")
+    # With the report's own random numbers, every image is drawn as right as often, by rising confidence.
+    drawn = (random_words(1000 * len(right)) >> np.uint64(11)).reshape(1000, -1) / 2.0**53 < confidence[order]
+    ends = np.cumsum(sizes)[:-1]
+    gaps = [abs(part.sum(axis=1) - of_bin.sum()) for part, of_bin in
+            zip(np.split(drawn, ends, axis=1), np.split(confidence[order], ends), strict=True)]
+    errors = np.sum(gaps, axis=0) / len(right)
+    expected = found["calibration_error_if_calibrated"]
+    np.testing.assert_allclose([expected["mean"], expected["highest"]], [errors.mean(), np.quantile(errors, 0.975)], **CLOSE)
+
     parts = np.array_split(order, 15)
     error = sum(abs(right[part].sum() - confidence[part].sum()) for part in parts) / len(right)
     np.testing.assert_allclose(found["equal_size_calibration_error"], error, **CLOSE)

@@ -18,6 +18,7 @@ mod report;
 mod runtime;
 mod table;
 pub mod textbook;
+mod write;
 
 use artifacts::{RunDirectory, SplitName};
 pub use error::Error;
@@ -56,7 +57,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
     judged.data.check_unchanged()?;
     validation.data.check_unchanged()?;
-    let (report, place) = report::folder::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
+    let (report, place) = write::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));

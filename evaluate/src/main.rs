@@ -12,8 +12,8 @@ use terminal::{Console, Verbosity};
 /// Judge a run's ONNX model on the test split with onnxruntime
 ///
 /// Compares the model's logits with the trainer's own first, then classifies the split and writes a report: accuracy
-/// with its 95 % Wilson interval, the confusion matrix, and for each class prior, recall (sensitivity), false alarm
-/// rate, precision (posterior) and F1. Times go to a file of their own, so the report is the same bytes each time.
+/// and other measures with their 95 % intervals, by font where names tell fonts, the confusion matrix, and for each class
+/// prior, recall (sensitivity), false alarm rate, precision (posterior) and F1, and what other thresholds give. Times go to a file of their own, so the report is the same bytes each time.
 ///
 /// `evaluate bayes` answers the textbook question alone: see `evaluate bayes --help`.
 #[derive(Parser)]
@@ -27,7 +27,8 @@ struct Arguments {
 
 /// Answer by Bayes' theorem: after these test results, how probable is it that the thing is there?
 ///
-/// Each step is shown on stderr; the posterior alone goes to stdout. Several results take the tests as independent.
+/// Each step is shown on stderr; the posterior alone goes to stdout. Several results take the tests as independent given T, and
+/// given not T: what one says tells of another only through T.
 #[derive(Parser)]
 #[command(
     name = "evaluate bayes",

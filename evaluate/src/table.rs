@@ -17,7 +17,7 @@ pub(crate) fn figures(by_class: &ByClass) -> Table {
         ("support", Align::Right),
         ("prior", Align::Right),
         ("recall", Align::Right),
-        ("false alarms", Align::Right),
+        ("false alarm rate", Align::Right),
         ("precision", Align::Right),
         ("F1", Align::Right),
     ]);
@@ -56,24 +56,19 @@ pub(crate) fn overall(report: &Report) -> Table {
         ("figure", Align::Left),
         ("value", Align::Right),
         ("95 %", Align::Left),
-        ("by font", Align::Left),
+        (&format!("by {}", quality.intervals.unit.name()), Align::Left),
     ]);
-    let font = quality.by_font.as_ref();
+    let by_unit = &quality.intervals;
     let (accuracy, top_2) = (&quality.accuracy, &quality.top_2_accuracy);
     let rows = [
-        ("accuracy", accuracy.value, accuracy.wilson_95, font.and_then(|font| font.accuracy_95)),
+        ("accuracy", accuracy.value, accuracy.wilson_95, by_unit.accuracy_95),
         ("always the most frequent class", Some(quality.majority_baseline), None, None),
-        ("balanced accuracy", quality.balanced_accuracy, None, font.and_then(|font| font.balanced_accuracy_95)),
-        ("macro F1", quality.macro_f1, None, font.and_then(|font| font.macro_f1_95)),
-        ("top-2 accuracy", top_2.value, top_2.wilson_95, font.and_then(|font| font.top_2_accuracy_95)),
-        ("Cohen's kappa", quality.cohen_kappa, None, font.and_then(|font| font.cohen_kappa_95)),
-        (
-            "negative log likelihood",
-            Some(quality.negative_log_likelihood),
-            None,
-            font.and_then(|font| font.negative_log_likelihood_95),
-        ),
-        ("Brier score", Some(quality.brier_score), None, font.and_then(|font| font.brier_score_95)),
+        ("balanced accuracy", quality.balanced_accuracy, None, by_unit.balanced_accuracy_95),
+        ("macro F1", quality.macro_f1, None, by_unit.macro_f1_95),
+        ("top-2 accuracy", top_2.value, top_2.wilson_95, by_unit.top_2_accuracy_95),
+        ("Cohen's kappa", quality.cohen_kappa, None, by_unit.cohen_kappa_95),
+        ("negative log likelihood", Some(quality.negative_log_likelihood), None, by_unit.negative_log_likelihood_95),
+        ("Brier score", Some(quality.brier_score), None, by_unit.brier_score_95),
         ("area under the ROC curve (macro)", report.by_class.roc.macro_average.area, None, None),
         ("average precision (macro)", report.by_class.roc.macro_average.average_precision, None, None),
         ("calibration error (ECE)", Some(report.calibration.before.expected_calibration_error), None, None),
@@ -85,13 +80,8 @@ pub(crate) fn overall(report: &Report) -> Table {
         && as_it_came.images != quality.images
     {
         let name = format!("accuracy with its {} duplicates", as_it_came.images - quality.images);
-        let (accuracy, font) = (&as_it_came.accuracy, as_it_came.by_font.as_ref());
-        table.row([
-            name,
-            figure(accuracy.value),
-            ends(accuracy.wilson_95),
-            ends(font.and_then(|font| font.accuracy_95)),
-        ]);
+        let accuracy = &as_it_came.accuracy;
+        table.row([name, figure(accuracy.value), ends(accuracy.wilson_95), ends(as_it_came.intervals.accuracy_95)]);
     }
     table
 }

@@ -13,16 +13,27 @@ pub struct Question {
     pub prior: f64,
 
     /// P(P given T): the share of those with it that the test finds, the sensitivity
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, visible_alias = "sensitivity", value_name = "SHARE", value_parser = share)]
     pub recall: f64,
 
     /// P(P given not T): the share of those without it that the test takes for it, 1 - specificity
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub false_alarm: f64,
+    #[arg(long, value_name = "SHARE", value_parser = share, required_unless_present = "specificity")]
+    pub false_alarm: Option<f64>,
 
-    /// What independent tests said, one after the other, as `positive,positive,negative`
+    /// P(not P given not T) instead: the share of those without it that the test clears
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "false_alarm")]
+    pub specificity: Option<f64>,
+
+    /// What tests said, one after the other, independent given T and given not T, as `positive,positive,negative`
     #[arg(long, value_enum, value_delimiter = ',', default_value = "positive")]
     pub results: Vec<TestResult>,
+}
+
+impl Question {
+    fn false_alarm_rate(&self) -> f64 {
+        let rate = self.false_alarm.or_else(|| self.specificity.map(|specificity| 1.0 - specificity));
+        rate.expect("the command line takes one of the two")
+    }
 }
 
 /// What a test said.
@@ -39,10 +50,10 @@ pub enum TestResult {
 /// # Errors
 /// When a result cannot come with these numbers.
 pub fn answer(question: &Question, console: &Console) -> Result<(), Error> {
-    let &Question { prior, recall, false_alarm, .. } = question;
+    let (prior, recall, false_alarm) = (question.prior, question.recall, question.false_alarm_rate());
     console.say(format!("prior             P(T) = {prior}"));
     console.say(format!("recall            P(positive given T) = {recall}"));
-    console.say(format!("false alarm rate  P(positive given not T) = {false_alarm}"));
+    console.say(format!("false alarm rate  P(positive given not T) = {}", rounded(false_alarm)));
     let mut belief = prior;
     for (number, &result) in (1..).zip(&question.results) {
         belief = update(belief, number, result, question, console)?;
@@ -54,8 +65,8 @@ pub fn answer(question: &Question, console: &Console) -> Result<(), Error> {
 /// One step: the belief after a result.
 fn update(prior: f64, number: usize, result: TestResult, question: &Question, console: &Console) -> Result<f64, Error> {
     let (word, with, without) = match result {
-        TestResult::Positive => ("positive", question.recall, question.false_alarm),
-        TestResult::Negative => ("negative", 1.0 - question.recall, 1.0 - question.false_alarm),
+        TestResult::Positive => ("positive", question.recall, question.false_alarm_rate()),
+        TestResult::Negative => ("negative", 1.0 - question.recall, 1.0 - question.false_alarm_rate()),
     };
     let after = posterior(prior, with, without).ok_or(Error::ImpossibleResult { number, word, belief: prior })?;
     let [with, without, prior_rounded] = [with, without, prior].map(rounded);

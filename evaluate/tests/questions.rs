@@ -57,6 +57,15 @@ fn results_update_one_after_the_other() {
 }
 
 #[test]
+fn the_lecture_s_words_ask_the_same() {
+    let asked = |flags: [&str; 2]| posterior(&["--prior", "0.001", flags[0], "0.99", flags[1], "0.95"]);
+    assert!((asked(["--sensitivity", "--specificity"]) - 99.0 / 5094.0).abs() < 1e-12);
+    assert_eq!(asked(["--sensitivity", "--specificity"]), asked(["--recall", "--specificity"]));
+    bayes(&["--prior", "0.1", "--recall", "0.9"]).assert().failure().code(2);
+    bayes(&[&TEXTBOOK[..], &["--specificity", "0.95"]].concat()).assert().failure().code(2);
+}
+
+#[test]
 fn a_result_that_cannot_come_is_an_error_and_a_share_above_1_a_wrong_argument() {
     let impossible = ["--prior", "0", "--recall", "0.9", "--false-alarm", "0"];
     let text = stderr(&bayes(&impossible).assert().failure().code(1));

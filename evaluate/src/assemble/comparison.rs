@@ -2,7 +2,7 @@
 
 use crate::inputs::Other;
 use crate::judged::Judged;
-use crate::measures::fonts::Fonts;
+use crate::measures::groups::Groups;
 use crate::measures::paired;
 use crate::report::{Comparison, Disagreement, Proportion};
 
@@ -18,6 +18,7 @@ pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String]) -> 
         let right = |is_right| f64::from(u8::from(is_right));
         right(outcomes.is_right(row)) - right(is_right(other, judged, row))
     };
+    let groups = Groups::of(&judged.fonts);
     let total = outcomes.len() as u64;
     let differing: Vec<usize> =
         (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != other.predictions[row]).collect();
@@ -32,7 +33,7 @@ pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String]) -> 
         both_wrong: count(false, false),
         difference: paired::difference(only_this_right, only_other_right, total),
         mcnemar_p: paired::mcnemar(only_this_right, only_other_right),
-        by_font: Fonts::of(&judged.fonts).map(|fonts| paired::by_font(&fonts, advantage)),
+        by_font: groups.are_fonts().then(|| paired::by_font(&groups, advantage)),
         differing: differing.len() as u64,
         images: differing
             .into_iter()

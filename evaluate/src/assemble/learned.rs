@@ -1,8 +1,7 @@
 //! Section 6: what the network learned, from its weights and the images of the split.
 
-use artifacts::{Provenance, sequential_place};
+use artifacts::sequential_place;
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, s};
-use serde_json::Value;
 
 use crate::error::Error;
 use crate::inputs::Inputs;
@@ -10,7 +9,7 @@ use crate::judged::Judged;
 use crate::measures::network::{Activations, Network};
 use crate::measures::undefined::Reasons;
 use crate::parity;
-use crate::report::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
+use crate::report::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage, test_time_shift};
 
 /// Rows are in random order: the first ones stand for all of a large split.
 const MOST_IMAGES: usize = 10_000;
@@ -125,11 +124,6 @@ fn first_layer(
         listed.push(FirstLayerUnit { unit, norm, active_share });
     }
     listed
-}
-
-/// By how many pixels the network shifts its images, where the stage is the training and told it to.
-pub(crate) fn test_time_shift(stage: &Provenance) -> Option<u64> {
-    stage.arguments.get("test_time_shift").and_then(Value::as_u64).filter(|&pixels| pixels > 0)
 }
 
 /// Whether two maps of weights are one map, shifted by nothing or `shift` to one side, and again so.

@@ -22,7 +22,7 @@ use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
 use crate::measures::confusion::ConfusionMatrix;
-use crate::measures::fonts::{FEWEST_FONTS, Fonts};
+use crate::measures::groups::{FEWEST, Groups};
 use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::{images, quality};
 use crate::measures::roc::roc;
@@ -32,7 +32,6 @@ use crate::parity::Parity;
 use crate::predict::Predictions;
 use crate::report::{ByClass, Calibration, FittedTemperature, Overall, Quality, Report};
 
-pub(crate) use self::learned::test_time_shift;
 pub(crate) use self::making::training_timings;
 
 /// Everything but the digests of the files beside it, which are not written yet, and the saliency maps `[C, H, W]`.
@@ -51,7 +50,7 @@ pub(crate) fn report(
     };
     let model = inputs.model.metadata.model.clone();
     let overall = overall(inputs, judged, &mut reasons)?;
-    let by_class = by_class(&judged.outcomes, &model.classes, &mut reasons);
+    let by_class = by_class(judged, validation, &model.classes, &mut reasons);
     let fitted = temperature::fit(&validation.outcomes);
     let bayes = ByBayes { inputs, judged, validation, by_class: &by_class, temperature: fitted.as_ref().ok() }
         .section(unlabelled, &mut reasons);
@@ -80,22 +79,16 @@ pub(crate) fn report(
     Ok((report, saliency))
 }
 
-fn by_class(outcomes: &Outcomes, names: &[String], reasons: &mut Reasons) -> ByClass {
-    let confusion_matrix = confusion(outcomes);
+fn by_class(judged: &Judged, validation: &Judged, names: &[String], reasons: &mut Reasons) -> ByClass {
+    let confusion_matrix = confusion(&judged.outcomes);
     let classes = by_class::classes(&confusion_matrix, names, reasons);
-    let weighted_average = by_class::weighted_average(&classes);
-    let of_others =
-        [("specificity", weighted_average.specificity), ("false_alarm_rate", weighted_average.false_alarm_rate)];
-    for (name, value) in of_others {
-        let place = format!("by_class.weighted_average.{name}");
-        reasons.explain(value.as_ref(), place, "all images of the split are of one class");
-    }
+    let chosen_on = (judged.split != SplitName::Valid).then_some(&validation.outcomes);
     ByClass {
         macro_average: by_class::macro_average(&classes),
-        weighted_average,
+        weighted_average: by_class::weighted_average(&classes, reasons),
         classes,
         confusion_matrix,
-        roc: roc(outcomes, names, reasons),
+        roc: roc(&judged.outcomes, &Groups::of(&judged.fonts), chosen_on, names, reasons),
     }
 }
 
@@ -107,14 +100,14 @@ fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {
 fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Result<Overall, Error> {
     let classes = judged.outcomes.classes();
     let (mut images, mut fonts) = (images(&judged.outcomes), judged.fonts.clone());
-    let without_duplicates = quality(&images, classes, Fonts::of(&fonts).as_ref());
+    let without_duplicates = quality(&images, classes, &Groups::of(&fonts));
     explain(&without_duplicates, "overall.without_duplicates", reasons);
     let as_it_came = if judged.split == SplitName::Test {
         for (row, font) in judged.duplicates(inputs)? {
             images.push(images[row]);
             fonts.push(font);
         }
-        Some(quality(&images, classes, Fonts::of(&fonts).as_ref()))
+        Some(quality(&images, classes, &Groups::of(&fonts)))
     } else {
         None
     };
@@ -128,30 +121,24 @@ fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Resul
 fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
     let kappa = quality.cohen_kappa.as_ref();
     reasons.explain(kappa, format!("{place}.cohen_kappa"), "all labels and all predictions are of one class");
-    reasons.explain(quality.by_font.as_ref(), format!("{place}.by_font"), "no file name tells a font");
-    let Some(by_font) = &quality.by_font else { return };
-    let intervals = [("accuracy", by_font.accuracy_95), ("top_2_accuracy", by_font.top_2_accuracy_95)];
-    for (figure, interval) in intervals {
-        reasons.explain(
-            interval.as_ref(),
-            format!("{place}.by_font.{figure}_95"),
-            "a single font tells nothing of others",
-        );
-    }
-    let reason = if by_font.resamples == 0 {
-        format!("with fewer than {FEWEST_FONTS} fonts, the intervals of a bootstrap are much too narrow")
-    } else {
-        "whichever fonts are drawn, it is the same".to_owned()
+    let intervals = &quality.intervals;
+    let unit = intervals.unit.name();
+    let mut explain = |figure: &str, interval: Option<[f64; 2]>, reason: &str| {
+        reasons.explain(interval.as_ref(), format!("{place}.intervals.{figure}_95"), reason);
     };
-    for (figure, interval) in [
-        ("balanced_accuracy", by_font.balanced_accuracy_95),
-        ("macro_f1", by_font.macro_f1_95),
-        ("cohen_kappa", by_font.cohen_kappa_95),
-        ("negative_log_likelihood", by_font.negative_log_likelihood_95),
-        ("brier_score", by_font.brier_score_95),
-    ] {
-        reasons.explain(interval.as_ref(), format!("{place}.by_font.{figure}_95"), &reason);
-    }
+    let single = format!("a single {unit} tells nothing of others");
+    explain("accuracy", intervals.accuracy_95, &single);
+    explain("top_2_accuracy", intervals.top_2_accuracy_95, &single);
+    let reason = if intervals.resamples == 0 {
+        format!("with fewer than {FEWEST} {unit}s, the intervals of a bootstrap are much too narrow")
+    } else {
+        format!("whichever {unit}s are drawn, it is the same")
+    };
+    explain("balanced_accuracy", intervals.balanced_accuracy_95, &reason);
+    explain("macro_f1", intervals.macro_f1_95, &reason);
+    explain("cohen_kappa", intervals.cohen_kappa_95, &reason);
+    explain("negative_log_likelihood", intervals.negative_log_likelihood_95, &reason);
+    explain("brier_score", intervals.brier_score_95, &reason);
 }
 
 /// Section 4.

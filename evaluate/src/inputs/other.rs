@@ -10,7 +10,7 @@ use ndarray_npy::ViewElement;
 
 use crate::error::Error;
 use crate::report::Report;
-use crate::report::folder::{PREDICTIONS, PROBABILITIES};
+use crate::report::arrays::{PREDICTIONS, PROBABILITIES};
 
 /// Another report, with the predictions beside it.
 #[derive(Debug)]

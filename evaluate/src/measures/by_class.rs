@@ -32,8 +32,13 @@ pub fn macro_average(classes: &[ClassFigures]) -> Averages {
 
 /// The means, each class with as much weight as it has images.
 #[must_use]
-pub fn weighted_average(classes: &[ClassFigures]) -> Averages {
-    averages(classes, |class| class.support as f64)
+pub fn weighted_average(classes: &[ClassFigures], reasons: &mut Reasons) -> Averages {
+    let average = averages(classes, |class| class.support as f64);
+    for (name, value) in [("specificity", average.specificity), ("false_alarm_rate", average.false_alarm_rate)] {
+        let place = format!("by_class.weighted_average.{name}");
+        reasons.explain(value.as_ref(), place, "all images of the split are of one class");
+    }
+    average
 }
 
 fn figures(matrix: &ConfusionMatrix, class: usize, name: &str) -> ClassFigures {

@@ -1,10 +1,17 @@
 //! Whether the model is as often right as it is sure.
 
+use rand_pcg::rand_core::Rng;
+
+use crate::measures::groups::generator;
+use crate::measures::intervals::quantile;
 use crate::measures::outcomes::Outcomes;
-use crate::report::{Binning, Coverage, Proportion, Reliability, ReliabilityBin};
+use crate::report::{Binning, Coverage, IfCalibrated, Proportion, Reliability, ReliabilityBin};
 
 /// How many bins, as Guo 2017 has.
 const BINS: usize = 15;
+
+/// How often images are drawn as a calibrated model would have them.
+const DRAWS: u32 = 1000;
 
 /// How confidences are put into bins.
 #[must_use]
@@ -31,6 +38,7 @@ pub fn reliability(outcomes: &Outcomes) -> Reliability {
         brier_score: average(&|row| outcomes.brier_score(row)),
         mean_confidence: average(&|row| outcomes.confidence(row)),
         expected_calibration_error: calibration_error(&equal_width, rows.len()),
+        calibration_error_if_calibrated: if_calibrated(outcomes, &rows, &equal_width),
         equal_size_calibration_error: calibration_error(&equal_size, rows.len()),
         equal_width,
         equal_size,
@@ -85,6 +93,33 @@ fn calibration_error(bins: &[ReliabilityBin], images: usize) -> f64 {
         Some(gap * bin.accuracy.total as f64 / images as f64)
     };
     bins.iter().filter_map(gap).sum()
+}
+
+/// The calibration error of images that are right with the probability that is their confidence. `rising` are the rows by
+/// confidence, of which the bins have the first, the next, and so on.
+fn if_calibrated(outcomes: &Outcomes, rising: &[usize], bins: &[ReliabilityBin]) -> IfCalibrated {
+    let mut generator = generator();
+    let confidences: Vec<f64> = rising.iter().map(|&row| outcomes.confidence(row)).collect();
+    let mut errors: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let mut confidences = confidences.as_slice();
+            let mut error = 0.0;
+            for bin in bins {
+                let (of_bin, rest) = confidences.split_at(bin.accuracy.total as usize);
+                confidences = rest;
+                let right = of_bin.iter().filter(|&&confidence| uniform(&mut generator) < confidence).count();
+                error += (right as f64 - of_bin.iter().sum::<f64>()).abs() / rising.len() as f64;
+            }
+            error
+        })
+        .collect();
+    errors.sort_unstable_by(f64::total_cmp);
+    IfCalibrated { mean: errors.iter().sum::<f64>() / errors.len() as f64, highest: quantile(&errors, 0.975) }
+}
+
+/// A number from 0 to 1, without 1: the upper 53 of 64 random bits.
+fn uniform(generator: &mut impl Rng) -> f64 {
+    (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Accuracy where the least sure are refused: for each hundredth of at least one image, from all to one hundredth. Images

@@ -5,7 +5,7 @@ pub mod bayes;
 pub mod by_class;
 pub mod calibration;
 pub mod confusion;
-pub mod fonts;
+pub mod groups;
 pub mod intervals;
 pub mod label_issues;
 pub mod network;

@@ -3,7 +3,7 @@
 use statrs::distribution::{Binomial, DiscreteCDF as _};
 use statrs::function::erf::erfc;
 
-use crate::measures::fonts::Fonts;
+use crate::measures::groups::Groups;
 use crate::measures::intervals::{GroupedMean, Z_95};
 use crate::report::{DifferenceByFont, Estimate};
 
@@ -34,7 +34,7 @@ pub fn difference(only_one: u64, only_other: u64, total: u64) -> Estimate {
 /// The difference where the images of one font are dependent. `advantage` of a row is 1 where this model alone is right, −1
 /// where the other alone is, 0 otherwise.
 #[must_use]
-pub fn by_font(fonts: &Fonts, advantage: impl Fn(usize) -> f64) -> DifferenceByFont {
+pub fn by_font(fonts: &Groups, advantage: impl Fn(usize) -> f64) -> DifferenceByFont {
     let groups = fonts.sums(advantage);
     let (sum, squares) = groups.iter().fold((0.0, 0.0), |(sum, squares), &(d, _)| (sum + d, squares + d.powi(2)));
     DifferenceByFont {
@@ -51,9 +51,9 @@ mod tests {
     /// scipy 1.17: `chi2.sf((Σ d)² / Σ d², 1)`; statsmodels 0.15: `OLS(d, 1).fit(cov_type="cluster", use_t=True)`.
     #[test]
     fn by_font_images_that_differ_together_count_as_one() {
-        let fonts = Fonts::of(&[Some("a"), Some("a"), Some("a"), Some("b"), None].map(|font| font.map(str::to_owned)));
+        let fonts = Groups::of(&[Some("a"), Some("a"), Some("a"), Some("b"), None].map(|font| font.map(str::to_owned)));
         let advantage = [1.0, 1.0, 1.0, -1.0, 0.0];
-        let found = by_font(&fonts.unwrap(), |row| advantage[row]);
+        let found = by_font(&fonts, |row| advantage[row]);
         assert_eq!(found.fonts, 3);
         assert!((found.p - 0.527_089_256_865_538_1).abs() < 1e-9, "{found:?}");
         let [low, high] = found.difference_95.unwrap();

@@ -1,7 +1,7 @@
 //! How good a model is on all images together.
 
 use crate::measures::confusion::ConfusionMatrix;
-use crate::measures::fonts::{self, Fonts};
+use crate::measures::groups::{self, Groups};
 use crate::measures::outcomes::Outcomes;
 use crate::report::{Proportion, Quality};
 
@@ -37,8 +37,8 @@ pub(crate) fn images(outcomes: &Outcomes) -> Vec<Image> {
     (0..outcomes.len()).map(image).collect()
 }
 
-/// Section 1's figures of at least one image, with intervals by font where fonts are known.
-pub(crate) fn quality(images: &[Image], classes: usize, fonts: Option<&Fonts>) -> Quality {
+/// Section 1's figures of at least one image.
+pub(crate) fn quality(images: &[Image], classes: usize, groups: &Groups) -> Quality {
     let mut sums = Sums::new(classes);
     images.iter().for_each(|image| sums.add(image));
     let total = sums.confusion.total();
@@ -52,7 +52,7 @@ pub(crate) fn quality(images: &[Image], classes: usize, fonts: Option<&Fonts>) -
         brier_score: sums.mean(sums.brier_score),
         top_2_accuracy: Proportion::of(sums.in_top_2, total),
         cohen_kappa: sums.cohen_kappa(),
-        by_font: fonts.map(|fonts| fonts::by_font(images, classes, fonts)),
+        intervals: groups::intervals(images, classes, groups),
     }
 }
 

@@ -1,35 +1,44 @@
 //! What the probability of a class is worth where a threshold on it decides.
 
-use crate::measures::intervals::Z_95;
+use crate::measures::groups::{FEWEST, Groups};
+use crate::measures::intervals::{Z_95, wilson};
 use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::mean;
 use crate::measures::undefined::Reasons;
-use crate::report::{ClassRoc, Estimate, MacroRoc, Roc};
+use crate::report::{ClassRoc, Estimate, MacroRoc, OperatingPoint, Proportion, Roc, RocCurve};
 
-/// Where recall is told: at 1, 2 to 9 ten-thousandths, thousandths, hundredths, tenths, and 1.
-#[must_use]
-pub fn false_alarm_rates() -> Vec<f64> {
-    let of_decade = |decade| (1..10).map(move |digit| f64::from(digit) / 10_f64.powi(decade));
-    (1..=4).rev().flat_map(of_decade).chain([1.0]).collect()
-}
+/// What operating points are to keep to.
+const FALSE_ALARM_RATES: [f64; 3] = [0.001, 0.01, 0.1];
 
-/// The curve of every class.
+/// Corners that a curve has at most.
+const MOST_CORNERS: usize = 500;
+
+/// The curve of every class. `groups` are those of the images; the thresholds of the operating points are chosen on
+/// `validation`, unless the images are those themselves.
 #[must_use]
-pub fn roc(outcomes: &Outcomes, names: &[String], reasons: &mut Reasons) -> Roc {
-    let false_alarm_rates = false_alarm_rates();
+pub fn roc(
+    outcomes: &Outcomes,
+    groups: &Groups,
+    validation: Option<&Outcomes>,
+    names: &[String],
+    reasons: &mut Reasons,
+) -> Roc {
     let classes: Vec<_> = names
         .iter()
         .enumerate()
         .map(|(label, name)| {
-            let is_of_class = outcomes.labels.iter().map(|&truth| usize::from(truth) == label);
-            let ranking = Ranking::new(outcomes.probabilities.column(label).iter().copied().zip(is_of_class));
-            explain(&ranking, name, reasons);
-            ClassRoc {
+            let ranking = Ranking::of(outcomes, label);
+            let chosen = validation.map(|validation| Ranking::of(validation, label));
+            let threshold = |rate| chosen.as_ref().and_then(|chosen| chosen.threshold_at(rate));
+            let class = ClassRoc {
                 class: name.clone(),
-                area: ranking.area(),
+                area: ranking.area(groups),
                 average_precision: ranking.average_precision(),
-                recall_by_false_alarm_rate: false_alarm_rates.iter().map(|&rate| ranking.recall_at(rate)).collect(),
-            }
+                curve: ranking.curve(),
+                operating_points: FALSE_ALARM_RATES.map(|rate| Some(ranking.at(threshold(rate)?))).into(),
+            };
+            explain(&class, &ranking, chosen.as_ref(), reasons);
+            class
         })
         .collect();
     let macro_average = MacroRoc {
@@ -38,25 +47,35 @@ pub fn roc(outcomes: &Outcomes, names: &[String], reasons: &mut Reasons) -> Roc 
     };
     let reason = "all images of the split are of one class";
     reasons.explain(macro_average.area.as_ref(), "by_class.roc.macro_average", reason);
-    Roc { false_alarm_rates, classes, macro_average }
+    Roc { false_alarm_rates: FALSE_ALARM_RATES.into(), classes, macro_average }
 }
 
-fn explain(ranking: &Ranking, class: &str, reasons: &mut Reasons) {
-    let Estimate { value, interval_95 } = ranking.area();
+fn explain(found: &ClassRoc, ranking: &Ranking, chosen: Option<&Ranking>, reasons: &mut Reasons) {
+    let class = &found.class;
     let place = format!("by_class.roc.classes.{class}");
-    match value {
-        None => {
-            let which = if ranking.of_class == 0 { "class" } else { "another class than" };
-            reasons.explain(value.as_ref(), place, format!("the split has no image of {which} {class}"));
-        }
-        Some(_) if ranking.of_class < 2 || ranking.others < 2 => {
-            let reason = "a single image leaves no variance";
-            reasons.explain(interval_95.as_ref(), format!("{place}.area.interval_95"), reason);
-        }
-        Some(_) => {
-            let reason = "all images of the class are ranked alike, and all others, which leaves no variance";
-            reasons.explain(interval_95.as_ref(), format!("{place}.area.interval_95"), reason);
-        }
+    let Some(area) = found.area.value else {
+        let which = if ranking.of_class == 0 { "class" } else { "another class than" };
+        reasons.explain::<()>(None, place, format!("the split has no image of {which} {class}"));
+        return;
+    };
+    let reason = if ranking.fewest() < FEWEST as u64 {
+        format!("there are fewer than {FEWEST} images of class {class}, or of others")
+    } else if area == 0.0 {
+        format!("every image of another class is ranked above those of {class}, which leaves no variance")
+    } else {
+        format!("the probabilities of {class} do not differ enough to leave a variance")
+    };
+    reasons.explain(found.area.interval_95.as_ref(), format!("{place}.area.interval_95"), reason);
+    for (index, (rate, point)) in FALSE_ALARM_RATES.into_iter().zip(&found.operating_points).enumerate() {
+        let reason = match chosen {
+            None => "the thresholds would be chosen on the images that are judged".to_owned(),
+            Some(chosen) => {
+                let what = if chosen.most(rate) == 0 { "a single false alarm" } else { "the highest threshold" };
+                let others = chosen.others;
+                format!("{what} among the {others} validation images of other classes than {class} gives more")
+            }
+        };
+        reasons.explain(point.as_ref(), format!("{place}.operating_points.{index}"), reason);
     }
 }
 
@@ -67,81 +86,168 @@ struct Ranking {
     of_class: u64,
     /// How many are not.
     others: u64,
-    /// Of each distinct probability, how many images have it: of the class, and of others.
-    ties: Vec<[u64; 2]>,
+    /// The images of each distinct probability.
+    ties: Vec<Tie>,
+}
+
+/// Images of one probability.
+#[derive(Debug)]
+struct Tie {
+    probability: f64,
+    /// Each image's row, and whether it is of the class.
+    rows: Vec<(usize, bool)>,
+    /// How many of those with this probability or a higher one are of the class: the hits of this threshold.
+    hits: u64,
+    /// How many are not: its false alarms.
+    false_alarms: u64,
+}
+
+impl Tie {
+    /// How many of its own are of the class, and how many are not.
+    fn counts(&self) -> [f64; 2] {
+        let of_class = self.rows.iter().filter(|(_, is_of_class)| *is_of_class).count();
+        [of_class, self.rows.len() - of_class].map(|count| count as f64)
+    }
 }
 
 impl Ranking {
+    fn of(outcomes: &Outcomes, label: usize) -> Self {
+        let is_of_class = outcomes.labels.iter().map(|&truth| usize::from(truth) == label);
+        Self::new(outcomes.probabilities.column(label).iter().copied().zip(is_of_class))
+    }
+
     /// Of images with these probabilities, and whether each is of the class.
     fn new(images: impl Iterator<Item = (f64, bool)>) -> Self {
-        let mut images: Vec<_> = images.collect();
-        images.sort_unstable_by(|(one, _), (other, _)| other.total_cmp(one));
-        let count = |tied: &[(f64, bool)]| {
-            let of_class = tied.iter().filter(|(_, is_of_class)| *is_of_class).count();
-            [of_class, tied.len() - of_class].map(|count| count as u64)
+        let mut images: Vec<_> = images.enumerate().map(|(row, (probability, is))| (probability, row, is)).collect();
+        images.sort_unstable_by(|(one, ..), (other, ..)| other.total_cmp(one));
+        let [mut hits, mut false_alarms] = [0, 0];
+        let tie = |tied: &[(f64, usize, bool)]| {
+            tied.iter().for_each(|&(.., is_of_class)| *(if is_of_class { &mut hits } else { &mut false_alarms }) += 1);
+            let rows = tied.iter().map(|&(_, row, is_of_class)| (row, is_of_class)).collect();
+            Tie { probability: tied[0].0, rows, hits, false_alarms }
         };
-        let ties: Vec<_> = images.chunk_by(|(one, _), (other, _)| one == other).map(count).collect();
-        let [of_class, others] = [0, 1].map(|which| ties.iter().map(|tied| tied[which]).sum());
-        Self { of_class, others, ties }
+        let ties = images.chunk_by(|(one, ..), (other, ..)| one == other).map(tie).collect();
+        Self { of_class: hits, others: false_alarms, ties }
+    }
+
+    fn fewest(&self) -> u64 {
+        self.of_class.min(self.others)
     }
 
     fn has_both(&self) -> bool {
-        self.of_class > 0 && self.others > 0
+        self.fewest() > 0
     }
 
-    /// The hits and false alarms of each threshold, falling.
-    fn alarms(&self) -> impl Iterator<Item = [u64; 2]> {
-        self.ties.iter().scan([0, 0], |alarms, tied| {
-            *alarms = [alarms[0] + tied[0], alarms[1] + tied[1]];
-            Some(*alarms)
-        })
+    /// What of the other side is ranked wrongly beside an image of the tie: beside one of the class, and beside another.
+    fn faults(&self, tie: &Tie) -> [f64; 2] {
+        let [of_class, others] = tie.counts();
+        [
+            (tie.false_alarms as f64 - others / 2.0) / self.others as f64,
+            (self.of_class as f64 - tie.hits as f64 + of_class / 2.0) / self.of_class as f64,
+        ]
     }
 
-    fn area(&self) -> Estimate {
+    fn area(&self, groups: &Groups) -> Estimate {
         if !self.has_both() {
             return Estimate { value: None, interval_95: None };
         }
-        let [m, n] = [self.of_class, self.others].map(|count| count as f64);
-        // An image's fault is the share of those on the other side that are ranked wrongly beside it.
-        let (mut faults, mut squares) = (0.0, [0.0, 0.0]);
-        for ([hits, false_alarms], [of_class, others]) in self
-            .alarms()
-            .zip(&self.ties)
-            .map(|(alarms, &tied)| (alarms.map(|count| count as f64), tied.map(|count| count as f64)))
-        {
-            let of_this = (false_alarms - others / 2.0) / n;
-            let of_other = (m - hits + of_class / 2.0) / m;
-            faults += of_class * of_this;
-            squares[0] += of_class * of_this * of_this;
-            squares[1] += others * of_other * of_other;
-        }
-        let fault = faults / m;
-        let variance = |squares: f64, count: f64| (squares - count * fault * fault) / (count - 1.0) / count;
-        let some = self.of_class > 1 && self.others > 1;
-        let variance = some.then(|| variance(squares[0], m) + variance(squares[1], n));
+        let sum: f64 = self.ties.iter().map(|tie| tie.counts()[0] * self.faults(tie)[0]).sum();
+        let fault = sum / self.of_class as f64;
         let area = 1.0 - fault;
-        // Below this it is what rounding has left of 0.
-        let interval_95 = variance.filter(|&variance| variance > 1e-18).map(|variance| {
+        let interval_95 = (self.fewest() >= FEWEST as u64).then_some(()).and_then(|()| {
+            if fault == 0.0 {
+                return Some([wilson(self.fewest(), self.fewest())[0], 1.0]);
+            }
+            // Below this, it is what rounding has left of 0.
+            let variance = Some(self.variance(fault, groups)).filter(|&variance| variance > 1e-18 && area > 0.0)?;
             let (log_odds, deviation) = ((area / fault).ln(), variance.sqrt() / (area * fault));
-            [-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp()))
+            Some([-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp())))
         });
         Estimate { value: Some(area), interval_95 }
     }
 
-    fn average_precision(&self) -> Option<f64> {
-        let terms = self.alarms().zip(&self.ties).map(|([hits, false_alarms], &[of_class, _])| {
-            of_class as f64 / self.of_class as f64 * (hits as f64 / (hits + false_alarms) as f64)
-        });
-        self.has_both().then(|| terms.sum())
+    /// Obuchowski's variance of the area: with the deviations of the images of the class and of the others summed up by group,
+    /// `I/(I−1) Σ a²/m² + J/(J−1) Σ b²/n² + 2 G/(G−1) Σ a b/(m n)`, where I, J and G groups have images of the class, of others,
+    /// and any. With each image by itself it is DeLong's.
+    fn variance(&self, fault: f64, groups: &Groups) -> f64 {
+        let mut deviations = vec![[None, None]; (self.of_class + self.others) as usize];
+        for tie in &self.ties {
+            let of_tie = self.faults(tie);
+            for &(row, is_of_class) in &tie.rows {
+                let side = usize::from(!is_of_class);
+                deviations[row][side] = Some((of_tie[side] - fault) / [self.of_class, self.others][side] as f64);
+            }
+        }
+        let sums = [0, 1].map(|side| groups.sums(|row| deviations[row][side].unwrap_or_default()));
+        let sizes = [0, 1].map(|side| groups.sums(|row| f64::from(u8::from(deviations[row][side].is_some()))));
+        let spread = |count: usize, sum: f64| count as f64 / (count as f64 - 1.0) * sum;
+        let of_side = |side: usize| {
+            let with_images = sizes[side].iter().filter(|&&(images, _)| images > 0.0).count();
+            spread(with_images, sums[side].iter().map(|&(sum, _)| sum * sum).sum())
+        };
+        let together = sums[0].iter().zip(&sums[1]).map(|(&(one, _), &(other, _))| one * other).sum();
+        of_side(0) + of_side(1) + 2.0 * spread(groups.count(), together)
     }
 
-    /// The highest recall with at most so many false alarms.
-    fn recall_at(&self, false_alarm_rate: f64) -> Option<f64> {
-        let within = |&[_, false_alarms]: &[u64; 2]| false_alarms as f64 / self.others as f64 <= false_alarm_rate;
-        self.has_both().then(|| {
-            let hits = self.alarms().take_while(within).last().map_or(0, |[hits, _]| hits);
-            hits as f64 / self.of_class as f64
+    fn average_precision(&self) -> Option<f64> {
+        let term = |tie: &Tie| {
+            let [of_class, _] = tie.counts();
+            of_class / self.of_class as f64 * (tie.hits as f64 / (tie.hits + tie.false_alarms) as f64)
+        };
+        self.has_both().then(|| self.ties.iter().map(term).sum())
+    }
+
+    /// The corners.
+    fn curve(&self) -> Option<RocCurve> {
+        if !self.has_both() {
+            return None;
+        }
+        let alarms = |tie: &Tie| [tie.hits, tie.false_alarms];
+        let mut before = [0, 0];
+        let mut corners: Vec<&Tie> = Vec::new();
+        for (tie, next) in self.ties.iter().zip(self.ties[1..].iter().map(Some).chain([None])) {
+            let bends = next.is_none_or(|next| {
+                let [one, other] = [[before, alarms(tie)], [alarms(tie), alarms(next)]]
+                    .map(|[from, to]| [to[0] - from[0], to[1] - from[1]]);
+                one[0] * other[1] != one[1] * other[0]
+            });
+            if bends {
+                corners.push(tie);
+                before = alarms(tie);
+            }
+        }
+        let (last, most) = (corners.len() - 1, MOST_CORNERS - 1);
+        let kept: Vec<&Tie> =
+            if last <= most { corners } else { (0..=most).map(|place| corners[place * last / most]).collect() };
+        Some(RocCurve {
+            thresholds: kept.iter().map(|tie| tie.probability).collect(),
+            false_alarm_rate: kept.iter().map(|tie| tie.false_alarms as f64 / self.others as f64).collect(),
+            recall: kept.iter().map(|tie| tie.hits as f64 / self.of_class as f64).collect(),
         })
+    }
+
+    /// How many false alarms that rate is at most.
+    fn most(&self, false_alarm_rate: f64) -> u64 {
+        // A product that is whole may have been rounded below.
+        (false_alarm_rate * self.others as f64 + 1e-9).floor() as u64
+    }
+
+    /// The lowest threshold with at most so many false alarms, where these are at least one.
+    fn threshold_at(&self, false_alarm_rate: f64) -> Option<f64> {
+        let most = self.most(false_alarm_rate);
+        let within = self.ties.iter().take_while(|tie| tie.false_alarms <= most);
+        within.last().filter(|_| most > 0).map(|tie| tie.probability)
+    }
+
+    /// What a threshold gives.
+    fn at(&self, threshold: f64) -> OperatingPoint {
+        let alarms = self.ties.iter().take_while(|tie| tie.probability >= threshold).last();
+        let [hits, false_alarms] = alarms.map_or([0, 0], |tie| [tie.hits, tie.false_alarms]);
+        OperatingPoint {
+            threshold,
+            recall: Proportion::of(hits, self.of_class),
+            false_alarm_rate: Proportion::of(false_alarms, self.others),
+        }
     }
 }
 
@@ -156,6 +262,15 @@ mod tests {
         Ranking::new(scores.iter().copied().zip(of_class.iter().copied()))
     }
 
+    fn alone(images: usize) -> Groups {
+        Groups::of(&vec![None; images])
+    }
+
+    /// Every image `times` times.
+    fn repeated(times: usize) -> Ranking {
+        Ranking::new(SCORES.iter().copied().zip(OF_CLASS).cycle().take(10 * times))
+    }
+
     /// ```python
     /// scores = [0.9, 0.8, 0.8, 0.7, 0.6, 0.6, 0.5, 0.4, 0.3, 0.1]
     /// truth = [1, 1, 0, 1, 1, 0, 0, 1, 0, 0]
@@ -164,39 +279,79 @@ mod tests {
     #[test]
     fn areas_are_scikit_learn_s_with_ties_counted_half() {
         let found = ranking(&SCORES, &OF_CLASS);
-        assert!((found.area().value.unwrap() - 0.76).abs() < 1e-15);
+        assert!((found.area(&alone(10)).value.unwrap() - 0.76).abs() < 1e-15);
         assert!((found.average_precision().unwrap() - 0.741_666_666_666_666_7).abs() < 1e-15);
-        assert_eq!([0.0, 0.2, 0.39, 0.4, 1.0].map(|rate| found.recall_at(rate).unwrap()), [0.2, 0.6, 0.6, 0.8, 1.0]);
+    }
+
+    #[test]
+    fn images_that_come_in_twos_leave_the_area_as_uncertain_as_half_of_them() {
+        let width = |times: usize, groups: &Groups| {
+            let [low, high] = repeated(times).area(groups).interval_95.unwrap();
+            ((high / (1.0 - high)) / (low / (1.0 - low))).ln()
+        };
+        let once = width(40, &alone(400));
+        let fonts: Vec<Option<String>> = (0..800).map(|row| Some((row % 400).to_string())).collect();
+        let twice = width(80, &Groups::of(&fonts));
+        assert!((twice / once - 1.0).abs() < 0.01, "{twice} {once}");
+        assert!((width(80, &alone(800)) / once - 0.5_f64.sqrt()).abs() < 0.01);
     }
 
     #[test]
     fn the_worst_ranking_is_the_best_one_upside_down() {
-        let upside_down: Vec<bool> = OF_CLASS.iter().map(|is| !is).collect();
-        let (one, other) = (ranking(&SCORES, &OF_CLASS).area(), ranking(&SCORES, &upside_down).area());
+        let upside_down = Ranking::new(SCORES.iter().copied().zip(OF_CLASS.map(|is| !is)).cycle().take(100));
+        let (one, other) = (repeated(10).area(&alone(100)), upside_down.area(&alone(100)));
         assert!((one.value.unwrap() + other.value.unwrap() - 1.0).abs() < 1e-15);
         let [[low, high], [other_low, other_high]] = [one, other].map(|area| area.interval_95.unwrap());
-        assert!((low + other_high - 1.0).abs() < 1e-15 && (high + other_low - 1.0).abs() < 1e-15);
+        assert!((low + other_high - 1.0).abs() < 1e-12 && (high + other_low - 1.0).abs() < 1e-12);
         assert!(0.0 < low && low < 0.76 && 0.76 < high && high < 1.0);
     }
 
     #[test]
-    fn what_cannot_be_ranked_has_no_area_and_what_is_ranked_alike_no_interval() {
+    fn what_cannot_be_ranked_has_no_area_and_little_no_interval_but_a_perfect_one_has_its_lower_end() {
         for of_class in [[true; 10], [false; 10]] {
             let none = ranking(&SCORES, &of_class);
-            assert_eq!((none.area().value, none.average_precision(), none.recall_at(1.0)), (None, None, None));
+            assert_eq!((none.area(&alone(10)).value, none.average_precision(), none.curve()), (None, None, None));
         }
         let first_four = [true, true, true, true, false, false, false, false, false, false];
-        let (perfect, alike) = (ranking(&SCORES, &first_four).area(), ranking(&[0.5; 10], &first_four).area());
-        assert_eq!(perfect, Estimate { value: Some(1.0), interval_95: None });
-        assert_eq!(alike, Estimate { value: Some(0.5), interval_95: None });
-        assert_eq!(ranking(&[0.9, 0.5, 0.4], &[true, false, false]).area().interval_95, None);
+        let few = ranking(&SCORES, &first_four).area(&alone(10));
+        assert_eq!(few, Estimate { value: Some(1.0), interval_95: None });
+        let many = |scores: fn(usize) -> f64| {
+            let images = (0..60).map(|row| (scores(row), row < 25));
+            Ranking::new(images).area(&alone(60))
+        };
+        let perfect = many(|row| 1.0 / (row as f64 + 1.0));
+        assert_eq!(perfect, Estimate { value: Some(1.0), interval_95: Some([wilson(25, 25)[0], 1.0]) });
+        assert_eq!(many(|_| 0.5), Estimate { value: Some(0.5), interval_95: None });
+        assert_eq!(many(|row| row as f64 / 60.0), Estimate { value: Some(0.0), interval_95: None });
+    }
+
+    /// `roc_curve(truth, scores)` of scikit-learn, without its first corner.
+    #[test]
+    fn a_curve_has_scikit_learn_s_corners() {
+        let curve = ranking(&SCORES, &OF_CLASS).curve().unwrap();
+        assert_eq!(curve.thresholds, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.1]);
+        assert_eq!(curve.false_alarm_rate, [0.0, 0.2, 0.2, 0.4, 0.6, 0.6, 1.0]);
+        assert_eq!(curve.recall, [0.2, 0.4, 0.6, 0.8, 0.8, 1.0, 1.0]);
     }
 
     #[test]
-    fn false_alarm_rates_rise_from_a_ten_thousandth_to_one() {
-        let rates = false_alarm_rates();
-        assert!(rates.is_sorted_by(|one, other| one < other));
-        assert_eq!((rates.len(), rates[0], rates[9], rates[36]), (37, 0.0001, 0.001, 1.0));
-        assert!([0.01, 0.03, 0.1].iter().all(|rate| rates.contains(rate)));
+    fn a_long_curve_keeps_its_ends_and_no_more_corners_than_it_may() {
+        let images = (0..5000).map(|row| (1.0 / f64::from(row + 1), row % 2 == 0));
+        let curve = Ranking::new(images).curve().unwrap();
+        assert_eq!(curve.thresholds.len(), MOST_CORNERS);
+        assert_eq!((curve.recall[0], curve.false_alarm_rate[0]), (1.0 / 2500.0, 0.0));
+        assert_eq!((curve.recall[MOST_CORNERS - 1], curve.false_alarm_rate[MOST_CORNERS - 1]), (1.0, 1.0));
+    }
+
+    #[test]
+    fn a_threshold_is_the_lowest_that_keeps_to_a_false_alarm_rate_of_at_least_one_image() {
+        let chosen = ranking(&SCORES, &OF_CLASS);
+        let found = [0.1, 0.2, 0.39, 0.4, 1.0].map(|rate| chosen.threshold_at(rate));
+        assert_eq!(found, [None, Some(0.7), Some(0.7), Some(0.6), Some(0.1)]);
+        let OperatingPoint { recall, false_alarm_rate, .. } = chosen.at(0.65);
+        assert_eq!((recall, false_alarm_rate), (Proportion::of(3, 5), Proportion::of(1, 5)));
+        assert_eq!(chosen.at(0.95).recall, Proportion::of(0, 5));
+        // All are alike: there is no threshold between them.
+        assert_eq!(ranking(&[0.5; 10], &OF_CLASS).threshold_at(0.5), None);
     }
 }

@@ -160,10 +160,11 @@ impl Note {
                 "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 2001.",
             ),
             Self::ByFont => (
-                "By font",
+                "By font, or by image",
                 "glyphs of one font are not independent, so that the intervals that count images are too narrow. Of a share: \
                  Wilson's among as many images as have its spread over the fonts, fewer still with few fonts. Of the others, with \
-                 20 fonts or more: fonts are drawn with replacement, each with all of its images; the middle 95 % of the results",
+                 20 fonts or more: fonts are drawn with replacement, each with all of its images; the middle 95 % of the results. \
+                 Where no name tells a font, images stand for fonts",
                 "E. L. Korn, B. I. Graubard, Survey Methodology 24, 1998; A. C. Davison, D. V. Hinkley, Bootstrap Methods and \
                  their Application, 1997, section 3.8.",
             ),
@@ -177,12 +178,13 @@ impl Note {
             ),
             Self::FalseAlarm => (
                 "False alarm rate",
-                "P(says c given is not c) = FP / (FP + TN) = 1 − specificity",
+                "P(says c given is not c) = FP / (FP + TN) = 1 − specificity; not the share of alarms that are false, which is 1 − \
+                 precision",
                 "D. M. Green, J. A. Swets, Signal Detection Theory and Psychophysics, 1966.",
             ),
             Self::Precision => (
                 "Precision, posterior",
-                "P(is c given says c) = TP / (TP + FP)",
+                "P(is c given says c) = TP / (TP + FP); in averages 0 for a class that has images and is never said",
                 "scikit-learn: precision_score with zero_division=nan.",
             ),
             Self::LikelihoodRatios => (
@@ -194,14 +196,18 @@ impl Note {
             ),
             Self::Roc => (
                 "Area under the ROC curve",
-                "P(p(c) of an image of c > p(c) of another one) + ½ P(both are equal). Its interval is logit⁻¹(logit A ± z s / (A(1 − \
-                 A))), with the variance s² of DeLong; the images are taken as independent",
-                "scikit-learn: roc_auc_score, roc_curve. Interval: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44, \
-                 1988; M. S. Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2.",
+                "P(p(c) of an image of c > p(c) of another one) + ½ P(both are equal): ½ without any knowledge. Its interval is \
+                 logit⁻¹(logit A ± z s / (A(1 − A))), with Obuchowski's variance s², which counts what the glyphs of a font have in \
+                 common; for A = 1, from Wilson's lower end. It is approximate: where a few images make the whole fault, it is too \
+                 narrow",
+                "scikit-learn: roc_auc_score, roc_curve. Interval: N. A. Obuchowski, Biometrics 53, 1997; without fonts, E. R. \
+                 DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44, 1988; M. S. Pepe, The Statistical Evaluation of \
+                 Medical Tests, 2003, section 5.2.",
             ),
             Self::AveragePrecision => (
                 "Average precision",
-                "Σ (R(n) − R(n − 1)) P(n) over the thresholds n, with recall R and precision P",
+                "Σ (R(n) − R(n − 1)) P(n) over the thresholds n, with recall R and precision P; a model that knows nothing has the \
+                 class's prior, with which it moves, unlike the area",
                 "scikit-learn: average_precision_score.",
             ),
             Self::Bayes => (
@@ -237,8 +243,11 @@ impl Note {
             ),
             Self::Calibration => (
                 "Expected calibration error",
-                "Σ (images in bin / images) · |accuracy in bin − mean confidence in bin| over bins of equal width",
-                "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, equation 3.",
+                "Σ (images in bin / images) · |accuracy in bin − mean confidence in bin| over bins of equal width. As chance moves \
+                 accuracies, it is not 0 for a model whose confidence is true: what it then is, images that are right with the \
+                 probability of their confidence tell, drawn 1,000 times",
+                "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, ICML 2017, equation 3; J. Bröcker, L. A. Smith, Weather and \
+                 Forecasting 22, 2007.",
             ),
             Self::EqualSizeCalibration => (
                 "Calibration error over bins of equal size",

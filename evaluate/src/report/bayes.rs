@@ -28,9 +28,9 @@ pub struct ClassBayes {
     /// P(P given not T).
     pub false_alarm_rate: Option<f64>,
     /// `recall · prior`: the share of all images that are of it and taken for it.
-    pub true_alarms: Option<f64>,
+    pub says_and_is: Option<f64>,
     /// `false alarm rate · (1 − prior)`: the share of all images that are taken for it and are not of it.
-    pub false_alarms: Option<f64>,
+    pub says_and_is_not: Option<f64>,
     /// P(T given P), by the theorem.
     pub posterior: Option<f64>,
     /// The precision that was counted, TP / (TP + FP), which is the same.

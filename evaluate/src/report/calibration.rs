@@ -69,12 +69,25 @@ pub struct Reliability {
     pub mean_confidence: f64,
     /// `Σ (images in bin / images) · |accuracy in bin − mean confidence in bin|` over bins of equal width (Guo 2017, eq. 3).
     pub expected_calibration_error: f64,
-    /// The same over bins of equal size, as those of K. Nguyen, B. O'Connor, EMNLP 2015, who take the root of the mean square.
+    /// What it would be if the confidences were true, as chance moves accuracies too: its mean, and the value that it exceeds
+    /// in one of 40 draws. Images are drawn as right with the probability that is their confidence, 1,000 times, independently
+    /// (J. Bröcker, L. A. Smith, Weather and Forecasting 22, 2007).
+    pub calibration_error_if_calibrated: IfCalibrated,
+    /// `expected_calibration_error` over bins of equal size, as those of K. Nguyen, B. O'Connor, EMNLP 2015, who take the root of the mean square.
     pub equal_size_calibration_error: f64,
     /// Bins of equal width, from 0 to 1; empty ones too.
     pub equal_width: Vec<ReliabilityBin>,
     /// Bins of equal size; as many as images where these are fewer.
     pub equal_size: Vec<ReliabilityBin>,
+}
+
+/// See [`Reliability::calibration_error_if_calibrated`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct IfCalibrated {
+    /// Over the draws.
+    pub mean: f64,
+    /// The 97.5 % quantile of the draws.
+    pub highest: f64,
 }
 
 /// Images of similar confidence.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use artifacts::{EpochMetrics, Fonts, Provenance, Rejected, RemovedCounts, Weights};
 use files::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Section 7: how it was made. Times are in [`super::Timings`]. Where the model is judged on another data set than the one
 /// that it was trained on, `dataset`, the stage "preprocess" and its files are those of the data set that it is judged on.
@@ -25,6 +26,19 @@ pub struct Making {
     pub stages: Vec<Provenance>,
     /// What leads from the archive to the model, in the order of the chain.
     pub artifacts: Vec<ArtifactDigest>,
+}
+
+impl Making {
+    /// By how many pixels the trained network was told to shift its images, where it was.
+    #[must_use]
+    pub fn test_time_shift(&self) -> Option<u64> {
+        self.stages.iter().find_map(test_time_shift)
+    }
+}
+
+/// By how many pixels the network shifts its images, where the stage is the training and told it to.
+pub(crate) fn test_time_shift(stage: &Provenance) -> Option<u64> {
+    stage.arguments.get("test_time_shift").and_then(Value::as_u64).filter(|&pixels| pixels > 0)
 }
 
 /// A linear layer.

@@ -21,13 +21,13 @@
 //! An image is named by its row in its split, so that whoever draws it finds its pixels ([`artifacts::SplitData::image`]),
 //! and by the file that it was read from.
 
+pub(crate) mod arrays;
 mod bayes;
 mod by_class;
 mod calibration;
 mod comparison;
 mod failures;
 mod figures;
-pub(crate) mod folder;
 mod learned;
 mod making;
 mod overall;
@@ -41,15 +41,16 @@ pub use bayes::{
     Bayes, BlackBoxShiftEstimation, ClassBayes, EstimatedPrior, Expectation, ExpectationMaximisation, OtherPrior,
 };
 pub use by_class::{Averages, ByClass, ClassFigures};
-pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, Reliability, ReliabilityBin};
+pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, IfCalibrated, Reliability, ReliabilityBin};
 pub use comparison::{Comparison, DifferenceByFont, Disagreement};
 pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
 pub use figures::{Estimate, Proportion, Undefined};
 use files::Digest;
 pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
+pub(crate) use making::test_time_shift;
 pub use making::{ArtifactDigest, DatasetSummary, LayerSummary, Making};
-pub use overall::{ByFont, Overall, Quality};
-pub use roc::{ClassRoc, MacroRoc, Roc};
+pub use overall::{Intervals, Overall, Quality, Unit};
+pub use roc::{ClassRoc, MacroRoc, OperatingPoint, Roc, RocCurve};
 use serde::{Deserialize, Serialize};
 pub use timings::{Timings, TrainingTimings};
 
@@ -90,7 +91,7 @@ pub struct Report {
     pub comparison: Option<Comparison>,
     /// Why a figure is `null`, unless its bin is empty or nobody asked for it.
     pub undefined: Vec<Undefined>,
-    /// SHA-256 of the files beside it, by file name ([`folder`]).
+    /// SHA-256 of the files beside it, by file name ([`arrays`]).
     pub files: BTreeMap<String, Digest>,
 }
 

@@ -36,25 +36,28 @@ pub struct Quality {
     /// Cohen's kappa, `(accuracy − chance) / (1 − chance)`, chance being the agreement of independent labels and
     /// predictions with these frequencies (`cohen_kappa_score`). Nothing where chance is 1.
     pub cohen_kappa: Option<f64>,
-    /// The intervals that take the glyphs of one font as dependent. Nothing where no file name tells a font.
-    pub by_font: Option<ByFont>,
+    /// The intervals that take the glyphs of one font as dependent.
+    pub intervals: Intervals,
 }
 
-/// 95 % intervals for fonts like these, each with its lower end first. An image without a font counts as one of its own.
+/// 95 % intervals for fonts like these, or for images like these where no file name tells a font; each with its lower end
+/// first.
 ///
 /// Those of shares are Wilson's among as many images as have their spread over the fonts (E. L. Korn, B. I. Graubard, Survey
 /// Methodology 24, 1998). The others are percentile intervals of a bootstrap: fonts are drawn with replacement, and each
 /// brings all of its images (A. C. Davison, D. V. Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8);
-/// nothing with fewer than 20 fonts, with which they would be much too narrow, or where all resamples give the same.
+/// nothing with fewer than 20 of them, with which they would be much too narrow, or where all resamples give the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ByFont {
-    /// How many fonts there are, images without one included.
-    pub fonts: u64,
-    /// Of [`Quality::accuracy`]; nothing with a single font, like the next.
+pub struct Intervals {
+    /// What is taken as independent.
+    pub unit: Unit,
+    /// How many there are. Among fonts, an image without one counts as one of its own.
+    pub units: u64,
+    /// Of [`Quality::accuracy`]; nothing with a single unit, like the next.
     pub accuracy_95: Option<[f64; 2]>,
     /// Of [`Quality::top_2_accuracy`].
     pub top_2_accuracy_95: Option<[f64; 2]>,
-    /// How often as many fonts were drawn.
+    /// How often as many of them were drawn.
     pub resamples: u32,
     /// Of [`Quality::balanced_accuracy`]; like the next two, of the resamples where it exists.
     pub balanced_accuracy_95: Option<[f64; 2]>,
@@ -66,4 +69,25 @@ pub struct ByFont {
     pub negative_log_likelihood_95: Option<[f64; 2]>,
     /// Of [`Quality::brier_score`].
     pub brier_score_95: Option<[f64; 2]>,
+}
+
+/// What succeeds or fails independently of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// The images of a font together.
+    Font,
+    /// Each image by itself: no file name tells a font.
+    Image,
+}
+
+impl Unit {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Font => "font",
+            Self::Image => "image",
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The model in ONNX Runtime, on the processor or a GPU. None of it knows of a run or of what is judged.
+//! The model in ONNX Runtime, on the processor or a GPU: it runs models, whatever is judged with them.
 
 mod batches;
 mod cuda;

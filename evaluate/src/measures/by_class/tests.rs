@@ -53,7 +53,7 @@ fn the_figures_are_scikit_learn_s() {
     let average = macro_average(&figures);
     let expected = [Some(0.672_222_222_222_222_2), Some(2.0 / 3.0), Some(0.662_698_412_698_412_7)];
     assert_close([average.recall, average.precision, average.f1], &expected);
-    let average = weighted_average(&figures);
+    let average = weighted_average(&figures, &mut Reasons::default());
     let expected = [Some(2.0 / 3.0), Some(0.6875), Some(0.670_634_920_634_920_6)];
     assert_close([average.recall, average.precision, average.f1], &expected);
 }

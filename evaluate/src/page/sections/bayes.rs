@@ -42,8 +42,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
 fn worked_example(bayes: &Bayes) -> Markup {
     let with_posterior = bayes.classes.iter().filter_map(|class| Some((class, class.posterior?)));
     let Some((class, _)) = with_posterior.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { return Markup::default() };
-    let (Some(true_alarms), Some(false_alarms), Some(posterior)) =
-        (class.true_alarms, class.false_alarms, class.posterior)
+    let (Some(says_and_is), Some(says_and_is_not), Some(posterior)) =
+        (class.says_and_is, class.says_and_is_not, class.posterior)
     else {
         return Markup::default();
     };
@@ -52,9 +52,9 @@ fn worked_example(bayes: &Bayes) -> Markup {
         div.computation {
             p {
                 "The least certain answer is “" strong { (class.class) } "”. Of 10,000 images, " (of_ten_thousand(class.prior))
-                " are of this class, and the model finds " (of_ten_thousand(true_alarms)) " of these. Of the other "
-                (of_ten_thousand(1.0 - class.prior)) " it takes " (of_ten_thousand(false_alarms)) " for one too. So it says “"
-                (class.class) "” " (of_ten_thousand(true_alarms + false_alarms)) " times, and is right in " (percentage(posterior)) "."
+                " are of this class, and the model finds " (of_ten_thousand(says_and_is)) " of these. Of the other "
+                (of_ten_thousand(1.0 - class.prior)) " it takes " (of_ten_thousand(says_and_is_not)) " for one too. So it says “"
+                (class.class) "” " (of_ten_thousand(says_and_is + says_and_is_not)) " times, and is right in " (percentage(posterior)) "."
             }
             (sum(class))
         }
@@ -81,12 +81,12 @@ fn sum(class: &ClassBayes) -> Markup {
     let name = &class.class;
     let prior = number(class.prior);
     html! {
-        @if let (Some(recall), Some(false_alarm_rate), Some(hits), Some(false_alarms), Some(posterior)) =
-            (class.recall, class.false_alarm_rate, class.true_alarms, class.false_alarms, class.posterior) {
-            @let [recall, rate, hits, false_alarms] = [recall, false_alarm_rate, hits, false_alarms].map(number);
+        @if let (Some(recall), Some(false_alarm_rate), Some(hits), Some(says_and_is_not), Some(posterior)) =
+            (class.recall, class.false_alarm_rate, class.says_and_is, class.says_and_is_not, class.posterior) {
+            @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(number);
             p.sum { "P(is " (name) " given says " (name) ") = recall · prior / (recall · prior + false alarm rate · (1 − prior))" }
             p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (number(1.0 - class.prior)) ")" }
-            p.sum { "= " (hits) " / (" (hits) " + " (false_alarms) ") = " strong { (number(posterior)) }
+            p.sum { "= " (hits) " / (" (hits) " + " (others) ") = " strong { (number(posterior)) }
                 @if let Some(counted) = class.counted_precision { "; counted: " (number(counted)) } }
         }
     }
@@ -98,7 +98,7 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
         th scope="col" { "class" }
         th scope="col" { "prior, %" }
         th scope="col" { "recall, %" (Note::Recall.mark()) }
-        th scope="col" { "false alarms, %" (Note::FalseAlarm.mark()) }
+        th scope="col" { "false alarm rate, %" (Note::FalseAlarm.mark()) }
         th scope="col" { "posterior, %" (Note::Bayes.mark()) }
         th scope="col" { "counted, %" (Note::Precision.mark()) }
         @for number in 1..=images {
@@ -125,7 +125,9 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
     html! {
         (table_with_heads("Bayes' theorem for each class", heads, rows, ""))
         p { "The last columns are the posterior in per cent after one, two and three images of the same letter in different
-             fonts, all of them taken for the class: what is believed of each letter after an image is the prior of the next." }
+             fonts, all of them taken for the class: what is believed of each letter after an image is the prior of the next. All
+             take the counted shares for the true ones, which a few images more would change: a share of 0 may be larger (section 2
+             has its interval), no posterior is 100 %, and nines beyond the second rest on one or two images." }
     }
 }
 
@@ -133,12 +135,7 @@ fn by_prevalence(bayes: &Bayes) -> Figure {
     let names: Vec<&str> = bayes.classes.iter().map(|class| class.class.as_str()).collect();
     let low = bayes.prevalences.iter().copied().fold(0.5, f64::min);
     let high = bayes.prevalences.iter().copied().fold(low * 2.0, f64::max);
-    let axes = |x, y| {
-        let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10")];
-        let ticks = ticks.into_iter().filter(|(value, _)| (low..=high).contains(value));
-        let ticks = ticks.map(|(value, text)| (value, text.to_owned())).collect();
-        Axes::within(x, y, Axis::logarithmic("", low, high, ticks), Axis::percent("", 0.0, 1.0, 2))
-    };
+    let axes = |x, y| Axes::within(x, y, Axis::rates(low, high), Axis::percent("", 0.0, 1.0, 2));
     let draw = |index: usize, axes: &Axes| curve(bayes, &bayes.classes[index], axes);
     let Panels { width, height, drawing } = Panels::new(&names, ["prevalence, %", "posterior, %"], axes, draw);
     let rare = |class: &ClassBayes| {

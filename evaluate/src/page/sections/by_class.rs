@@ -9,16 +9,17 @@ use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::svg::heat_map::HeatMap;
 use crate::page::svg::panels::Panels;
 use crate::page::svg::{Figure, px, short};
-use crate::page::text::{count, counted, estimate, number, or_undefined, per_cent, percentage, proportion};
-use crate::report::{Averages, ByClass, ClassFigures, ClassRoc, Report, Roc};
+use crate::page::text::{count, counted, estimate, interval, number, or_undefined, per_cent, percentage, proportion};
+use crate::report::{Averages, ByClass, ClassFigures, ClassRoc, OperatingPoint, Report, Roc};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let by_class = &report.by_class;
     html! {
         p {
             "Each class as a question of its own: “is it this one?”. Shares are in per cent; below each figure stands its 95 %
-             interval, Wilson's for shares." (Note::Wilson.mark()) " In the macro average all classes weigh the same, in the weighted
-             one each as much as it has images."
+             interval, Wilson's for shares" (Note::Wilson.mark()) ". They take the images as independent; a font's other letters may
+             raise false alarms together. In the macro average all classes weigh the same, so that that of recall is the balanced
+             accuracy; in the weighted one each weighs as much as it has images, so that that of recall is the accuracy."
         }
         (figures_table(report))
         (figures.show(recall_and_precision(by_class), &html! {
@@ -42,7 +43,7 @@ fn figures_table(report: &Report) -> Markup {
     let heads = [
         ("recall", Note::Recall),
         ("specificity", Note::Specificity),
-        ("false alarms", Note::FalseAlarm),
+        ("false alarm rate", Note::FalseAlarm),
         ("precision", Note::Precision),
         ("F1", Note::F1),
         ("LR+", Note::LikelihoodRatios),
@@ -265,86 +266,117 @@ fn mistakes(report: &Report) -> Markup {
     }
 }
 
-/// False alarm rates at which the table tells recall.
-const TOLD: [f64; 3] = [0.001, 0.01, 0.1];
-
 fn other_thresholds(report: &Report, figures: &mut Figures) -> Markup {
     let roc = &report.by_class.roc;
-    let places = TOLD.map(|told| roc.false_alarm_rates.iter().position(|&rate| rate == told));
-    let heads = html! {
-        th scope="col" { "class" }
-        th scope="col" { "area under the curve" (Note::Roc.mark()) }
-        th scope="col" { "average precision" (Note::AveragePrecision.mark()) }
-        @for rate in TOLD { th scope="col" { "recall at " (percentage(rate)) } }
-    };
-    let body = html! {
-        @for class in &roc.classes {
-            @let reason = report.reason(&format!("by_class.roc.classes.{}", class.class));
-            tr {
-                th.name scope="row" title=(class.class) { (class.class) }
-                td { (estimate(class.area, number_near_one, reason)) }
-                td { (or_undefined(class.average_precision, number_near_one, reason)) }
-                @for place in places {
-                    td { (or_undefined(place.and_then(|place| class.recall_by_false_alarm_rate[place]), per_cent, reason)) }
-                }
-            }
-        }
-        tr.average {
-            th scope="row" { "macro average" }
-            @for figure in [roc.macro_average.area, roc.macro_average.average_precision] {
-                td { (or_undefined(figure, number_near_one, report.reason("by_class.roc.macro_average"))) }
-            }
-            @for _ in TOLD { td {} }
-        }
-    };
     html! {
         h3 { "At other thresholds" }
         p {
             "So far, the most probable class is the answer. Whoever asks for a single class may set a threshold on its
              probability instead: a high one gives few false alarms, a low one misses few images. The curve of a class shows what
              can be had for what; the area under it is the probability that an image of the class gets a higher probability of it
-             than an image of another one."
+             than an image of another one. The probabilities are those that the model gives; another temperature would rank the
+             images somewhat otherwise."
         }
         (figures.show(curves(&report.by_class), &html! {
-            "Recall against the false alarm rate, on a logarithmic scale, as the threshold falls. The dot is the most probable
-             class as the answer. Where a class is rare, false alarms come from nearly all images: see the next section." }))
-        (table_with_heads("Figures of each class at other thresholds", heads, body, ""))
-        p { "The last columns are the highest recall in per cent of a threshold with at most so many false alarms." }
+            "Recall against the false alarm rate as the threshold falls; rates on a logarithmic scale, so that the area seen is not
+             the one in the table, and no false alarm at the left edge. The dot is the most probable class as the answer, which is no
+             threshold on one probability: it may lie off the curve." }))
+        (areas(report, roc))
+        (operating_points(report, roc))
     }
 }
 
-/// Four decimals: these are near 1.
-fn number_near_one(value: f64) -> String {
-    format!("{value:.4}")
+fn areas(report: &Report, roc: &Roc) -> Markup {
+    let heads = html! {
+        th scope="col" { "class" }
+        th scope="col" { "area under the curve, %" (Note::Roc.mark()) }
+        th scope="col" { "average precision, %" (Note::AveragePrecision.mark()) }
+    };
+    let rows = html! {
+        @for class in &roc.classes {
+            @let reason = report.reason(&format!("by_class.roc.classes.{}", class.class));
+            tr {
+                th.name scope="row" title=(class.class) { (class.class) }
+                td { (estimate(class.area, per_cent, reason)) }
+                td { (or_undefined(class.average_precision, per_cent, reason)) }
+            }
+        }
+        tr.average {
+            th scope="row" { "macro average" }
+            @for figure in [roc.macro_average.area, roc.macro_average.average_precision] {
+                td { (or_undefined(figure, per_cent, report.reason("by_class.roc.macro_average"))) }
+            }
+        }
+    };
+    table_with_heads("Area and average precision of each class", heads, rows, "")
+}
+
+/// A row a class, a column a false alarm rate.
+fn operating_points(report: &Report, roc: &Roc) -> Markup {
+    let heads = html! {
+        th scope="col" { "class" }
+        @for rate in &roc.false_alarm_rates { th scope="col" { "recall at " (percentage(*rate)) " false alarms, %" } }
+    };
+    let rows = html! {
+        @for class in &roc.classes {
+            @let place = format!("by_class.roc.classes.{}", class.class);
+            tr {
+                th.name scope="row" title=(class.class) { (class.class) }
+                @for (index, point) in class.operating_points.iter().enumerate() {
+                    @let reason = report.reason(&place).or_else(|| report.reason(&format!("{place}.operating_points.{index}")));
+                    td {
+                        (or_undefined(point.as_ref().and_then(|point| point.recall.value), per_cent, reason))
+                        @if let Some(OperatingPoint { threshold, recall, false_alarm_rate }) = point {
+                            @if let (Some(ends), Some(_)) = (recall.wilson_95, recall.value) { small { (interval(ends, per_cent)) } }
+                            @if let Some(rate) = false_alarm_rate.value {
+                                small { "from " (number(*threshold)) ": " (percentage(rate)) " false alarms" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        p {
+            "Thresholds to set: the lowest ones that keep to a false alarm rate on the validation split, and what they give on the
+             images that are judged, where the rate is another one. Where a class is rare, nearly all images are of others, and even
+             a low rate gives more false alarms than hits: see the next section."
+        }
+        (table_with_heads("Thresholds of each class", heads, rows, ""))
+    }
 }
 
 fn curves(by_class: &ByClass) -> Figure {
-    let Roc { false_alarm_rates, classes, .. } = &by_class.roc;
+    let classes = &by_class.roc.classes;
     let names: Vec<&str> = classes.iter().map(|class| class.class.as_str()).collect();
-    let least = |class: &ClassRoc| class.recall_by_false_alarm_rate.first().copied().flatten();
-    let lowest = classes.iter().filter_map(least).fold(0.9, f64::min);
-    let first = false_alarm_rates.first().copied().unwrap_or(0.5);
-    let axes = |x, y| {
-        let ticks = [(0.0001, "0.01"), (0.001, "0.1"), (0.01, "1"), (0.1, "10"), (1.0, "100")];
-        let ticks = ticks.map(|(value, text)| (value, text.to_owned())).to_vec();
-        Axes::within(x, y, Axis::logarithmic("", first, 1.0, ticks), Axis::percent("", lowest, 1.0, 2))
+    // What stands at the left edge, without a false alarm, and what is drawn lowest.
+    let points = |class: &ClassRoc| {
+        let curve = class.curve.iter().flat_map(|curve| curve.false_alarm_rate.iter().zip(&curve.recall));
+        curve.map(|(&rate, &recall)| (rate, recall)).collect::<Vec<_>>()
     };
+    let all: Vec<(f64, f64)> = classes.iter().flat_map(points).collect();
+    let least = all.iter().map(|&(rate, _)| rate).filter(|&rate| rate > 0.0).fold(1.0, f64::min);
+    let first = classes.iter().filter_map(|class| points(class).into_iter().find(|&(_, recall)| recall > 0.0));
+    let answers = by_class.classes.iter().filter_map(|class| class.recall.value);
+    let lowest = first.map(|(_, recall)| recall).chain(answers).fold(0.9, f64::min);
+    let axes = |x, y| Axes::within(x, y, Axis::rates(least / 2.0, 1.0), Axis::percent("", lowest, 1.0, 2));
     let draw = |index: usize, axes: &Axes| {
         let (class, answer) = (&classes[index], &by_class.classes[index]);
         class.area.value.map(|area| {
-            let points = false_alarm_rates.iter().copied().zip(class.recall_by_false_alarm_rate.iter().copied());
+            let points = [(0.0, 0.0)].into_iter().chain(points(class)).map(|(rate, recall)| (rate, Some(recall)));
             html! {
                 (axes.line("first", points))
                 @if let (Some(recall), Some(false_alarm_rate)) = (answer.recall.value, answer.false_alarm_rate.value) {
-                    @let [shares, alarms] = [recall, false_alarm_rate].map(percentage);
-                    @let words = format!("{}: recall {shares}, false alarms {alarms}; area {area:.4}", class.class);
+                    @let [shares, alarms, area] = [recall, false_alarm_rate, area].map(percentage);
+                    @let words = format!("{}: recall {shares}, false alarms {alarms}; area {area}", class.class);
                     (axes.point("second", false_alarm_rate, recall, &words))
                 }
             }
         })
     };
     let Panels { width, height, drawing } = Panels::new(&names, ["false alarm rate, %", "recall, %"], axes, draw);
-    let told = |class: &ClassRoc| Some(format!("{}: {:.4}", class.class, class.area.value?));
+    let told = |class: &ClassRoc| Some(format!("{}: {}", class.class, percentage(class.area.value?)));
     Figure {
         name: "roc".to_owned(),
         title: "Recall against false alarms".to_owned(),

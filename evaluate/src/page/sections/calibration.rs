@@ -59,9 +59,26 @@ fn temperature(report: &Report, calibration: &Calibration) -> Markup {
 type Row = (&'static str, Note, fn(&Reliability) -> f64, fn(f64) -> String);
 
 fn errors(calibration: &Calibration) -> Markup {
-    let rows: [Row; 5] = [
+    let rows: [Row; 7] = [
         ("expected calibration error, %", Note::Calibration, |r| r.expected_calibration_error, per_cent),
-        ("the same, bins of equal size, %", Note::EqualSizeCalibration, |r| r.equal_size_calibration_error, per_cent),
+        (
+            "the same, were the confidence true, %",
+            Note::Calibration,
+            |r| r.calibration_error_if_calibrated.mean,
+            per_cent,
+        ),
+        (
+            "and then exceeded once in 40 times, %",
+            Note::Calibration,
+            |r| r.calibration_error_if_calibrated.highest,
+            per_cent,
+        ),
+        (
+            "calibration error, bins of equal size, %",
+            Note::EqualSizeCalibration,
+            |r| r.equal_size_calibration_error,
+            per_cent,
+        ),
         ("mean confidence, %", Note::Calibration, |r| r.mean_confidence, per_cent),
         ("negative log likelihood, nats", Note::NegativeLogLikelihood, |r| r.negative_log_likelihood, number),
         ("Brier score", Note::Brier, |r| r.brier_score, number),

@@ -4,7 +4,6 @@ use image::ImageError;
 use maud::{Markup, html};
 
 use super::images::{gallery, record};
-use super::making::test_time_shift;
 use super::table;
 use crate::page::notes::Note;
 use crate::page::svg::Figure;
@@ -30,7 +29,7 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
                  strongly as their colour; white ones do not matter. Each has its own scale. Those with the longest weight
                  vectors come first" @if !learned.hidden_layers.is_empty() {
                 "; below each, the share of images that make it positive, in per cent" } "."
-                @if test_time_shift(&material.report.making).is_some() {
+                @if material.report.making.test_time_shift().is_some() {
                     " Of units that are one another's copies, shifted, one is shown." } }))
         }
         @if let Some(figure) = saliency {

@@ -4,7 +4,6 @@ use artifacts::{EpochMetrics, Provenance, Weights};
 use maud::{Markup, html};
 
 use super::table;
-use crate::assemble;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::text::{count, counted, number, percentage};
@@ -80,7 +79,7 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
                 @let (_, loss, accuracy) = kept.best();
                 (number(loss)) " nats and an accuracy of " (percentage(accuracy)) "."
             } @else { "which no record is left." }
-            @if let Some(pixels) = test_time_shift(making) {
+            @if let Some(pixels) = making.test_time_shift() {
                 " The network that is judged here also averages over images shifted by " (counted(pixels, "pixel")) " to each
                  side, which these figures of its training leave out."
             }
@@ -95,11 +94,6 @@ fn curves(making: &Making, figures: &mut Figures) -> Markup {
                 "At each epoch's last step." }))
         }
     }
-}
-
-/// By how many pixels the trained network was told to shift its images, where it was.
-pub(super) fn test_time_shift(making: &Making) -> Option<u64> {
-    making.stages.iter().find_map(assemble::test_time_shift)
 }
 
 fn curve(name: &str, title: &str, label: &str, is_share: bool, curves: &[Curve<'_>]) -> Figure {

@@ -8,10 +8,12 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
 use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
-use crate::report::{ByFont, Overall, Proportion, Quality, Report};
+use crate::report::{Intervals, Overall, Proportion, Quality, Report, Unit};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
+    let unit = without_duplicates.intervals.unit.name();
+    let is_by_font = without_duplicates.intervals.unit == Unit::Font;
     html! {
         p {
             "All figures are on the " (split(report.split)) " split without images that occur twice in it ("
@@ -20,19 +22,23 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 @if came.images == without_duplicates.images { "; the test set as it came has no such image" }
                 @else { "; beside them, those on the test set as it came, with its duplicates (" (counted(came.images, "image")) ")" }
             }
-            ". Were other images drawn in the same way and an interval computed of each drawing, 95 of 100 such intervals would hold the
-             figure that all images would give"
-            @if as_it_came.is_some() {
-                "; as it came, the small line is the interval "
-                @if without_duplicates.by_font.is_some() { "by font" } @else { "of Wilson" }
+            ". "
+            @if is_by_font {
+                "Were other fonts drawn in the same way, 95 of 100 intervals by font would hold the figure that all fonts would give;
+                 Wilson's would, if the glyphs of a font had nothing in common."
+            } @else {
+                "Were other images drawn in the same way, 95 of 100 intervals of Wilson, or by image, would hold the figure that all
+                 images would give."
             }
-            "."
+            " The Beta posterior answers otherwise: given these counts, independent images and Jeffreys' prior, the share lies in it
+             with a probability of 95 %."
+            @if as_it_came.is_some() { " As it came, the small line is the interval by " (unit) "." }
         }
         (measures(report, without_duplicates, as_it_came.as_ref()))
         (figures.show(intervals(&report.overall), &html! {
             "How far chance may have moved the accuracy. Wilson's interval and the Beta posterior" (Note::Jeffreys.mark())
             " take the images as independent"
-            @if without_duplicates.by_font.as_ref().is_some_and(|fonts| fonts.accuracy_95.is_some()) {
+            @if is_by_font && without_duplicates.intervals.accuracy_95.is_some() {
                 "; the one by font counts what the glyphs of a font have in common, and is the one to trust"
             }
             "."
@@ -40,8 +46,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 " As it came, copies of an image count like images of their own, which makes intervals too narrow."
             }
         }))
-        @if without_duplicates.by_font.is_none() {
-            p.note { "No file name tells a font, so that there are no intervals by font." }
+        @if !is_by_font {
+            p.note { "No file name tells a font: all intervals take the images as independent." }
         }
     }
 }
@@ -54,14 +60,14 @@ struct Measure {
     value: fn(&Quality) -> Option<f64>,
     /// What it is a share of, if it is one.
     share: fn(&Quality) -> Option<&Proportion>,
-    by_font: fn(&ByFont) -> Option<[f64; 2]>,
+    interval: fn(&Intervals) -> Option<[f64; 2]>,
     /// Its name in the report.
     field: &'static str,
 }
 
 const NO_SHARE: fn(&Quality) -> Option<&Proportion> = |_| None;
 
-const NO_INTERVAL: fn(&ByFont) -> Option<[f64; 2]> = |_| None;
+const NO_INTERVAL: fn(&Intervals) -> Option<[f64; 2]> = |_| None;
 
 const MEASURES: [Measure; 8] = [
     Measure {
@@ -70,7 +76,7 @@ const MEASURES: [Measure; 8] = [
         write: per_cent,
         value: |quality| quality.accuracy.value,
         share: |quality| Some(&quality.accuracy),
-        by_font: |fonts| fonts.accuracy_95,
+        interval: |intervals| intervals.accuracy_95,
         field: "accuracy",
     },
     Measure {
@@ -79,7 +85,7 @@ const MEASURES: [Measure; 8] = [
         write: per_cent,
         value: |quality| Some(quality.majority_baseline),
         share: NO_SHARE,
-        by_font: NO_INTERVAL,
+        interval: NO_INTERVAL,
         field: "majority_baseline",
     },
     Measure {
@@ -88,7 +94,7 @@ const MEASURES: [Measure; 8] = [
         write: per_cent,
         value: |quality| quality.balanced_accuracy,
         share: NO_SHARE,
-        by_font: |fonts| fonts.balanced_accuracy_95,
+        interval: |intervals| intervals.balanced_accuracy_95,
         field: "balanced_accuracy",
     },
     Measure {
@@ -97,7 +103,7 @@ const MEASURES: [Measure; 8] = [
         write: per_cent,
         value: |quality| quality.macro_f1,
         share: NO_SHARE,
-        by_font: |fonts| fonts.macro_f1_95,
+        interval: |intervals| intervals.macro_f1_95,
         field: "macro_f1",
     },
     Measure {
@@ -106,7 +112,7 @@ const MEASURES: [Measure; 8] = [
         write: per_cent,
         value: |quality| quality.top_2_accuracy.value,
         share: |quality| Some(&quality.top_2_accuracy),
-        by_font: |fonts| fonts.top_2_accuracy_95,
+        interval: |intervals| intervals.top_2_accuracy_95,
         field: "top_2_accuracy",
     },
     Measure {
@@ -115,7 +121,7 @@ const MEASURES: [Measure; 8] = [
         write: number,
         value: |quality| Some(quality.negative_log_likelihood),
         share: NO_SHARE,
-        by_font: |fonts| fonts.negative_log_likelihood_95,
+        interval: |intervals| intervals.negative_log_likelihood_95,
         field: "negative_log_likelihood",
     },
     Measure {
@@ -124,7 +130,7 @@ const MEASURES: [Measure; 8] = [
         write: number,
         value: |quality| Some(quality.brier_score),
         share: NO_SHARE,
-        by_font: |fonts| fonts.brier_score_95,
+        interval: |intervals| intervals.brier_score_95,
         field: "brier_score",
     },
     Measure {
@@ -133,7 +139,7 @@ const MEASURES: [Measure; 8] = [
         write: number,
         value: |quality| quality.cohen_kappa,
         share: NO_SHARE,
-        by_font: |fonts| fonts.cohen_kappa_95,
+        interval: |intervals| intervals.cohen_kappa_95,
         field: "cohen_kappa",
     },
 ];
@@ -144,11 +150,11 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
         th scope="col" { "value" }
         th scope="col" { "Wilson interval" (Note::Wilson.mark()) }
         th scope="col" { "Beta posterior" (Note::Jeffreys.mark()) }
-        @if quality.by_font.is_some() { th scope="col" { "by font" (Note::ByFont.mark()) } }
+        th scope="col" { "by " (quality.intervals.unit.name()) (Note::ByFont.mark()) }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
     let body = html! {
-        @for Measure { name, note, write, value, share, by_font, field } in &MEASURES {
+        @for Measure { name, note, write, value, share, interval: of, field } in &MEASURES {
             @let reason = |part: &str| report.reason(&format!("overall.{part}.{field}"));
             @let ends = |ends: Option<[f64; 2]>| html! { @if let Some(ends) = ends { (interval(ends, *write)) } };
             tr {
@@ -156,14 +162,11 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
                 td { strong { (or_undefined(value(quality), *write, reason("without_duplicates"))) } }
                 td { (ends(share(quality).and_then(|share| share.wilson_95))) }
                 td { (ends(share(quality).and_then(|share| share.jeffreys_95))) }
-                @if let Some(fonts) = &quality.by_font { td { (ends(by_font(fonts))) } }
+                td { (ends(of(&quality.intervals))) }
                 @if let Some(came) = came {
                     td {
                         (or_undefined(value(came), *write, reason("as_it_came")))
-                        small { (ends(match &came.by_font {
-                            Some(fonts) => by_font(fonts),
-                            None => share(came).and_then(|share| share.wilson_95),
-                        })) }
+                        small { (ends(of(&came.intervals))) }
                     }
                 }
             }
@@ -178,7 +181,7 @@ type Interval = (String, [f64; 2], f64);
 fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let accuracy = &quality.accuracy;
     let Some(value) = accuracy.value else { return Vec::new() };
-    let by_font = quality.by_font.as_ref().and_then(|fonts| fonts.accuracy_95);
+    let by_font = quality.intervals.accuracy_95.filter(|_| quality.intervals.unit == Unit::Font);
     let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
     let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
     intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value)).collect()

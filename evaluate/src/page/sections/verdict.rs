@@ -4,7 +4,7 @@ use artifacts::SplitName;
 use maud::{Markup, html};
 
 use crate::page::text::{count, counted, network, per_cent, percentage, split};
-use crate::report::{ClassFigures, Report};
+use crate::report::{Calibration, ClassFigures, Quality, Report, Unit};
 
 /// What was judged.
 pub(crate) fn title(report: &Report) -> Markup {
@@ -28,13 +28,18 @@ pub(crate) fn verdict(report: &Report) -> Markup {
         "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names "
         (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
-            @let by_font = quality.by_font.as_ref().and_then(|fonts| fonts.accuracy_95);
+            @let by_font = accuracy_by_font(quality);
             @let ends = by_font.unwrap_or(wilson);
             ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
             @if by_font.is_some() { " for fonts like these" }
         }
         ". " (weakest(report)) " " (sureness(report))
     }
+}
+
+/// Its interval for fonts like these, where names tell fonts.
+fn accuracy_by_font(quality: &Quality) -> Option<[f64; 2]> {
+    quality.intervals.accuracy_95.filter(|_| quality.intervals.unit == Unit::Font)
 }
 
 /// The class that is recognised least often, and what it is taken for.
@@ -60,21 +65,28 @@ fn weakest(report: &Report) -> Markup {
 
 /// Whether its confidence can be taken at its word.
 fn sureness(report: &Report) -> Markup {
-    let calibration = &report.calibration;
-    let (error, confidence) = (calibration.before.expected_calibration_error, calibration.before.mean_confidence);
-    let accuracy = &report.overall.without_duplicates.accuracy;
+    let Calibration { before, after, .. } = &report.calibration;
+    let quality = &report.overall.without_duplicates;
+    let (Some(accuracy), Some(wilson)) = (quality.accuracy.value, quality.accuracy.wilson_95) else {
+        return Markup::default();
+    };
+    let [low, high] = accuracy_by_font(quality).unwrap_or(wilson);
+    let confidence = before.mean_confidence;
+    let expected = before.calibration_error_if_calibrated;
     html! {
-        @if let (Some(accuracy), Some([low, high])) = (accuracy.value, accuracy.wilson_95) {
-            "Its confidence is on average " (percentage(confidence)) ", which is "
-            @if (confidence - accuracy).abs() < 0.005 { "about right" }
-            @else if (low..=high).contains(&confidence) { "no further from the share that it names rightly than chance explains" }
-            @else if confidence > accuracy { "too high" } @else { "too low" }
-            " (calibration error " (percentage(error))
-            @if let Some(after) = &calibration.after {
-                ", and " (percentage(after.expected_calibration_error)) " after temperature scaling"
+        "Its confidence is on average " (percentage(confidence)) ", which is "
+        @if (low..=high).contains(&confidence) { "no further from the share that it names rightly than chance explains" }
+        @else if (confidence - accuracy).abs() < 0.1 * (1.0 - accuracy) { "about right" }
+        @else if confidence > accuracy { "too high" } @else { "too low" }
+        " (calibration error " (percentage(before.expected_calibration_error)) ", where that of a model whose confidence is true is "
+        (percentage(expected.mean)) " on as many images"
+        @if let Some(after) = after {
+            "; after temperature scaling " (percentage(after.expected_calibration_error))
+            @if after.expected_calibration_error <= after.calibration_error_if_calibrated.highest {
+                ", no more than chance gives"
             }
-            ")."
         }
+        ")."
     }
 }
 

@@ -38,9 +38,12 @@ impl Axis {
         axis
     }
 
-    /// From `low` to `high`, with these values named.
-    pub fn logarithmic(label: impl Into<String>, low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
-        Self { label: label.into(), domain: [low, high], ticks, is_logarithmic: true }
+    /// Shares from `low` to `high`, in per cent, by their logarithm, with the powers of ten named.
+    pub fn rates(low: f64, high: f64) -> Self {
+        let named = [(1e-5, "0.001"), (1e-4, "0.01"), (1e-3, "0.1"), (0.01, "1"), (0.1, "10"), (1.0, "100")];
+        let within = named.into_iter().filter(|(value, _)| (low..=high).contains(value));
+        let ticks = within.map(|(value, text)| (value, text.to_owned())).collect();
+        Self { label: String::new(), domain: [low, high], ticks, is_logarithmic: true }
     }
 
     fn scale(&self, range: [f64; 2]) -> Scale {

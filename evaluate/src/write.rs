@@ -1,4 +1,4 @@
-//! The files of the report.
+//! The report's files, written in the order in which they vouch for one another.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,12 @@ use artifacts::{SplitName, npy};
 use files::{Digest, StagedDirectory};
 use ndarray::{Array1, Array3};
 
-use super::{Report, Timings};
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::page::{self, Material};
-
-/// The class of each image, `u8 [N]`, in the order of the split's rows.
-pub const PREDICTIONS: &str = "predictions.npy";
-/// The probability of each class for each image, `f32 [N, C]`, as the model gives it.
-pub const PROBABILITIES: &str = "probabilities.npy";
-/// The logits that it gives, `f32 [N, C]`.
-pub const LOGITS: &str = "logits.npy";
-/// The saliency map of each class, `f32 [C, H, W]` ([`super::ClassSaliency`]).
-pub const SALIENCY: &str = "saliency.npy";
-/// The logits of the validation split, `f32 [N, C]`: what the temperature is fitted on.
-pub const VALIDATION_LOGITS: &str = "validation-logits.npy";
+use crate::report::arrays::{LOGITS, PREDICTIONS, PROBABILITIES, SALIENCY, VALIDATION_LOGITS};
+use crate::report::{Report, Timings};
 
 /// Writes the arrays, `timings.json`, the pages and figures and, with the arrays' digests, `report.json`; returns that
 /// report and its place.

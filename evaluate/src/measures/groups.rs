@@ -7,70 +7,83 @@ use rand_pcg::rand_core::Rng as _;
 
 use crate::measures::intervals::{GroupedMean, quantile};
 use crate::measures::quality::{Image, Sums};
-use crate::report::ByFont;
+use crate::report::{Intervals, Unit};
 
-/// How often fonts are drawn: the ends of a 95 % interval then have an error of about 2 % of its width.
+/// How often fonts or images are drawn: the ends of a 95 % interval then have an error of about 2 % of its width.
 pub const RESAMPLES: u32 = 2000;
 
-/// With fewer fonts, a bootstrap's intervals hold far less often what they should.
-pub const FEWEST_FONTS: usize = 20;
+/// With fewer of them, a bootstrap's intervals hold far less often what they should, and so do those of large samples.
+pub const FEWEST: usize = 20;
 
 /// The state and the stream that the generator (PCG XSL RR 128/64, NumPy's `PCG64`) begins with.
 const SEED: (u128, u128) = (0x6e6f_744d_4e49_5354, 0x666f_6e74);
 
-/// The rows of each font's images.
+/// What images have in common: the rows of each font's, or each row by itself where no name tells a font.
 #[derive(Debug, Clone)]
-pub struct Fonts(Vec<Vec<usize>>);
+pub struct Groups {
+    unit: Unit,
+    rows: Vec<Vec<usize>>,
+}
 
-impl Fonts {
+impl Groups {
     /// The groups of images whose names tell these fonts, in the order of each one's first row; an image without one is a
-    /// group of its own. Nothing where no name tells a font.
+    /// group of its own.
     #[must_use]
-    pub fn of(names: &[Option<String>]) -> Option<Self> {
-        names.iter().any(Option::is_some).then(|| {
-            let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-            let mut groups: Vec<Vec<usize>> = Vec::new();
-            for (row, name) in names.iter().enumerate() {
-                let next = groups.len();
-                let place = name.as_ref().map_or(next, |name| *places.entry(name).or_insert(next));
-                if place == next {
-                    groups.push(Vec::new());
-                }
-                groups[place].push(row);
+    pub fn of(names: &[Option<String>]) -> Self {
+        let unit = if names.iter().any(Option::is_some) { Unit::Font } else { Unit::Image };
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut rows: Vec<Vec<usize>> = Vec::new();
+        for (row, name) in names.iter().enumerate() {
+            let next = rows.len();
+            let place = name.as_ref().map_or(next, |name| *places.entry(name).or_insert(next));
+            if place == next {
+                rows.push(Vec::new());
             }
-            Self(groups)
-        })
+            rows[place].push(row);
+        }
+        Self { unit, rows }
     }
 
-    /// The sum of a value of rows over each font's, with how many they are.
+    /// Whether they are those of fonts.
+    #[must_use]
+    pub fn are_fonts(&self) -> bool {
+        self.unit == Unit::Font
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The sum of a value of rows over each one's, with how many they are.
     pub(crate) fn sums(&self, value: impl Fn(usize) -> f64) -> Vec<(f64, usize)> {
-        self.0.iter().map(|font| (font.iter().map(|&row| value(row)).sum(), font.len())).collect()
+        self.rows.iter().map(|rows| (rows.iter().map(|&row| value(row)).sum(), rows.len())).collect()
     }
 }
 
-/// The intervals of shares from their spread over the fonts, and those of the other figures by drawing as many fonts as there
-/// are, with replacement, [`RESAMPLES`] times: the middle 95 % of each.
-pub(crate) fn by_font(images: &[Image], classes: usize, groups: &Fonts) -> ByFont {
+/// The intervals of shares from their spread over the groups, and those of the other figures by drawing as many groups as
+/// there are, with replacement, [`RESAMPLES`] times: the middle 95 % of each.
+pub(crate) fn intervals(images: &[Image], classes: usize, groups: &Groups) -> Intervals {
     let share = |counts: fn(&Image) -> bool| {
         let sums = groups.sums(|row| f64::from(u8::from(counts(&images[row]))));
         GroupedMean::of(&sums).map(|share| share.of_share_95())
     };
-    let Fonts(fonts) = groups;
-    let mut generator = Pcg64::new(SEED.0, SEED.1);
-    let resamples = if fonts.len() < FEWEST_FONTS { 0 } else { RESAMPLES };
+    let mut generator = generator();
+    let resamples = if groups.count() < FEWEST { 0 } else { RESAMPLES };
     let resamples: Vec<Figures> = (0..resamples)
         .map(|_| {
             let mut sums = Sums::new(classes);
-            for _ in fonts {
-                let font = &fonts[draw(&mut generator, fonts.len())];
-                font.iter().for_each(|&row| sums.add(&images[row]));
+            for _ in &groups.rows {
+                let rows = &groups.rows[draw(&mut generator, groups.count())];
+                rows.iter().for_each(|&row| sums.add(&images[row]));
             }
             Figures::of(&sums)
         })
         .collect();
     let of = |figure: fn(&Figures) -> Option<f64>| middle_95(resamples.iter().filter_map(figure).collect());
-    ByFont {
-        fonts: fonts.len() as u64,
+    Intervals {
+        unit: groups.unit,
+        units: groups.count() as u64,
         accuracy_95: share(Image::is_right),
         top_2_accuracy_95: share(Image::is_in_top_2),
         resamples: resamples.len() as u32,
@@ -80,6 +93,11 @@ pub(crate) fn by_font(images: &[Image], classes: usize, groups: &Fonts) -> ByFon
         negative_log_likelihood_95: of(|figures| Some(figures.negative_log_likelihood)),
         brier_score_95: of(|figures| Some(figures.brier_score)),
     }
+}
+
+/// What draws, from its beginning.
+pub(crate) fn generator() -> Pcg64 {
+    Pcg64::new(SEED.0, SEED.1)
 }
 
 /// Of one resample: its sums hold a confusion matrix, which 2,000 times over would be a gigabyte with 256 classes.
@@ -103,7 +121,7 @@ impl Figures {
     }
 }
 
-/// A number below `count`: the high word of its product with 64 random bits. With fewer than 2³² fonts, no one of them is
+/// A number below `count`: the high word of its product with 64 random bits. With fewer than 2³² of them, none is
 /// more probable than another by more than 2⁻³².
 fn draw(generator: &mut Pcg64, count: usize) -> usize {
     ((u128::from(generator.next_u64()) * count as u128) >> 64) as usize
@@ -121,8 +139,11 @@ mod tests {
 
     #[test]
     fn images_of_one_font_are_together_and_those_without_are_alone() {
-        let names = [Some("a"), None, Some("b"), None, Some("a")].map(|name| name.map(str::to_owned));
-        assert_eq!(Fonts::of(&names).unwrap().0, [vec![0, 4], vec![1], vec![2], vec![3]]);
-        assert!(Fonts::of(&[None, None]).is_none());
+        let groups = Groups::of(&[Some("a"), None, Some("b"), None, Some("a")].map(|name| name.map(str::to_owned)));
+        assert_eq!(groups.rows, [vec![0, 4], vec![1], vec![2], vec![3]]);
+        assert!(groups.are_fonts());
+        let alone = Groups::of(&[None, None]);
+        assert_eq!(alone.rows, [[0], [1]]);
+        assert!(!alone.are_fonts());
     }
 }
