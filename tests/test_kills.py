@@ -108,7 +108,7 @@ def test_a_training_that_was_terminated_says_how_it_goes_on_and_does(undisturbed
     process.terminate()
     _, said = process.communicate()
     if process.returncode == 143:
-        assert "hint: `--resume` continues after the last epoch that was finished" in said
+        assert "hint: where an epoch of this training was finished, `--resume` continues after the last one" in said
         assert not (tmp_path / "run/training.json").exists()
     code, said = chain.run("train")
     assert code == 0 and "resuming after epoch" in said

@@ -211,7 +211,7 @@ pub struct Chosen {
 /// The engine that the options ask for.
 ///
 /// # Errors
-/// When the engine cannot start: one that was asked for by its name is never replaced by another.
+/// When the engine cannot start: one that was asked for, by its name or its device, is never replaced by another.
 pub fn create(
     options: &EngineOptions,
     data: Arc<Data>,
@@ -220,11 +220,14 @@ pub fn create(
 ) -> Result<Chosen, Error> {
     let machine = || {
         let machine = Machine::find(options.cuda_libraries.as_deref())?;
-        let device = machine.device(options.device)?.clone();
+        let device = machine.device(options.device.unwrap_or_default())?.clone();
         Ok::<_, cuda::Error>((machine.libraries, device))
     };
+    if let (EngineName::Cpu, Some(device)) = (options.engine, options.device) {
+        return Err(Error::DeviceOfCpu { device });
+    }
     let of_cpu_alone = options.precision.filter(|precision| !CudaEngine::PRECISIONS.contains(precision));
-    let (gpu, because) = match (options.engine, of_cpu_alone) {
+    let (gpu, because) = match (options.engine(), of_cpu_alone) {
         (EngineName::Cpu, _) => (None, None),
         (EngineName::Cuda, _) => (Some(machine()?), None),
         (EngineName::Auto, Some(precision)) => (None, Some(format!("no other has {precision} products"))),

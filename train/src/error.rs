@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use artifacts::SplitName;
-use terminal::Failure;
+use terminal::{Failure, counted};
 
 use crate::cuda;
 use crate::model::Mlp;
@@ -115,8 +115,14 @@ pub enum Error {
         /// Why it is that engine, where nobody asked for it.
         because: Option<String>,
     },
+    /// A GPU is named, but none is to compute.
+    #[error("--device {device} names a GPU, but --engine cpu computes on the processor")]
+    DeviceOfCpu {
+        /// Its number.
+        device: u32,
+    },
     /// The system starts no threads.
-    #[error("cannot start {threads} threads")]
+    #[error("cannot start {}", counted(*threads as u64, "thread"))]
     Threads {
         /// How many were asked for.
         threads: usize,
@@ -150,6 +156,7 @@ impl Failure for Error {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
             Self::OneFold { .. } => Some("the images of one font are in one fold: more fonts are needed".to_owned()),
+            Self::DeviceOfCpu { .. } => Some("leave out one of the two".to_owned()),
             Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),
             Self::Flags { .. } | Self::Sheet { .. } | Self::Threads { .. } => None,
         }
@@ -157,7 +164,11 @@ impl Failure for Error {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::TooLarge { .. } | Self::Shift { .. } | Self::Precision { .. } | Self::Flags { .. } => 2,
+            Self::TooLarge { .. }
+            | Self::Shift { .. }
+            | Self::Precision { .. }
+            | Self::DeviceOfCpu { .. }
+            | Self::Flags { .. } => 2,
             _ => 1,
         }
     }
@@ -165,4 +176,15 @@ impl Failure for Error {
 
 fn listed(differences: &[String]) -> String {
     differences.iter().map(|difference| format!("\n  {difference}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_is_not_1_threads() {
+        let said = |threads| Error::Threads { threads, source: std::io::Error::other("") }.to_string();
+        assert_eq!([said(1), said(2)], ["cannot start 1 thread", "cannot start 2 threads"]);
+    }
 }

@@ -69,7 +69,9 @@ fn main() -> ExitCode {
     }
     let Arguments { options, verbosity } = Arguments::parse_from(recipe::expand(arguments));
     let console = Console::new(verbosity);
-    console
-        .end_on_signals(files::remove_unfinished, Some("`--resume` continues after the last epoch that was finished"));
+    console.end_on_signals(
+        files::remove_unfinished,
+        Some("where an epoch of this training was finished, `--resume` continues after the last one"),
+    );
     console.finish(train::run(&options, &console))
 }

@@ -36,8 +36,8 @@ pub struct Options {
     #[arg(long, help_heading = "Run")]
     pub resume: bool,
 
-    /// Predict each training image by a network trained on the other folds, so that its label can be judged by `evaluate`;
-    /// takes as long as FOLDS more trainings
+    /// Predict each training image by a network trained on the other folds, so that its label can be judged by `evaluate`:
+    /// FOLDS more trainings, each on all folds but one
     #[arg(long, help_heading = "Run", value_name = "FOLDS", value_parser = clap::value_parser!(u32).range(2..=100))]
     pub cross_validate: Option<u32>,
 
@@ -70,9 +70,9 @@ pub struct EngineOptions {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// GPU of the CUDA engine, counted from 0
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub device: u32,
+    /// GPU to compute on, counted from 0; where it is given, no other engine is taken than CUDA [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<u32>,
 
     /// Precision of matrix products in training: f32, tf32 or bf16 on CUDA, f32 or f16 on the CPU; validation is always in f32
     /// [default: tf32 on CUDA, f32 on the CPU]
@@ -82,6 +82,17 @@ pub struct EngineOptions {
     /// Folder of CUDA's libraries, searched after CUDA_HOME and before the system's
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
     pub cuda_libraries: Option<PathBuf>,
+}
+
+impl EngineOptions {
+    /// The engine that is asked for: whoever names a GPU wants no processor.
+    #[must_use]
+    pub fn engine(&self) -> EngineName {
+        match (self.engine, self.device) {
+            (EngineName::Auto, Some(_)) => EngineName::Cuda,
+            (engine, _) => engine,
+        }
+    }
 }
 
 /// What decides a trained network, beside the data.
@@ -178,7 +189,8 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
     pub plant_label_noise: f64,
 
-    /// Stop after as many epochs without a lower validation loss, and keep the best weights [default: never, the last]
+    /// Stop after as many epochs without a lower validation loss, and keep the best weights; with as many as --epochs, the best
+    /// are kept and none is left out [default: never, the last]
     #[arg(long, value_name = "EPOCHS", value_parser = positive)]
     pub patience: Option<usize>,
 
@@ -265,7 +277,8 @@ pub enum EngineName {
     Cuda,
 }
 
-/// What the operands of a matrix product are rounded to. Sums are `f32`, weights and Adam's moments as well.
+/// What the operands of a matrix product are rounded to. Weights and Adam's moments are `f32`, and so are sums, but for those
+/// of [`Precision::F16`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     /// 23 bits of fraction: not rounded

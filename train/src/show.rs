@@ -4,7 +4,7 @@ use std::thread;
 
 use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, TrainingRecord, Weights, sequential_place};
 use clap::ValueEnum as _;
-use terminal::{Align, Console, Table, grouped};
+use terminal::{Align, Console, Table, counted, grouped};
 
 use crate::cpu::kernel::Processor;
 use crate::cuda;
@@ -62,10 +62,14 @@ pub fn engines(offer: &cuda::Offer, console: &Console) {
 pub fn summary(model: &ModelDescription, hyperparameters: &Hyperparameters, console: &Console) {
     if hyperparameters.copies().get() > 1 {
         let Hyperparameters { ensemble, hidden, .. } = hyperparameters;
-        let (networks, shifts) =
-            (if *ensemble == 1 { "network" } else { "networks" }, hyperparameters.shifts().count());
-        let shifts = if shifts == 1 { String::new() } else { format!(", each for {shifts} shifts of the image,") };
-        console.say(format!("train: {ensemble} {networks} with hidden layers {hidden}{shifts} become one:"));
+        let networks = counted(u64::from(*ensemble), "network");
+        let shifts = match (hyperparameters.shifts().count(), ensemble) {
+            (1, _) => String::new(),
+            (shifts, 1) => format!(", for {shifts} shifts of the image,"),
+            (shifts, _) => format!(", each for {shifts} shifts of the image,"),
+        };
+        let verb = if *ensemble == 1 { "becomes" } else { "become" };
+        console.say(format!("train: {networks} with hidden layers {hidden}{shifts} {verb} one:"));
     }
     let mut table = Table::new(&[
         ("layer", Align::Left),

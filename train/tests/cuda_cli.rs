@@ -424,6 +424,27 @@ fn cuda_that_was_asked_for_and_is_not_there_is_an_error_that_names_what_is_missi
 }
 
 #[test]
+fn a_device_that_is_named_is_asked_for_whatever_the_engine_s_default_is() {
+    let workplace = Workplace::new();
+    let named = |libraries: &Path, arguments: &[&str]| workplace.command(libraries, "run", arguments);
+    let without = workplace.without(&["libcuda"]);
+    let said = fails(&mut named(&without, &["--device", "0"]), 1);
+    assert!(said.contains("there is no CUDA driver"), "{said}");
+    let said = fails(&mut named(standin::folder(), &["--device", "7"]), 1);
+    assert!(said.contains("there is no CUDA device 7: this machine has 1"), "{said}");
+    let said = fails(&mut named(standin::folder(), &["--device", "0", "--precision", "f16"]), 2);
+    assert!(said.contains("the CUDA engine has no f16 products"), "{said}");
+    let said = fails(&mut named(standin::folder(), &["--engine", "cpu", "--device", "7"]), 2);
+    assert!(said.contains("--device 7 names a GPU, but --engine cpu computes on the processor"), "{said}");
+    assert!(said.contains("hint: leave out one of the two"), "{said}");
+    assert!(!workplace.path().join("run").exists());
+    let said = succeeds(&mut named(standin::folder(), &["--device", "0"]));
+    assert!(said.contains("cuda (Stand-in 0, device 0)"), "{said}");
+    // A number decides nothing, and is not recorded.
+    assert_eq!(arguments(&workplace.run("run"))["device"], "Stand-in 0");
+}
+
+#[test]
 fn the_engines_are_listed_with_what_they_need() {
     let workplace = Workplace::new();
     let engines = |libraries: &Path, capability: &str| {
