@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use files::{Digest, HashingWriter, write_file};
+use files::{Digest, HashingWriter, StagedFile};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
@@ -51,6 +51,17 @@ const DIGEST: &str = "sha256";
 /// # Panics
 /// When a tensor's shape does not fit its values, or `description` does not serialise as an object.
 pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &Tensors) -> files::Result<Digest> {
+    stage(path, form, description, tensors)?.commit()
+}
+
+/// The file that [`write()`] writes, before it takes its place.
+///
+/// # Errors
+/// As [`write()`].
+///
+/// # Panics
+/// As [`write()`].
+pub fn stage<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &Tensors) -> files::Result<StagedFile> {
     let bytes: BTreeMap<_, Vec<u8>> = tensors
         .iter()
         .map(|(name, tensor)| (name, tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
@@ -68,7 +79,7 @@ pub fn write<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &
     description[DIGEST] = digest.to_string().into();
     let metadata = HashMap::from([(form.key.to_owned(), description.to_string())]);
     let file = safetensors::serialize(views, Some(metadata)).expect("the views are valid");
-    write_file(path, |writer| writer.write_all(&file))
+    StagedFile::write(path, |writer| writer.write_all(&file))
 }
 
 /// The description and the tensors in `bytes`, which are those of the file `path` that [`write()`] wrote.

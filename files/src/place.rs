@@ -23,24 +23,69 @@ pub fn write_file(
     path: &Path,
     write: impl FnOnce(&mut HashingWriter<BufWriter<&File>>) -> io::Result<()>,
 ) -> Result<Digest> {
-    let temporary = beside(path, ".partial");
-    let (unfinished, file) = begin(|| {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).context("create the folder", folder)?;
+    StagedFile::write(path, write)?.commit()
+}
+
+/// A file that is whole and synced under a temporary name beside its place: for whoever removes other files before it takes
+/// it, but not where there is no room for it.
+///
+/// Dropped before [`StagedFile::commit`], it goes.
+#[derive(Debug)]
+pub struct StagedFile {
+    temporary: PathBuf,
+    path: PathBuf,
+    digest: Digest,
+    /// Until it is committed.
+    unfinished: Option<Unfinished>,
+}
+
+impl StagedFile {
+    /// Writes the file for `path` under the temporary name. The folder is made if it is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or `write` fails.
+    pub fn write(
+        path: &Path,
+        write: impl FnOnce(&mut HashingWriter<BufWriter<&File>>) -> io::Result<()>,
+    ) -> Result<Self> {
+        let temporary = beside(path, ".partial");
+        let (unfinished, file) = begin(|| {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).context("create the folder", folder)?;
+            }
+            let file = File::create(&temporary).context("create", &temporary)?;
+            Ok::<_, Error>((Unfinished::file(&temporary), file))
+        })?;
+        let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
+        let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            let _left_for_the_next_run = fs::remove_file(&temporary);
+            return Err(error).context("write", path);
         }
-        let file = File::create(&temporary).context("create", &temporary)?;
-        Ok::<_, Error>((Unfinished::file(&temporary), file))
-    })?;
-    let mut writer = HashingWriter::new(BufWriter::with_capacity(1 << 16, &file));
-    let written = write(&mut writer).and_then(|()| writer.flush()).and_then(|()| file.sync_all());
-    let placed = written
-        .context("write", path)
-        .and_then(|()| unfinished.finish(|| fs::rename(&temporary, path)).context("rename to", path));
-    if let Err(error) = placed {
-        let _left_for_the_next_run = fs::remove_file(&temporary);
-        return Err(error);
+        Ok(Self { temporary, path: path.to_owned(), digest: writer.finish(), unfinished: Some(unfinished) })
     }
-    Ok(writer.finish())
+
+    /// Puts the file in its place; returns the digest of its bytes.
+    ///
+    /// # Errors
+    /// When it cannot be renamed. What was there before stays.
+    pub fn commit(mut self) -> Result<Digest> {
+        let rename = || fs::rename(&self.temporary, &self.path);
+        let renamed = self.unfinished.take().map_or(Ok(()), |unfinished| unfinished.finish(rename));
+        if let Err(error) = renamed {
+            let _left_for_the_next_run = fs::remove_file(&self.temporary);
+            return Err(error).context("rename to", &self.path);
+        }
+        Ok(self.digest)
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if self.unfinished.is_some() {
+            let _left_for_the_next_run = fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// A folder that is filled under a temporary name and takes its place when it is complete.
@@ -242,6 +287,20 @@ mod tests {
         fs::create_dir_all(taken.join("with")).unwrap();
         assert!(write_file(&taken, |w| w.write_all(b"new")).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_staged_file_leaves_the_old_one_until_it_is_committed_and_nothing_where_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_file(&path, |w| w.write_all(b"old")).unwrap();
+        drop(StagedFile::write(&path, |w| w.write_all(b"dropped")).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let staged = StagedFile::write(&path, |w| w.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(staged.commit().unwrap(), Digest::of(b"new"));
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -99,7 +99,8 @@ fn write_state(path: &Path) -> Result<(), train::Error> {
     let mut progress = Progress::default();
     progress.goes_on_by(vec![("precision", "f16".to_owned())]);
     progress.add(metrics, &states, &hyperparameters);
-    progress.write(path, &hyperparameters, dataset, &model, &states)
+    progress.stage(path, &hyperparameters, dataset, &model, &states)?.commit()?;
+    Ok(())
 }
 
 fn dataset() -> Dataset {

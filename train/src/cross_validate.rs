@@ -7,67 +7,120 @@ use std::sync::Arc;
 
 use artifacts::{CrossValidation, Provenance, RunDirectory, font_of, logits};
 use files::Digest;
-use ndarray::{Array2, ArrayView1};
-use terminal::Console;
+use ndarray::Array2;
+use terminal::{Console, counted};
 
 use crate::data::{Data, Order};
 use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
 use crate::options::Options;
 use crate::state::Progress;
-use crate::{Verification, provenance_on, softmax};
+use crate::{is_of, provenance, provenance_on, softmax};
 
-/// Trains `folds` networks and writes their predictions to the run's folder.
+/// The folds that the training images were dealt into.
+#[derive(Debug)]
+pub(crate) struct Folds {
+    count: u32,
+    /// Each image's, counted from 0.
+    of: Vec<u32>,
+}
+
+impl Folds {
+    /// Deals the training images by their fonts.
+    ///
+    /// # Errors
+    /// When their names cannot be read, or they are all of one fold.
+    pub fn deal(data: &Data, count: u32, seed: u64) -> Result<Self, Error> {
+        let of = deal(&data.train.names()?, count, seed);
+        if of.iter().all(|fold| *fold == of[0]) {
+            return Err(Error::OneFold { folds: count });
+        }
+        Ok(Self { count, of })
+    }
+
+    fn rows(&self, is_wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+        (0..).zip(&self.of).filter(|&(_, fold)| is_wanted(*fold)).map(|(row, _)| row).collect()
+    }
+}
+
+/// Trains a network for each of the folds and writes their predictions to the run's folder, unless these are there.
 ///
 /// # Errors
-/// When the training images are all of one fold, an engine fails, a training diverges, or a file cannot be written.
+/// When an engine fails, a training diverges, or a file cannot be written.
 pub(crate) fn run(
-    folds: u32,
+    folds: &Folds,
     run: &RunDirectory,
     options: &Options,
-    trained: &Data,
+    data: &Data,
     progress: &Progress,
     console: &Console,
 ) -> Result<(), Error> {
-    let hyperparameters = &options.hyperparameters;
-    let data = Data::open_training_twice(&options.dataset)?;
-    if data.digest != trained.digest {
-        return Err(files::Error::Changed { path: options.dataset.join(artifacts::Dataset::FILE_NAME) }.into());
+    let (hyperparameters, epochs) = (&options.hyperparameters, progress.kept_metrics().epoch);
+    if let Some(record) = finished(run, folds.count, epochs, &provenance(hyperparameters, data.digest)) {
+        show(&record, console);
+        return Ok(());
     }
-    let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
-    let mut verification = Verification::begin(&data, !options.no_verify)?;
-    let fold_of = deal(&data.train.names()?, folds, hyperparameters.seed);
-    let epochs = progress.kept_metrics().epoch;
-
+    let data = Arc::new(data.of_training_alone());
     let (mut ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     let mut logits = Array2::zeros((data.train.len(), data.dataset.classes.len()));
-    for fold in 0..folds {
-        let others: Vec<u32> = (0..).zip(&fold_of).filter(|&(_, of)| *of != fold).map(|(row, _)| row).collect();
-        if others.is_empty() {
-            return Err(Error::OneFold { folds });
-        }
-        if others.len() == fold_of.len() {
-            console.say(format!("train: fold {} of {folds} has no image to predict", fold + 1));
+    let mut all_right = 0;
+    for fold in 0..folds.count {
+        let (own, others) = (folds.rows(|of| of == fold), folds.rows(|of| of != fold));
+        let which = format!("train: fold {} of {}", fold + 1, folds.count);
+        if own.is_empty() {
+            console.say(format!("{which} has no image to predict"));
             continue;
         }
-        console.say(format!("train: fold {} of {folds}: {} images to train on", fold + 1, others.len()));
+        console.say(format!("{which}: {} to train on", counted(others.len() as u64, "image")));
         ensemble.begin_anew()?;
         let mut orders = ensemble.orders(others.iter().copied(), run.path())?;
-        let predicted = train(&mut orders, epochs, progress, ensemble, console).and_then(|mut network| {
-            let predicted = network.validation_logits(0..data.train.len())?;
-            Ok((predicted, network.into_ensemble()))
-        });
-        verification.finish()?;
-        let (predicted, trained) = predicted?;
+        let mut network = train(&mut orders, epochs, progress, ensemble, console)?;
+        let predicted = network.validation_logits(0..data.train.len())?;
         data.check_unchanged()?;
-        ensemble = trained;
-        for (row, _) in fold_of.iter().enumerate().filter(|&(_, of)| *of == fold) {
-            logits.row_mut(row).assign(&predicted.row(row));
+        ensemble = network.into_ensemble();
+        let mut right = 0;
+        for row in own.iter().map(|&row| row as usize) {
+            let predicted = predicted.row(row);
+            let is_right =
+                softmax::is_right(predicted.to_slice().expect("logits are row-major"), data.train_label(row));
+            right += usize::from(is_right);
+            logits.row_mut(row).assign(&predicted);
         }
+        all_right += right;
+        let percent = right as f64 / own.len() as f64 * 100.0;
+        console.say(format!("{which}: accuracy {percent:.2} % on its {}", counted(own.len() as u64, "image")));
     }
-    let provenance = provenance_on(ensemble.engine(), hyperparameters, data.digest);
-    let provenance = provenance.with_argument("cross_validate", folds);
-    write(run, folds, epochs, &logits, &data, provenance, console)
+    // The record goes first: a process that is killed here leaves none of other logits.
+    files::remove_file(&run.cross_validation())?;
+    let record = CrossValidation {
+        provenance: of_folds(provenance_on(ensemble.engine(), hyperparameters, data.digest), folds.count),
+        folds: folds.count,
+        epochs,
+        accuracy: all_right as f64 / logits.nrows() as f64,
+        logits: logits::write(&run.out_of_sample_logits(), &logits)?,
+    };
+    artifacts::write_json(&run.cross_validation(), &record)?;
+    show(&record, console);
+    Ok(())
+}
+
+/// The record of a cross-validation in the run's folder, where it is whole and of the training that has this provenance and
+/// was kept at that epoch, whichever engine has computed it.
+pub(crate) fn finished(
+    run: &RunDirectory,
+    folds: u32,
+    epochs: usize,
+    training: &Provenance,
+) -> Option<CrossValidation> {
+    let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).ok()?;
+    let expected = of_folds(training.clone(), folds);
+    let is_of_it = (record.folds, record.epochs) == (folds, epochs) && is_of(&record.provenance, &expected);
+    let is_whole = || files::sha256_file(&run.out_of_sample_logits()).is_ok_and(|found| found == record.logits);
+    (is_of_it && is_whole()).then_some(record)
+}
+
+fn of_folds(training: Provenance, folds: u32) -> Provenance {
+    training.with_argument("cross_validate", folds)
 }
 
 /// Trains on the images of `orders`. Returns the network that came of it, with the kind of weights that the run kept.
@@ -89,27 +142,9 @@ fn train(
     Ok(ensemble.join(&parameters))
 }
 
-fn write(
-    run: &RunDirectory,
-    folds: u32,
-    epochs: usize,
-    logits: &Array2<f32>,
-    data: &Data,
-    provenance: Provenance,
-    console: &Console,
-) -> Result<(), Error> {
-    let is_right = |(row, logits): &(usize, ArrayView1<'_, f32>)| {
-        softmax::is_right(logits.to_slice().expect("logits are row-major"), data.train_label(*row))
-    };
-    let right = logits.rows().into_iter().enumerate().filter(is_right).count();
-    let accuracy = right as f64 / logits.nrows() as f64;
-    // The record goes first: a process that is killed here leaves none of other logits.
-    files::remove_file(&run.cross_validation())?;
-    let digest = logits::write(&run.out_of_sample_logits(), logits)?;
-    let record = CrossValidation { provenance, folds, epochs, accuracy, logits: digest };
-    artifacts::write_json(&run.cross_validation(), &record)?;
-    console.say(format!("train: out of sample, {accuracy:.4} of the training images are taken for their label"));
-    Ok(())
+fn show(record: &CrossValidation, console: &Console) {
+    let percent = record.accuracy * 100.0;
+    console.say(format!("train: out of sample, {percent:.2} % of the training images are taken for their label"));
 }
 
 /// The fold of each file's image: that of its font, or of the image itself where its name tells none, by the digest of the

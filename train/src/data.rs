@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use artifacts::{Dataset, ModelDescription, SplitData, SplitName, Standardisation};
 use files::Digest;
@@ -14,16 +15,16 @@ use crate::options::{HiddenSizes, Hyperparameters};
 use crate::random::{Purpose, generator, philox};
 
 /// What an engine trains and validates on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Data {
     /// `dataset.json`.
     pub dataset: Dataset,
     /// Its digest.
     pub digest: Digest,
     /// The training split.
-    pub train: SplitData,
+    pub train: Arc<SplitData>,
     /// The validation split.
-    pub valid: SplitData,
+    pub valid: Arc<SplitData>,
     label_noise: LabelNoise,
 }
 
@@ -46,22 +47,17 @@ impl Data {
         let (dataset, digest) = Dataset::read(folder)?;
         let open = |split| match dataset.open(folder, split, false) {
             Ok(data) if data.is_empty() => Err(Error::EmptySplit { folder: folder.to_owned(), split }),
-            Ok(data) => Ok(data),
+            Ok(data) => Ok(Arc::new(data)),
             Err(error) => Err(Error::from(error)),
         };
         let (train, valid) = (open(SplitName::Train)?, open(SplitName::Valid)?);
         Ok(Self { dataset, digest, train, valid, label_noise: LabelNoise::default() })
     }
 
-    /// Opens the training shards in `folder` to train and to validate on: for whoever trains on some of the images and
-    /// classifies the others.
-    ///
-    /// # Errors
-    /// As [`Data::open`].
-    pub fn open_training_twice(folder: &Path) -> Result<Self, Error> {
-        let data = Self::open(folder)?;
-        let valid = data.dataset.open(folder, SplitName::Train, false)?;
-        Ok(Self { valid, ..data })
+    /// The training split to train and to validate on: for whoever trains on some of its images and classifies the others.
+    #[must_use]
+    pub fn of_training_alone(&self) -> Self {
+        Self { valid: Arc::clone(&self.train), ..self.clone() }
     }
 
     /// Compares the shards with their digests in `dataset.json`.

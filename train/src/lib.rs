@@ -28,7 +28,7 @@ pub mod state;
 pub mod sweep;
 
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -40,11 +40,12 @@ use artifacts::{
 use files::{Digest, Lock};
 use terminal::Console;
 
+use crate::cross_validate::Folds;
 use crate::data::{Data, Order};
-use crate::engine::{Engine, JUDGED_BY, Validation};
+use crate::engine::{DECIDES, ENGINES, Engine, JUDGED_BY, Validation};
 use crate::ensemble::{Ensemble, Joined};
 pub use crate::error::Error;
-use crate::journal::Journal;
+use crate::journal::{Journal, StagedJournal};
 use crate::model::Mlp;
 pub use crate::options::{EngineName, EngineOptions, HiddenSizes, Hyperparameters, LossName, Options, Precision};
 use crate::state::Progress;
@@ -52,8 +53,8 @@ use crate::state::Progress;
 /// Trains on `options.dataset` and writes to `options.run`.
 ///
 /// # Errors
-/// See [`Error`]. A training that fails or is killed after its first epoch leaves no `training.json` and a state to resume
-/// from; before that, it leaves what an earlier one left.
+/// See [`Error`]. A training that fails or is killed once the state of its first epoch is written leaves no `training.json`
+/// and a state to resume from; before that, it leaves what an earlier one left.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let hyperparameters = &options.hyperparameters;
     let data = Data::open(&options.dataset)?;
@@ -67,6 +68,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     let _lock = Lock::within(run.path())?;
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
+    let folds = options.cross_validate.map(|folds| Folds::deal(&data, folds, hyperparameters.seed)).transpose()?;
     let mut verification = Verification::begin(&data, !options.no_verify)?;
     let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
@@ -80,14 +82,18 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         verification.finish()?;
         let (metrics, timing) = trained?;
         data.check_unchanged()?;
-        let journal = match &mut journal {
-            Some(journal) => journal,
-            None => journal.insert(replace_results(&run, &progress, options.tensorboard)?),
-        };
         show::epoch(hyperparameters.epochs, &metrics, &timing, console);
         let states = ensemble.states()?;
         progress.add(metrics, &states, hyperparameters);
-        progress.write(&run.training_state(), hyperparameters, data.digest, ensemble.model(), &states)?;
+        let state = progress.stage(&run.training_state(), hyperparameters, data.digest, ensemble.model(), &states)?;
+        let journal = match &mut journal {
+            Some(journal) => journal,
+            None => {
+                let before = &progress.metrics[..progress.epochs() - 1];
+                journal.insert(replace_results(&run, before, options.tensorboard)?)
+            }
+        };
+        state.commit()?;
         journal.add(&metrics, &timing)?;
     }
     let network = kept(&progress, ensemble)?;
@@ -97,8 +103,10 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         None => {
             verification.finish()?;
             match results(&run, &progress, &network, &provenance) {
-                Some(record) => (Journal::begin(&run, &progress.metrics, options.tensorboard)?, Some(record)),
-                None => (begin_results(&run, &progress, options.tensorboard)?, None),
+                Some(record) => {
+                    (StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?, Some(record))
+                }
+                None => (begin_results(&run, &progress.metrics, options.tensorboard, &[])?, None),
             }
         }
     };
@@ -112,10 +120,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         None => finish(&run, &progress, network, &data, hyperparameters, provenance)?,
     };
     show::result(&run, &progress, hyperparameters, &record, console);
-    match options.cross_validate {
-        Some(folds) => cross_validate::run(folds, &run, options, &data, &progress, console),
-        None => Ok(()),
-    }
+    folds.map_or(Ok(()), |folds| cross_validate::run(&folds, &run, options, &data, &progress, console))
 }
 
 /// The network that is trained.
@@ -193,19 +198,24 @@ fn begin(
     Ok(Progress::default())
 }
 
-/// Removes what an earlier training left as its result, the record first, and begins the journal: until this training is
-/// over, the folder has no `training.json`.
-fn replace_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
-    let journal = begin_results(run, progress, tensorboard)?;
-    [run.cross_validation(), run.out_of_sample_logits()].iter().try_for_each(|path| files::remove_file(path))?;
-    Ok(journal)
+/// Removes what an earlier training left as its result, and begins the journal after the epochs before this training's next
+/// one: until it is over, the folder has no `training.json`.
+fn replace_results(run: &RunDirectory, before: &[EpochMetrics], tensorboard: bool) -> Result<Journal, Error> {
+    begin_results(run, before, tensorboard, &[run.cross_validation(), run.out_of_sample_logits()])
 }
 
-/// Likewise, but for a cross-validation, which belongs to the training that is resumed.
-fn begin_results(run: &RunDirectory, progress: &Progress, tensorboard: bool) -> Result<Journal, Error> {
+/// Removes the results, the record first, and what is named `besides`: a cross-validation belongs to the training that is
+/// resumed. Nothing goes before the journal is on the disk.
+fn begin_results(
+    run: &RunDirectory,
+    over: &[EpochMetrics],
+    tensorboard: bool,
+    besides: &[PathBuf],
+) -> Result<Journal, Error> {
+    let journal = StagedJournal::after(over, run, tensorboard)?;
     let results = [run.training_record(), run.checkpoint(), run.reference_logits()];
-    results.iter().try_for_each(|path| files::remove_file(path))?;
-    Journal::begin(run, &progress.metrics, tensorboard)
+    results.iter().chain(besides).try_for_each(|path| files::remove_file(path))?;
+    journal.begin(run)
 }
 
 /// Trains an epoch, counted from 1, and validates.
@@ -300,6 +310,15 @@ fn finish(
     };
     artifacts::write_json(&run.training_record(), &record)?;
     Ok(record)
+}
+
+/// Whether it is the provenance of what is expected of any engine, whichever has computed it.
+fn is_of(found: &Provenance, expected: &Provenance) -> bool {
+    let mut found = found.clone();
+    found
+        .arguments
+        .retain(|name, _| !DECIDES.contains(&name.as_str()) && ![ENGINES, JUDGED_BY].contains(&name.as_str()));
+    found == *expected
 }
 
 /// How what an engine computes comes to be: with the settings of the engine that decide the bytes.

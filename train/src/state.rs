@@ -6,7 +6,7 @@ use std::path::Path;
 
 use artifacts::tensors::{self, Form, Tensors};
 use artifacts::{EpochMetrics, Provenance};
-use files::{Digest, IoContext as _};
+use files::{Digest, IoContext as _, StagedFile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,7 +48,9 @@ pub struct Kept {
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    /// By name: a state of another version may have others, and is then another training's.
+    /// Of this tool: another one may compute otherwise.
+    version: String,
+    /// By name: another version may have others.
     hyperparameters: BTreeMap<String, Value>,
     dataset: Digest,
     metrics: Vec<EpochMetrics>,
@@ -56,13 +58,11 @@ struct Description {
     /// Each network's, where the engine scales the loss.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     loss_scales: Vec<LossScale>,
-    /// Empty in a file that is older than this.
-    #[serde(default)]
     computed: Vec<Computed>,
 }
 
 const KIND: &str = "training state";
-const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 4 };
+const FORM: Form = Form { kind: KIND, key: "training_state", schema_version: 5 };
 const TRAINED: &str = "";
 const EXP_AVG: &str = "exp_avg.";
 const EXP_AVG_SQ: &str = "exp_avg_sq.";
@@ -89,11 +89,6 @@ impl Progress {
 
     /// Notes what computes the next epoch.
     pub fn goes_on_by(&mut self, decides: Vec<(&'static str, String)>) {
-        if self.computed.is_empty() && self.epochs() > 0 {
-            // The state is older than this record.
-            let by = BTreeMap::from([(ENGINE.to_owned(), "unknown".to_owned())]);
-            self.computed.push(Computed { from_epoch: 1, by });
-        }
         let by = by_name(decides);
         if self.computed.last().is_none_or(|last| last.by != by) {
             self.computed.push(Computed { from_epoch: self.epochs() + 1, by });
@@ -160,18 +155,18 @@ impl Progress {
         self.metrics[epoch - 1]
     }
 
-    /// Writes the file. Each of the states is of a network with the sizes of `model`.
+    /// Writes the file, which is yet to take its place. Each of the states is of a network with the sizes of `model`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(
+    pub fn stage(
         &self,
         path: &Path,
         hyperparameters: &Hyperparameters,
         dataset: Digest,
         model: &Mlp,
         states: &[State],
-    ) -> Result<(), Error> {
+    ) -> Result<StagedFile, Error> {
         let mut tensors = Tensors::new();
         for (network, state) in states.iter().enumerate() {
             let kept = self.kept.as_ref().map(|kept| &kept.parameters[network]);
@@ -187,6 +182,7 @@ impl Progress {
             }
         }
         let description = Description {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             hyperparameters: hyperparameters.by_name(),
             dataset,
             metrics: self.metrics.clone(),
@@ -194,8 +190,7 @@ impl Progress {
             loss_scales: states.iter().filter_map(|state| state.loss_scale).collect(),
             computed: self.computed.clone(),
         };
-        tensors::write(path, &FORM, &description, &tensors)?;
-        Ok(())
+        Ok(tensors::stage(path, &FORM, &description, &tensors)?)
     }
 
     /// Reads the file, if it is a state of the very training that `hyperparameters` and `dataset` describe.
@@ -289,6 +284,9 @@ fn prefix(network: usize, kind: &str) -> String {
 /// rate, and they are not over already.
 fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> Vec<String> {
     let mut differences = Vec::new();
+    if there.version != env!("CARGO_PKG_VERSION") {
+        differences.push(format!("version: {} there, {} here", there.version, env!("CARGO_PKG_VERSION")));
+    }
     if there.dataset != dataset {
         differences.push(format!("dataset.json: {} there, {dataset} here", there.dataset));
     }
@@ -318,13 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_a_version_with_other_hyperparameters_is_another_training_s() {
+    fn a_state_of_another_version_is_another_training_s() {
         let here = Arguments::parse_from(["train"]).hyperparameters;
         let dataset = Digest::of(b"");
         let mut hyperparameters = here.by_name();
         hyperparameters.remove("clip_norm");
         hyperparameters.insert("momentum".to_owned(), 0.9.into());
         let there = Description {
+            version: "0.0.9".to_owned(),
             hyperparameters,
             dataset,
             metrics: vec![],
@@ -332,7 +331,8 @@ mod tests {
             loss_scales: vec![],
             computed: vec![],
         };
-        let expected = ["clip_norm: unknown there, null here", "momentum: 0.9 there, unknown here"];
-        assert_eq!(differences(&there, &here, dataset), expected);
+        let found = differences(&there, &here, dataset);
+        assert_eq!(found[0], format!("version: 0.0.9 there, {} here", env!("CARGO_PKG_VERSION")));
+        assert_eq!(found[1..], ["clip_norm: unknown there, null here", "momentum: 0.9 there, unknown here"]);
     }
 }

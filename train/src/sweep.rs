@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use artifacts::{CrossValidation, Dataset, Provenance, RunDirectory, TrainingRecord};
+use artifacts::{Dataset, Provenance, RunDirectory, TrainingRecord};
 use clap::Parser;
 use files::{Digest, IoContext as _};
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,10 @@ use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::statistics::Statistics as _;
 use terminal::{Align, Console, Table};
 
-use crate::engine::{DECIDES, ENGINE, ENGINES, JUDGED_BY, PRECISION};
+use crate::engine::{ENGINE, ENGINES, PRECISION};
 use crate::error::Error;
 use crate::options::{EngineName, EngineOptions, Options};
-use crate::{provenance, recipe};
+use crate::{cross_validate, is_of, provenance, recipe};
 
 /// What `train sweep` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -168,11 +168,13 @@ fn finished_or_trained(
     let expected = provenance(&training.hyperparameters, dataset);
     let there = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
     let (finished, other) = match there {
-        Some(record) if is_of(&record, &expected) => (Some(record), None),
+        Some(record) if is_of(&record.provenance, &expected) => (Some(record), None),
         other => (None, other),
     };
     let is_as_asked = |record: &TrainingRecord| is_computed_as_asked(&record.provenance.arguments, &training.engine);
-    if let Some(record) = finished.as_ref().filter(|record| is_as_asked(record) && has_extras(&run, training, record)) {
+    if let Some(record) =
+        finished.as_ref().filter(|record| is_as_asked(record) && has_extras(&run, training, record, &expected))
+    {
         show_training(&folder, record, "done before", console);
         return Ok(record.clone());
     }
@@ -211,27 +213,19 @@ fn finished_or_trained(
     Ok(record)
 }
 
-/// Whether the record is of the training with this provenance, whichever engine has computed it.
-fn is_of(record: &TrainingRecord, expected: &Provenance) -> bool {
-    let mut provenance = record.provenance.clone();
-    let of_engines = |name: &str| DECIDES.contains(&name) || [ENGINES, JUDGED_BY].contains(&name);
-    provenance.arguments.retain(|name, _| !of_engines(name));
-    provenance == *expected
-}
-
 /// The record that a training has just left.
 fn record_of(training: &Options, run: &RunDirectory, expected: &Provenance) -> Result<TrainingRecord, Error> {
     let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
-    if is_of(&record, expected) {
+    if is_of(&record.provenance, expected) {
         Ok(record)
     } else {
         Err(files::Error::Changed { path: training.dataset.join(Dataset::FILE_NAME) }.into())
     }
 }
 
-/// Whether all of a training was computed as its flags ask, where they do: `--device` gives a number, which no record has.
+/// Whether all of a training was computed as its flags ask, where they do: which GPU is a number, which no record has.
 fn is_computed_as_asked(arguments: &BTreeMap<String, Value>, asked: &EngineOptions) -> bool {
-    let engine = match asked.engine {
+    let engine = match asked.engine() {
         EngineName::Auto => None,
         EngineName::Cpu => Some("cpu"),
         EngineName::Cuda => Some("cuda"),
@@ -251,12 +245,8 @@ fn is_computed_as_asked(arguments: &BTreeMap<String, Value>, asked: &EngineOptio
 }
 
 /// Whether a finished training has what its flags ask for besides: where its state is still there, a resume makes that alone.
-fn has_extras(run: &RunDirectory, training: &Options, record: &TrainingRecord) -> bool {
-    let has_folds = |folds: u32| {
-        let found = artifacts::read_json::<CrossValidation>(&run.cross_validation());
-        let is_of_it = |found: CrossValidation| (found.folds, found.epochs) == (folds, record.kept_epoch);
-        found.is_ok_and(|(found, _)| is_of_it(found)) && run.out_of_sample_logits().exists()
-    };
+fn has_extras(run: &RunDirectory, training: &Options, record: &TrainingRecord, expected: &Provenance) -> bool {
+    let has_folds = |folds| cross_validate::finished(run, folds, record.kept_epoch, expected).is_some();
     training.cross_validate.is_none_or(has_folds) && (!training.tensorboard || run.events().exists())
 }
 
@@ -524,25 +514,29 @@ mod tests {
     #[test]
     fn a_training_is_as_asked_where_all_of_it_was_computed_by_what_the_flags_name() {
         let asked = |engine, precision| EngineOptions { engine, precision, ..EngineOptions::default() };
-        let [any, f32, f16, cuda] = [
+        let [any, f32, f16, cuda, device] = [
             asked(EngineName::Auto, None),
             asked(EngineName::Cpu, Some(Precision::F32)),
             asked(EngineName::Auto, Some(Precision::F16)),
             asked(EngineName::Cuda, None),
+            EngineOptions { device: Some(0), ..asked(EngineName::Auto, None) },
         ];
         for (arguments, expected) in [
-            (r#"{"hidden": [8]}"#, [true, true, false, false]),
-            (r#"{"precision": "f16"}"#, [true, false, true, false]),
-            (r#"{"engine": "cuda", "device": "x", "precision": "f32"}"#, [true, false, false, true]),
+            (r#"{"hidden": [8]}"#, [true, true, false, false, false]),
+            (r#"{"precision": "f16"}"#, [true, false, true, false, false]),
+            (r#"{"engine": "cuda", "device": "x", "precision": "f32"}"#, [true, false, false, true, true]),
             (
                 r#"{"precision": "f16", "engines": [
                     {"from_epoch": 1, "engine": "cpu", "precision": "f32"},
                     {"from_epoch": 3, "engine": "cpu", "precision": "f16"}]}"#,
-                [true, false, false, false],
+                [true, false, false, false, false],
             ),
         ] {
             let arguments = serde_json::from_str(arguments).unwrap();
-            assert_eq!([&any, &f32, &f16, &cuda].map(|asked| is_computed_as_asked(&arguments, asked)), expected);
+            assert_eq!(
+                [&any, &f32, &f16, &cuda, &device].map(|asked| is_computed_as_asked(&arguments, asked)),
+                expected
+            );
         }
     }
 }

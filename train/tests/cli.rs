@@ -179,6 +179,51 @@ fn half_a_line_of_the_timings_is_cut_off_by_a_resume() {
 }
 
 #[test]
+fn the_timings_of_epochs_after_the_state_are_cut_off_whichever_lines_are_missing() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "3"]);
+    let timings = fs::read_to_string(run.timings()).unwrap();
+    let lines: Vec<&str> = timings.lines().collect();
+    // A kill between the second epoch's state and its line; and a line of an epoch that the state does not know.
+    let later = lines[2].replace("\"epoch\":3", "\"epoch\":4");
+    fs::write(run.timings(), [lines[0], lines[2], &later, ""].join("\n")).unwrap();
+    workplace.run_well("run", &["--epochs", "5", "--resume"]);
+    let timings = artifacts::read_timings(&run.timings()).unwrap();
+    assert_eq!(timings.iter().map(|timing| timing.epoch).collect::<Vec<_>>(), [1, 3, 4, 5]);
+}
+
+#[test]
+fn a_training_that_resumes_goes_on_with_the_file_of_tensorboard_and_one_that_begins_anew_has_none() {
+    let workplace = Workplace::new();
+    let whole = workplace.run_well("whole", &["--epochs", "5", "--tensorboard"]);
+    let run = workplace.run_well("run", &["--epochs", "3", "--tensorboard"]);
+    workplace.run_well("run", &["--epochs", "5", "--resume"]);
+    assert_eq!(contents(&run), contents(&whole));
+    // Nor does one that has nothing left to train lose it.
+    workplace.run_well("run", &["--epochs", "5", "--resume"]);
+    assert_eq!(contents(&run), contents(&whole));
+    workplace.run_well("run", &["--epochs", "5"]);
+    assert!(!run.events().exists());
+}
+
+#[test]
+fn a_disk_that_has_no_room_for_the_first_state_leaves_what_an_earlier_training_left() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--cross-validate", "2"]);
+    let before = contents(&run);
+    let command = workplace.command("run", &["--hidden", "4000"]);
+    let mut limited = Command::new("sh");
+    // Blocks of 512 bytes, or 1,024: the state has two million.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""]).arg(command.get_program());
+    let output = limited.args(command.get_args()).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: cannot write `") && said.contains("training-state.safetensors`"), "{said}");
+    assert!(said.contains("hint: make room"), "{said}");
+    assert_eq!(contents(&run), before);
+}
+
+#[test]
 fn a_training_that_goes_on_by_other_means_says_which_epochs_were_computed_how() {
     let workplace = Workplace::new();
     workplace.run_well("run", &["--epochs", "2"]);
@@ -429,6 +474,8 @@ fn what_networks_are_joined_to_may_be_too_large_and_shifts_too_far() {
     let said = stderr(&output);
     assert!(said.contains("2 Linear in 10 groups"), "{said}");
     assert!(said.contains("2 networks with hidden layers 8,8, each for 5 shifts of the image, become one:"), "{said}");
+    let said = stderr(&workplace.run("run", &["--hidden", "8", "--test-time-shift", "1", "--epochs", "1"]));
+    assert!(said.contains("1 network with hidden layers 8, for 5 shifts of the image, becomes one:"), "{said}");
 }
 
 #[test]
@@ -710,6 +757,20 @@ fn a_sweep_says_which_training_begins_and_why_one_that_is_there_is_begun_anew() 
     let said = stderr(&sweep(&workplace, &lines.replace("0.1", "0.2', '--precision=f16")));
     let trained = "begun anew, as what is there was trained by another engine or in another precision: `";
     assert_eq!(said.matches(trained).count(), 2, "{said}");
+}
+
+#[test]
+fn a_sweep_that_gains_a_flag_keeps_the_cross_validation_that_is_there() {
+    let workplace = Workplace::new();
+    let lines = "seeds = [0]\n[[variant]]\nname = 'a'\nflags = ['--cross-validate=2']";
+    assert!(sweep(&workplace, lines).status.success());
+    let run = workplace.directory("runs/a/seed-0");
+    let written = || fs::metadata(run.cross_validation()).unwrap().modified().unwrap();
+    let before = written();
+    assert!(sweep(&workplace, &lines.replace("=2'", "=2', '--tensorboard'")).status.success());
+    assert!(run.events().exists() && written() == before);
+    assert!(sweep(&workplace, &lines.replace("=2'", "=3'")).status.success());
+    assert!(written() > before);
 }
 
 #[test]

@@ -74,14 +74,69 @@ fn wrong_labels_are_not_learnt_by_the_networks_that_predict_their_images() {
 }
 
 #[test]
-fn images_that_are_all_of_one_fold_are_an_error() {
+fn each_fold_s_accuracy_is_said_and_their_mean_over_the_images_is_the_record_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = Images::patterns(600, 6, 6, 4, 1);
+    write_dataset(&folder.path().join("shards"), &images, &Images::patterns(120, 6, 6, 4, 2), 0.45, 0.25);
+    let (run, output) = train(folder.path(), "run", &["--cross-validate", "3", "--epochs", "1"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let (record, _) = out_of_sample(&run);
+    let folds = said.lines().filter_map(|line| {
+        let (percent, images) = line.split_once(": accuracy ")?.1.split_once(" % on its ")?;
+        Some((percent.parse::<f64>().unwrap(), images.strip_suffix(" images")?.parse::<f64>().unwrap()))
+    });
+    let folds: Vec<(f64, f64)> = folds.collect();
+    assert_eq!((folds.len(), folds.iter().map(|(_, images)| images).sum::<f64>()), (3, 600.0), "{said}");
+    let mean = folds.iter().map(|(percent, images)| percent * images).sum::<f64>() / 600.0;
+    assert!((mean - 100.0 * record.accuracy).abs() < 0.006, "{said}");
+    let all = format!("out of sample, {:.2} % of the training images", 100.0 * record.accuracy);
+    assert!(said.contains(&all), "{said}");
+}
+
+#[test]
+fn a_cross_validation_that_is_there_is_not_computed_again_unless_it_is_another_one_or_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = Images::patterns(600, 6, 6, 4, 1);
+    write_dataset(&folder.path().join("shards"), &images, &Images::patterns(120, 6, 6, 4, 2), 0.45, 0.25);
+    let computes = |flags: &[&str]| {
+        let (run, output) = train(folder.path(), "run", flags);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("train: out of sample, "), "{said}");
+        (said.contains("fold 1 of"), out_of_sample(&run))
+    };
+    let (_, first) = computes(&["--cross-validate", "3"]);
+    assert_eq!(computes(&["--cross-validate", "3", "--resume", "--threads", "1"]), (false, first.clone()));
+    let (again, two) = computes(&["--cross-validate", "2", "--resume"]);
+    assert!(again && two != first);
+    assert_eq!(computes(&["--cross-validate", "3", "--resume"]), (true, first.clone()));
+    let logits = RunDirectory::new(folder.path().join("run")).out_of_sample_logits();
+    let mut bytes = std::fs::read(&logits).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&logits, bytes).unwrap();
+    assert_eq!(computes(&["--cross-validate", "3", "--resume"]), (true, first.clone()));
+    // A longer training keeps none of the shorter one's.
+    let (again, longer) = computes(&["--cross-validate", "3", "--resume", "--epochs", "7"]);
+    assert!(again && longer != first);
+}
+
+#[test]
+fn what_makes_a_cross_validation_impossible_is_said_before_anything_is_trained() {
     let folder = tempfile::tempdir().unwrap();
     let one = Images::patterns(1, 6, 6, 4, 1);
     write_dataset(&folder.path().join("shards"), &one, &Images::patterns(8, 6, 6, 4, 2), 0.45, 0.25);
-    let (_, output) = train(folder.path(), "run", &["--cross-validate", "2"]);
+    let (run, output) = train(folder.path(), "run", &["--cross-validate", "2"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("all training images fall into one of the 2 folds") && text.contains("hint:"), "{text}");
+    assert!(!text.contains("epoch 1") && !run.path().exists(), "{text}");
     let (_, output) = train(folder.path(), "run", &["--cross-validate", "1"]);
     assert_eq!(output.status.code(), Some(2));
+
+    let two = Images::patterns(60, 6, 6, 4, 1);
+    write_dataset(&folder.path().join("shards"), &two, &two, 0.45, 0.25);
+    std::fs::write(folder.path().join("shards/train/names-00000.txt"), "0.png\n").unwrap();
+    let (run, output) = train(folder.path(), "run", &["--cross-validate", "2", "--no-verify"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("names-00000.txt") && !text.contains("epoch 1") && !run.path().exists(), "{text}");
 }
