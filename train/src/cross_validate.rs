@@ -134,7 +134,7 @@ fn train(
     for epoch in 1..=epochs {
         let (loss, _) = ensemble.train_epoch(epoch, orders, console)?;
         if !loss.is_finite() {
-            return Err(Error::Diverged { epoch, loss });
+            return Err(ensemble.diverged(epoch, loss));
         }
     }
     let (kept_weights, ..) = progress.kept_metrics().best();

@@ -15,10 +15,10 @@ use ndarray::Array2;
 use terminal::Console;
 
 use crate::data::{Data, Order};
-use crate::engine::{self, Chosen, Engine, State, Step, Validation};
+use crate::engine::{self, Chosen, Engine, PRECISION, State, Step, Validation};
 use crate::error::Error;
 use crate::model::Mlp;
-use crate::options::{EngineOptions, Hyperparameters};
+use crate::options::{EngineOptions, Hyperparameters, Precision};
 use crate::schedule::LearningRate;
 
 /// The networks in training.
@@ -136,6 +136,13 @@ impl Ensemble {
                 engine.validation_logits(weights, rows.clone())
             }))
         })
+    }
+
+    /// The error of a training whose loss is no number any more.
+    #[must_use]
+    pub fn diverged(&self, epoch: usize, loss: f64) -> Error {
+        let in_half = self.engine.decides().contains(&(PRECISION, Precision::F16.to_string()));
+        Error::Diverged { epoch, loss, in_half }
     }
 
     /// A copy of what the training of each network consists of.

@@ -54,6 +54,8 @@ pub enum Error {
         epoch: usize,
         /// The mean loss of its steps.
         loss: f64,
+        /// Whether its products were in half precision.
+        in_half: bool,
     },
     /// `--resume` would continue another training.
     #[error("`{}` is the state of another training:{}", path.display(), listed(differences))]
@@ -68,6 +70,8 @@ pub enum Error {
     SomeDiverged {
         /// Each with its variant and seed.
         trainings: Vec<String>,
+        /// Whether the products of one of them were in half precision.
+        in_half: bool,
     },
     /// A file is not a valid sweep.
     #[error("`{}` is not a valid sweep: {reason}", path.display())]
@@ -149,8 +153,9 @@ impl Failure for Error {
                 Some("lower --hidden, or what it is multiplied by: --ensemble and --test-time-shift".to_owned())
             }
             Self::Shift { .. } => Some("1 or 2 is what helps images of 28x28".to_owned()),
-            Self::Diverged { .. } | Self::SomeDiverged { .. } => {
-                Some("lower --learning-rate or --weight-decay, or raise --warmup".to_owned())
+            Self::Diverged { in_half, .. } | Self::SomeDiverged { in_half, .. } => {
+                let precision = if *in_half { ", or take --precision f32" } else { "" };
+                Some(format!("lower --learning-rate or --weight-decay, raise --warmup, or set --clip-norm{precision}"))
             }
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())

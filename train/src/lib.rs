@@ -237,7 +237,7 @@ fn train_epoch(
     let averaged = hyperparameters.ema_decay.map(|_| ensemble.validate(Weights::Averaged)).transpose()?;
     let valid_seconds = start.elapsed().as_secs_f64();
     if let Some(&loss) = [train_loss, valid_loss].iter().find(|loss| !loss.is_finite()) {
-        return Err(Error::Diverged { epoch, loss });
+        return Err(ensemble.diverged(epoch, loss));
     }
     let metrics = EpochMetrics {
         epoch,

@@ -115,7 +115,7 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
     let variants = sweep.all_variants();
     let trainings: Vec<_> = variants.iter().map(|variant| sweep.trainings(variant)).collect::<Result<_, _>>()?;
 
-    let (mut outcomes, mut diverged) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut diverged, mut diverged_in_half) = (Vec::new(), Vec::new(), false);
     let (mut number, count) = (0, variants.len() * sweep.seeds.len());
     for (variant, trainings) in variants.iter().zip(trainings) {
         let (mut seeds, mut records) = (Vec::new(), Vec::new());
@@ -125,7 +125,8 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
             let (dataset, seed) = (datasets[&training.dataset], training.hyperparameters.seed);
             let which = format!("{number}/{count} {}, seed {seed}", variant.name);
             match finished_or_trained(&mut training, dataset, &which, console) {
-                Err(error @ Error::Diverged { .. }) => {
+                Err(error @ Error::Diverged { in_half, .. }) => {
+                    diverged_in_half |= in_half;
                     let which = format!("variant `{}`, seed {seed}: {error}", variant.name);
                     console.warn(&which);
                     diverged.push(which);
@@ -153,7 +154,11 @@ pub fn run(options: &SweepOptions, console: &Console) -> Result<(), Error> {
         });
     }
     show(&outcomes, console);
-    if diverged.is_empty() { Ok(()) } else { Err(Error::SomeDiverged { trainings: diverged }) }
+    if diverged.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::SomeDiverged { trainings: diverged, in_half: diverged_in_half })
+    }
 }
 
 /// The record of a training; `which` it is, is said where it is trained.

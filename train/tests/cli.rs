@@ -347,6 +347,9 @@ fn a_training_that_diverges_says_so_and_leaves_what_was_there_where_no_epoch_wen
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("training diverged: the loss of epoch 1 is"), "{}", stderr(&output));
     assert!(stderr(&output).contains("hint: lower --learning-rate"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("raise --warmup, or set --clip-norm\n"), "{}", stderr(&output));
+    let output = workplace.run("run", &["--learning-rate", "1e30", "--precision", "f16"]);
+    assert!(stderr(&output).contains("or set --clip-norm, or take --precision f32\n"), "{}", stderr(&output));
     assert_eq!(contents(&run), before);
 }
 

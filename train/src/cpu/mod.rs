@@ -8,8 +8,8 @@
 mod adam;
 mod dropout;
 pub mod kernel;
-mod loss_scale;
 mod network;
+mod overflow;
 pub mod panels;
 mod phases;
 pub mod pool;

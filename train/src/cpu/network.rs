@@ -6,11 +6,13 @@ use std::sync::Arc;
 use artifacts::Weights as WeightsKind;
 use half::f16;
 
-use super::adam::{Parameters, SquareSums, Update};
+use super::adam::Parameters;
 use super::kernel::Processor;
-use super::loss_scale::Overflow;
+use super::overflow::Overflow;
 use super::panels::{AnyLine as _, Buffer, HalfLine, LANES, Layout, Line, Shared};
-use super::phases::{Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place};
+use super::phases::{
+    Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums, Update,
+};
 use super::pool::Pool;
 use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK, Operands};
 use crate::adam::Adam;

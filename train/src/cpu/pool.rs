@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 /// How long a thread looks for work, or waits for the others' last tasks, before it sleeps.
-const PATIENCE: Duration = Duration::from_micros(300);
+const SPIN: Duration = Duration::from_micros(300);
 
 /// Threads that wait for tasks, beside the one that gives them.
 #[derive(Debug)]
@@ -235,7 +235,7 @@ fn spin(is_so: impl Fn() -> bool) -> bool {
             }
             std::hint::spin_loop();
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > SPIN {
             return false;
         }
     }
@@ -286,7 +286,7 @@ mod tests {
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
                 if round % 20 == 0 {
                     // Long enough for all to fall asleep.
-                    thread::sleep(PATIENCE * 4);
+                    thread::sleep(SPIN * 4);
                 }
             }
         }

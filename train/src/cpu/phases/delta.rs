@@ -1,7 +1,7 @@
 //! Where gradients by outputs are kept for the products that read them.
 
 use crate::cpu::kernel::{Family, prefetch};
-use crate::cpu::loss_scale::{HALF_LIMIT, Overflow};
+use crate::cpu::overflow::{HALF_LIMIT, Overflow};
 use crate::cpu::panels::{Block, HalfLine, SharedMatrix};
 
 /// A place for the loss's gradient by the output of a layer before its activation.

@@ -6,7 +6,7 @@ use super::Place;
 use crate::adam::Adam;
 use crate::cpu::adam::Parameters;
 use crate::cpu::kernel::{Along, Family, Phase};
-use crate::cpu::loss_scale::Overflow;
+use crate::cpu::overflow::Overflow;
 use crate::cpu::panels::{Block, Buffer, HalfLine, LANES, Line, Matrix, Shared};
 use crate::cpu::product::{Grid, Operand, Operands, Product};
 

@@ -10,6 +10,7 @@ mod forward;
 mod gather;
 mod judge;
 mod learn;
+mod update;
 
 use super::kernel::Along;
 use super::panels::{Block, LANES, Layout, Line, Matrix};
@@ -20,6 +21,7 @@ pub use forward::Forward;
 pub use gather::{Gather, Images};
 pub use judge::Judge;
 pub use learn::{Layers, Learn, Learning};
+pub use update::{SquareSums, Update};
 
 /// Where a layer's parameters lie.
 #[derive(Debug, Clone, Copy)]
