@@ -90,7 +90,7 @@ pub(crate) fn parse_json<T: Document>(bytes: &[u8], path: &Path) -> Result<T> {
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind: T::KIND, reason };
     let header: Header = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
     if header.kind != T::KIND {
-        return Err(malformed(format!("its `kind` is `{}`", header.kind)));
+        return Err(Error::Kind { path: path.to_owned(), found: header.kind, expected: T::KIND });
     }
     if header.schema_version != u64::from(T::SCHEMA_VERSION) {
         let (found, expected) = (header.schema_version, T::SCHEMA_VERSION);
@@ -135,7 +135,7 @@ mod tests {
         let path = folder.path().join("example.json");
         let cases = [
             ("{", "EOF while parsing"),
-            (r#"{"kind": "dataset.json", "schema_version": 3, "value": 1}"#, "its `kind` is `dataset.json`"),
+            (r#"{"kind": "dataset.json", "schema_version": 3, "value": 1}"#, "is a dataset.json, not a example.json"),
             (r#"{"kind": "example.json", "schema_version": 4, "value": 1}"#, "has schema version 4, but this build"),
             (r#"{"kind": "example.json", "schema_version": 3}"#, "missing field `value`"),
         ];

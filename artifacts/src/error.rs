@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,16 @@ pub enum Error {
         kind: &'static str,
         /// What was found instead.
         reason: String,
+    },
+    /// The file is another artifact.
+    #[error("`{}` is a {found}, not a {expected}", path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// Its kind: "training.json".
+        found: String,
+        /// What was asked for: "report.json".
+        expected: &'static str,
     },
     /// The file was written by a version of the tool whose form this one does not read.
     #[error("`{}` has schema version {found}, but this build reads version {expected}", path.display())]
@@ -40,8 +51,19 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => hint(error),
+            Self::Kind { expected, .. } => Some(format!("name a {expected}")),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
-                stage_that_writes(path).map(|stage| format!("write it anew: run `make {stage}`, or `{stage}` by hand"))
+                stage_that_writes(path).map(|stage| {
+                    // `make` looks at the records of the stages, not at the files that they vouch for.
+                    if path.file_name().and_then(OsStr::to_str).is_some_and(is_of_a_shard) {
+                        format!(
+                            "remove the data set's {} and run `make {stage}`, which writes all anew",
+                            Dataset::FILE_NAME
+                        )
+                    } else {
+                        format!("write it anew: run `make {stage}`, or `{stage}` by hand")
+                    }
+                })
             }
         }
     }
@@ -55,8 +77,15 @@ pub fn hint(error: &files::Error) -> Option<String> {
             .map(|stage| format!("`{stage}` writes this file: run `make {stage}`, or name the folder it wrote to")),
         files::Error::Changed { path } => stage_that_writes(path)
             .map(|stage| format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")),
-        files::Error::Digest { path, .. } => stage_that_writes(path)
-            .map(|stage| format!("the file was changed or belongs to another run: run `make {stage}` again")),
+        files::Error::Digest { path, recorded_by, .. } => stage_that_writes(path).map(|stage| {
+            // `make` looks at the record, not at the files that it vouches for.
+            let first = if stage_that_writes(recorded_by) == Some(stage) {
+                format!("remove `{}` and ", recorded_by.display())
+            } else {
+                String::new()
+            };
+            format!("the file was changed or belongs to another run: {first}run `make {stage}`")
+        }),
         _ => None,
     };
     of_the_stage.or_else(|| error.hint().map(str::to_owned))

@@ -239,7 +239,7 @@ fn a_dataset_json_that_lies_is_refused() {
     let honest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let many: Vec<String> = (0..1000).map(|class| class.to_string()).collect();
     let cases: [(&str, Value, &str); 14] = [
-        ("/kind", json!("training.json"), "its `kind` is `training.json`"),
+        ("/kind", json!("training.json"), "is a training.json, not a dataset.json"),
         ("/schema_version", json!(2), "has schema version 2, but this build reads version 1"),
         ("/schema_version", json!(u64::MAX), "has schema version 18446744073709551615"),
         ("/classes", json!(["A"]), "it has 1 classes; 2 to 256 are possible"),
@@ -353,7 +353,11 @@ fn a_shard_of_another_data_set_is_found_by_its_digest() {
     *bytes.last_mut().unwrap() ^= 1;
     let path = one.path("train/images-00000.npy");
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(one.rows(&one.dataset, true), Err(Error::File(files::Error::Digest { .. }))));
+    let error = one.rows(&one.dataset, true).unwrap_err();
+    assert!(matches!(error, Error::File(files::Error::Digest { .. })));
+    // A make that is asked again looks at the record alone.
+    let hint = format!("remove `{}` and run `make preprocess`", one.path("dataset.json").display());
+    assert!(error.hint().unwrap().ends_with(&hint), "{error:?}");
     assert!(one.rows(&one.dataset, false).is_ok(), "--no-verify");
 }
 
@@ -387,5 +391,5 @@ fn another_document_under_the_name_of_a_record_is_refused() {
     let example = Example::new();
     let path = example.path(Dataset::FILE_NAME);
     let message = artifacts::read_json::<TrainingRecord>(&path).unwrap_err().to_string();
-    assert!(message.ends_with("is not a valid training.json: its `kind` is `dataset.json`"), "{message}");
+    assert!(message.ends_with("is a dataset.json, not a training.json"), "{message}");
 }

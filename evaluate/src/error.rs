@@ -196,6 +196,24 @@ pub enum Error {
         /// Those of the evaluation.
         this: (String, SplitName),
     },
+    /// A prior is none of those that have a name, and no file.
+    #[error("there is no prior `{}`, and no such file", path.display())]
+    NoPrior {
+        /// As it was asked for.
+        path: PathBuf,
+    },
+    /// The run's own report would be replaced by one on other data.
+    #[error("the run was trained on another data set, and `{}` is for the report on its own", folder.display())]
+    OthersReport {
+        /// The folder of the run's report.
+        folder: PathBuf,
+    },
+    /// A data set would be written over.
+    #[error("`{}` holds a data set", folder.display())]
+    WithinDataset {
+        /// The folder that the report was to go to.
+        folder: PathBuf,
+    },
     /// A result has probability 0 with the numbers given.
     #[error(
         "test {number} cannot be {word}: with these numbers, and P(T) = {belief} before it, that has probability 0"
@@ -220,8 +238,9 @@ impl Failure for Error {
             | Self::Library { .. }
             | Self::NotOnnxRuntime { .. }
             | Self::LibraryVersion { .. } => {
-                "run `make evaluate` with ORT_DYLIB_PATH unset: it unpacks the pinned library; or name one of your own \
-                 with --onnxruntime"
+                "run `make evaluate` with ORT_DYLIB_PATH unset: it unpacks the pinned library; by hand, `export \
+                 ORT_DYLIB_PATH=$PWD/.cache/onnxruntime/libonnxruntime.so` names that one behind a `make all`, or --onnxruntime \
+                 another"
                     .to_owned()
             }
             Self::NoCuda { .. } => {
@@ -242,7 +261,16 @@ impl Failure for Error {
             Self::EmptySplit { .. } => "preprocess with more images".to_owned(),
             Self::NoLetters { .. } => "name a file of your own: `{\"CLASS\": weight, ...}`".to_owned(),
             Self::SamePrior { .. } => "name each prior once, and rename one of two files with one name".to_owned(),
-            Self::OtherImages { .. } => "evaluate the other run on the same data set and split".to_owned(),
+            Self::OtherImages { .. } => {
+                "evaluate the other run on the same data set and split; make's SEED also decides the split: \
+                 TRAIN_FLAGS=--seed=1 varies the training alone"
+                    .to_owned()
+            }
+            Self::NoPrior { .. } => {
+                "split, uniform and english have a name; another is a file of weights, `{\"CLASS\": weight, ...}`".to_owned()
+            }
+            Self::OthersReport { .. } => "name another folder with --output".to_owned(),
+            Self::WithinDataset { .. } => "name a folder of its own with --output".to_owned(),
             Self::Runtime { .. } | Self::Picture { .. } | Self::NotFinite { .. } | Self::ImpossibleResult { .. } => {
                 return None;
             }

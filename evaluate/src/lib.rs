@@ -20,7 +20,7 @@ mod table;
 pub mod textbook;
 mod write;
 
-use artifacts::{RunDirectory, SplitName};
+use artifacts::{Dataset, RunDirectory, SplitName};
 pub use error::Error;
 use files::Lock;
 pub use options::Options;
@@ -38,9 +38,15 @@ use crate::runtime::Latency;
 /// See [`Error`]. Nothing is written unless the model has passed every check.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let folder = options.output.clone().unwrap_or_else(|| RunDirectory::new(&options.run).report());
+    if folder.join(Dataset::FILE_NAME).exists() {
+        return Err(Error::WithinDataset { folder });
+    }
     let _lock = Lock::within(&folder)?;
     let figures = page::stage_figures(&folder)?;
     let mut inputs = Inputs::open(options)?;
+    if options.output.is_none() && !inputs.trained_on_this_data() {
+        return Err(Error::OthersReport { folder });
+    }
     console.say(inputs.announcement());
     console.say(format!("evaluate: {}", inputs.model.choice));
     for line in inputs.details() {
@@ -71,6 +77,10 @@ fn check_parity(inputs: &mut Inputs<'_>, console: &Console) -> Result<Option<Par
     if !inputs.trained_on_this_data() {
         let dataset = &inputs.dataset.name;
         console.warn(format!("parity cannot be checked on data set `{dataset}`: {ANOTHER_DATA_SET}"));
+        console.warn(
+            "where that one is of the same archive, as with another seed, images that are judged here are among those that it was \
+             trained on: the accuracy is then too high",
+        );
         return Ok(None);
     }
     let parity = parity::check(inputs)?;

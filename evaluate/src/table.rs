@@ -135,8 +135,11 @@ pub(crate) fn estimated_prior(estimate: &EstimatedPrior, classes: &[String]) -> 
 pub(crate) fn temperature_line(calibration: &Calibration) -> Option<String> {
     let (fitted, after) = (calibration.fitted?, calibration.after.as_ref()?);
     let FittedTemperature { temperature, images, .. } = fitted;
+    if calibration.has_the_fitted_temperature() {
+        return Some(format!("evaluate: the model has the temperature that validation asks for, {temperature:.4}"));
+    }
     let advice = if calibration.temperature_helps()? {
-        format!("`export --temperature {temperature}` writes it into the model")
+        format!("`make TEMPERATURE={temperature}`, or `export --run RUN --temperature`, writes it into the model")
     } else {
         "it does not make both this and the likelihood better here".to_owned()
     };

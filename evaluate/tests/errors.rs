@@ -260,13 +260,27 @@ fn logits_that_are_not_finite_are_refused() {
     example.write_dataset("another"); // So that parity does not find it first.
     let metadata = example.metadata(&Provenance::new("train", "0.1.0"));
     example.write_model(&metadata, &ModelForm { factor: f32::MAX, ..ModelForm::default() });
-    assert_refused(&example, &["the logits of `", "model.onnx` for image 0 of the test split are not finite"]);
+    let text = stderr(&example.evaluate().arg("--output").arg(example.folder.path()).assert().failure().code(1));
+    assert!(text.contains("model.onnx` for image 0 of the test split are not finite"), "{text}");
 }
 
 #[test]
 fn a_split_without_images_is_refused() {
     let example = Example::new(&["A", "B"], &[]).write();
     assert_refused(&example, &["the test split of data set `example` has no image", "hint:"]);
+}
+
+#[test]
+fn a_report_does_not_go_among_a_data_set_s_files_and_a_prior_without_a_name_or_a_file_is_told_the_names() {
+    let example = example().write();
+    let within = stderr(&example.evaluate().arg("--output").arg(example.shards()).assert().failure().code(1));
+    assert!(
+        within.contains("shards` holds a data set") && within.contains("hint: name a folder of its own"),
+        "{within}"
+    );
+    let prior = stderr(&example.evaluate().args(["--prior", "spanish"]).assert().failure().code(1));
+    assert!(prior.contains("there is no prior `spanish`, and no such file"), "{prior}");
+    assert!(prior.contains("hint: split, uniform and english have a name"), "{prior}");
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn two_models_are_compared_on_the_same_images() {
         report["files"][name] = json!(files::sha256_file(&folder.join(name)).unwrap().to_string());
     }
     fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
-    let text = stderr(&one.evaluate().arg("--compare").arg(folder.join("report.json")).assert().success());
+    let text = stderr(&one.evaluate().arg("--compare").arg(&folder).assert().success());
     let comparison = &read_report(&one.report())["comparison"];
     let counts = ["both_right", "only_this_right", "only_other_right", "both_wrong", "differing"];
     assert_eq!(counts.map(|name| comparison[name].as_u64().unwrap()), [15, 2, 1, 2, 3]);

@@ -303,21 +303,29 @@ fn the_test_set_as_it_came_counts_its_duplicates_again() {
 #[test]
 fn another_data_set_with_the_same_classes_is_judged_without_parity() {
     let example = twelve();
+    example.evaluate().assert().success();
+    let own = fs::read(example.report()).unwrap();
     example.write_dataset("another");
-    let text = stderr(&example.evaluate().assert().success());
+    let text = stderr(&example.evaluate().assert().failure().code(1));
+    assert!(text.contains("is for the report on its own") && text.contains("hint: name another folder"), "{text}");
+    assert!(fs::read(example.report()).unwrap() == own);
+
+    let folder = example.folder.path().join("elsewhere");
+    let place = folder.join("report.json");
+    let text = stderr(&example.evaluate().arg("--output").arg(&folder).assert().success());
     assert!(text.contains("warning: parity cannot be checked on data set `another`"), "{text}");
-    let report = read_report(&example.report());
+    let report = read_report(&place);
     assert_eq!(report["parity"], Value::Null);
     let reason = reason_of(&report, "parity").unwrap();
     assert!(reason.contains("another data set"), "{reason}");
     assert_eq!(report["provenance"]["inputs"].get("reference-logits.npy"), None);
     // Nobody knows that it had no part in training.
-    let page = fs::read_to_string(example.report().with_file_name("report.html")).unwrap();
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(
         page.contains("some of which may have had a part in training") && !page.contains("had no part in training")
     );
-    example.evaluate().args(["--split", "valid"]).assert().success();
-    let page = fs::read_to_string(example.report().with_file_name("report.html")).unwrap();
+    example.evaluate().args(["--split", "valid", "--output"]).arg(&folder).assert().success();
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(page.contains("some of which may have had a part in training") && !page.contains("which decided when"));
     let all = report.to_string();
     assert!(all.contains("which may have had some of its images") && !all.contains("no part in training"));

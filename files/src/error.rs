@@ -106,6 +106,8 @@ fn hint_for(error: &io::Error) -> Option<&'static str> {
             "make room and run it again, or name a folder on another disk"
         }
         io::ErrorKind::ReadOnlyFilesystem => "name a folder that can be written to",
+        io::ErrorKind::IsADirectory => "it is a folder: name a file",
+        io::ErrorKind::NotADirectory => "there is a file where a folder should be: name the folder that it is in",
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use artifacts::{Dataset, RunDirectory, SplitName, npy};
+use artifacts::{Dataset, Document as _, RunDirectory, SplitName, npy};
 use files::{Digest, IoContext as _};
 use ndarray::{Array1, Array2};
 use ndarray_npy::ViewElement;
@@ -26,13 +26,15 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// Reads the report in `path` and its arrays: of the same split of the same data set.
+    /// Reads the report in `path`, or in the folder of that name, and its arrays: of the same split of the same data set.
     pub(crate) fn read(
         path: &Path,
         dataset: &Dataset,
         dataset_digest: Digest,
         split: SplitName,
     ) -> Result<Self, Error> {
+        let within = path.join(Report::KIND);
+        let path = if path.is_dir() { &within } else { path };
         let (report, digest) = artifacts::read_json::<Report>(path)?;
         if report.split != split || report.provenance.inputs.get(Dataset::FILE_NAME) != Some(&dataset_digest) {
             let other = (report.dataset, report.split);

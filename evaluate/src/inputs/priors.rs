@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use artifacts::SplitName;
 use files::{Digest, IoContext as _};
@@ -122,7 +122,12 @@ impl Prior {
     }
 
     fn read(path: &Path, classes: &[String]) -> Result<Self, Error> {
-        let bytes = fs::read(path).context("read", path)?;
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoPrior { path: path.to_owned() });
+            }
+            read => read.context("read", path)?,
+        };
         let malformed = |reason| artifacts::Error::Malformed { path: path.to_owned(), kind: "prior", reason };
         let Weights(weights) = serde_json::from_slice(&bytes)
             .map_err(|error| malformed(format!("an object of one weight a class was expected: {error}")))?;

@@ -22,6 +22,12 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Whether the model's own temperature is the fitted one, to a ten thousandth.
+    #[must_use]
+    pub fn has_the_fitted_temperature(&self) -> bool {
+        self.fitted.is_some_and(|fitted| (fitted.temperature / self.model_temperature - 1.0).abs() < 1e-4)
+    }
+
     /// Whether the fitted temperature makes the probabilities of the images that are judged better, by calibration error and
     /// by likelihood; nothing where that is not known.
     #[must_use]

@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::text::{count, counted, number, per_cent, percentage};
-use crate::report::{Calibration, Coverage, Reliability, Report};
+use crate::report::{Calibration, Coverage, FittedTemperature, Reliability, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let calibration = &report.calibration;
@@ -40,18 +40,27 @@ fn temperature(report: &Report, calibration: &Calibration) -> Markup {
         @match &calibration.fitted {
             Some(fitted) => {
                 "Temperature scaling" (Note::Temperature.mark()) ", fitted on " (counted(fitted.images, "validation image"))
-                " alone, finds T = " strong { (number(fitted.temperature)) } ": with the model's own, it was "
-                @if fitted.temperature > calibration.model_temperature { "too sure" } @else { "not sure enough" }
-                ". Their negative log likelihood goes from " (number(fitted.negative_log_likelihood_before)) " to "
-                (number(fitted.negative_log_likelihood_after)) " nats. "
-                @if calibration.temperature_helps() != Some(false) { code { "export --temperature" } " writes it into the graph." }
-                @else { "On the images that are judged here it does not make both calibration error and likelihood better." }
+                " alone, finds T = " strong { (number(fitted.temperature)) }
+                @if calibration.has_the_fitted_temperature() { ", which is the model's own." }
+                @else { (other_temperature(calibration, fitted)) }
             }
             None => {
                 "No temperature is the best one: "
                 (report.reason("calibration.fitted").unwrap_or("none has the lowest negative log likelihood")) "."
             }
         }
+    }
+}
+
+/// What the fitted temperature changes, which is not the model's own.
+fn other_temperature(calibration: &Calibration, fitted: &FittedTemperature) -> Markup {
+    html! {
+        ": with the model's own, it was "
+        @if fitted.temperature > calibration.model_temperature { "too sure" } @else { "not sure enough" }
+        ". Their negative log likelihood goes from " (number(fitted.negative_log_likelihood_before)) " to "
+        (number(fitted.negative_log_likelihood_after)) " nats. "
+        @if calibration.temperature_helps() != Some(false) { code { "export --temperature" } " writes it into the graph." }
+        @else { "On the images that are judged here it does not make both calibration error and likelihood better." }
     }
 }
 
