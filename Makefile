@@ -62,6 +62,13 @@ awkward = $(call held,' " $$ `,$(1))$(word 2,$(1))
 refuse_awkward = $(if $(call awkward,$($(1))),$(error $(1) is [$($(1))]: it may hold no blanks, quotes, dollar signs or backticks))
 refuse_marks = $(if $(call held,$(3),$(2)),$(error $(1) is [$(2)]: it may hold none of $(3)))
 refuse_empty = $(if $(strip $($(1))),,$(error $(1) is empty))
+# A variable that this file does not know is misspelt, and the chain would run on something else; but for those that are for
+# the programs that make calls.
+of_programs := CARGO% RUST% PIP_% PYTHON% CUDA% OMP_% CC CXX CFLAGS LDFLAGS PATH HOME TMPDIR NO_COLOR CHROMIUM %_proxy
+named := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+is_known = $(shell grep -Eq '^$(1) |[$$][(]$(1)[),]' $(firstword $(MAKEFILE_LIST)) && echo yes)
+$(foreach name,$(filter-out $(of_programs),$(named)),$(if $(call is_known,$(name)),,$(error $(name) is no variable of this \
+	Makefile: see make help)))
 path_of = $(if $(findstring ://,$(1)),$(patsubst file://%,%,$(filter file://%,$(1))),$(patsubst file:%,%,$(1)))
 archive_paths := $(foreach archive,$(ARCHIVE) $(TEST_ARCHIVE),$(call path_of,$(archive)))
 $(foreach variable,DATASET ARCHIVE TEST_ARCHIVE RUN DATA RUNS,$(call refuse_awkward,$(variable)))

@@ -277,13 +277,14 @@ def test_clean_removes_the_run_and_leaves_the_archive_unpacked(small):
     {"RUN": "a*b"}, {"RUN": "a[b]"}, {"RUN": "a\\b"}, {"RUN": "a(b)"}, {"ARCHIVE": "a:b.tar.gz"}, {"ARCHIVE": "a;b.tar.gz"},
     {"RUN": ".."}, {"RUN": "../other"}, {"RUN": "/"}, {"RUN": "."}, {"DATASET": ""}, {"DATASET": ".."}, {"DATASET": "a/.."},
     {"RUNS": ""}, {"DATA": ""}, {"ARCHIVE": "../letters/"}, {"ARCHIVE": "a/.."}, {"ARCHIVE": "https://host/?id=5"},
+    {"ARCHIV": "letters.tar.gz"}, {"epochs": 3},
 ])
 @pytest.mark.parametrize("target", ["all", "clean"])
 def test_values_that_make_cannot_work_with_are_refused_before_anything_is_done(tmp_path, variables, target):
     done = Chain(tmp_path).make(target, check=False, **variables)
     assert done.returncode != 0 and ran(done) == [] and "rm" not in done.stdout
     reasons = ["it may hold no blanks", "it may hold none of", "TEST_ARCHIVE goes with ARCHIVE", "is empty",
-               "it is no folder's name"]
+               "it is no folder's name", "is no variable of this Makefile"]
     assert sum(reason in done.stdout for reason in reasons) == 1, done.stdout
     assert not any(tmp_path.iterdir())
 

@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use archive::Refusal;
@@ -100,6 +101,13 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Artifact(error) => error.hint(),
+            Self::File(files::Error::Io { source, path, .. }) if source.kind() == ErrorKind::IsADirectory => {
+                let folder = path.display();
+                Some(format!(
+                    "an archive is a file: `tar czf letters.tar.gz -C {folder} .` makes one of it, or `preprocess --input {folder}` \
+                     reads the folder itself"
+                ))
+            }
             Self::File(error) => artifacts::hint(error),
             Self::Archive(error) => error.hint(),
             Self::NoMirror { failures, .. } if let Some(hint) = foreign(failures) => Some(hint.to_owned()),

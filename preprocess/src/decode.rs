@@ -25,6 +25,9 @@ use crate::png::{ShortWay, transparency_is_damaged};
 /// A larger file is rejected: an image of the largest size has no more than 34 MB even uncompressed.
 pub const MOST_BYTES: u64 = 1 << 26;
 
+/// Why an entry of a class folder is no image that is a folder.
+pub const NO_IMAGE_BUT_A_FOLDER: &str = "it is a folder: images are read in class folders alone";
+
 /// Bytes of pixels that a thread holds before it writes them to the scratch file.
 const MOST_HELD: usize = 1 << 20;
 
@@ -87,8 +90,7 @@ impl Scratch {
 
     /// The record of an entry of a class folder that is something else than a file.
     pub fn no_file(&self, is_folder: bool) -> Record {
-        let reason =
-            if is_folder { "it is a folder: images are read in class folders alone" } else { "it is no regular file" };
+        let reason = if is_folder { NO_IMAGE_BUT_A_FOLDER } else { "it is no regular file" };
         self.rejected(None, reason)
     }
 
@@ -203,6 +205,8 @@ pub struct Decoded {
     pub images: FileVec<DecodedImage>,
     /// The other files.
     pub rejected: Vec<Rejected>,
+    /// How many of these are images, but of another size.
+    pub of_another_size: usize,
     /// How many images were converted to 8-bit grey, by colour type.
     pub converted: BTreeMap<String, u64>,
     /// SHA-256 of the list that `sha256sum` would print of the files.
@@ -228,6 +232,7 @@ impl Decoded {
         let mut list_of_files = HashingWriter::new(std::io::sink());
         let mut images = FileVec::new(scratch.folder())?;
         let mut rejected = Vec::new();
+        let mut of_another_size = 0;
         let mut converted: BTreeMap<String, u64> = BTreeMap::new();
         let known = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reasons = vec![""; known.len()];
@@ -249,6 +254,7 @@ impl Decoded {
                     }
                 }
                 (image, header) => {
+                    of_another_size += usize::from(image.is_ok());
                     let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
                     let reason = image.err().map(|reason| reasons[reason.0].to_owned()).or_else(other_size);
                     rejected.push(Rejected { file: name.to_owned(), reason: reason.unwrap_or_default() });
@@ -259,13 +265,23 @@ impl Decoded {
             return Err(Error::NoImage { folder: folders.place.clone(), files: folders.files.len(), rejected });
         }
         let digest_of_files = list_of_files.finish();
-        Ok(Self { height: size.height, width: size.width, images, rejected, converted, digest_of_files })
+        Ok(Self {
+            height: size.height,
+            width: size.width,
+            images,
+            rejected,
+            of_another_size,
+            converted,
+            digest_of_files,
+        })
     }
 
     /// Fails where more than the share `max_rejects` of all files is rejected.
     pub fn refuse_too_many_rejects(&self, files: usize, max_rejects: f64) -> Result<(), Error> {
         if self.rejected.len() as f64 / files as f64 > max_rejects {
-            return Err(Error::TooManyRejects { files, max_rejects, rejected: self.rejected.clone() });
+            let Self { rejected, of_another_size, .. } = self;
+            let (rejected, of_another_size) = (rejected.clone(), *of_another_size);
+            return Err(Error::TooManyRejects { files, max_rejects, rejected, of_another_size });
         }
         Ok(())
     }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use artifacts::{Dataset, Rejected, RemovedCounts, SplitName};
 use terminal::Failure;
 
+use crate::decode::NO_IMAGE_BUT_A_FOLDER;
 use crate::header::MOST_PIXELS_A_SIDE;
 
 /// Why a data set cannot be preprocessed.
@@ -77,6 +78,8 @@ pub enum Error {
         max_rejects: f64,
         /// The rejected ones.
         rejected: Vec<Rejected>,
+        /// How many of these are images, but of another size than most.
+        of_another_size: usize,
     },
     /// The fractions leave nothing to train on.
     #[error(
@@ -112,12 +115,22 @@ impl Failure for Error {
             Self::Classes { .. } | Self::NoTestClass { .. } => {
                 Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned())
             }
+            Self::NoImage { rejected, .. } if rejected.iter().all(|file| file.reason == NO_IMAGE_BUT_A_FOLDER) => Some(
+                "class folders are looked for in the folder itself; with `train/A/*.png` and `test/A/*.png`, name both: \
+                 `--input FOLDER/train --test-input FOLDER/test`, or an archive of each"
+                    .to_owned(),
+            ),
             Self::NoImage { .. } => Some(format!(
                 "PNG images of up to {MOST_PIXELS_A_SIDE} pixels a side are read, in class folders, as `A/*.png`, `B/*.png`"
             )),
-            Self::TooManyRejects { .. } => {
-                Some("if the rest is what you want, allow it: `--max-rejects 1` allows any number".to_owned())
-            }
+            Self::TooManyRejects { of_another_size: 1.., .. } => Some(
+                "images of one data set have one size: bring them to it first, as with ImageMagick's `mogrify -resize '28x28!' \
+                 */*.png`; or go on without the others: `--max-rejects 1` (make: MAX_REJECTS=1) allows any number"
+                    .to_owned(),
+            ),
+            Self::TooManyRejects { .. } => Some(
+                "if the rest is what you want, allow it: `--max-rejects 1` (make: MAX_REJECTS=1) allows any number".to_owned(),
+            ),
             Self::EmptySplit { split: SplitName::Train, removed, .. } if removed.leaks > 0 => {
                 Some("are the images to test on the same as those to train on?".to_owned())
             }

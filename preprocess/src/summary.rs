@@ -21,7 +21,7 @@ pub fn show(dataset: &Dataset, options: &Options, console: &Console) {
     console.table(&table);
 
     let Dataset { removed, fonts, rejected, converted, .. } = dataset;
-    let rejects_detail = if rejected.is_empty() { "" } else { ", each named with its reason in dataset.json" };
+    let rejects_detail = if rejected.is_empty() { "" } else { "; dataset.json names them with the reasons" };
     console.say(format!("rejected    {}{rejects_detail}", counted(rejected.len() as u64, "file")));
     rejected.iter().for_each(|file| console.detail(format!("            {}: {}", file.file, file.reason)));
     console.say(format!(

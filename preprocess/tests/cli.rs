@@ -341,6 +341,23 @@ fn the_size_is_that_of_most_images_wherever_they_stand() {
     let output = workplace.run(&[]);
     assert!(stderr(&output).contains("40 of 140 files are rejected"), "{}", stderr(&output));
     assert!(stderr(&output).contains("it is 9 pixels high and 9 wide, not 3 pixels high and 4 wide"));
+    assert!(stderr(&output).contains("hint: images of one data set have one size: bring them to it first"));
+}
+
+#[test]
+fn folders_of_training_and_test_images_are_told_how_to_be_named() {
+    let workplace = Workplace::with_letters(20);
+    let parts = workplace.0.path().join("parts");
+    for part in ["train", "test"] {
+        fs::create_dir_all(&parts).unwrap();
+        fs::rename(workplace.input(), parts.join(part)).unwrap();
+        fs::create_dir_all(workplace.input().join("A")).unwrap();
+    }
+    fs::remove_dir_all(workplace.input()).unwrap();
+    fs::rename(&parts, workplace.input()).unwrap();
+    let said = stderr(&workplace.run(&[]));
+    assert!(said.contains("hint: class folders are looked for in the folder itself"), "{said}");
+    assert!(said.contains("`--input FOLDER/train --test-input FOLDER/test`"), "{said}");
 }
 
 #[test]
