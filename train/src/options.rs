@@ -189,8 +189,8 @@ pub struct Hyperparameters {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_below_one)]
     pub plant_label_noise: f64,
 
-    /// Stop after as many epochs without a lower validation loss, and keep the best weights; with as many as --epochs, the best
-    /// are kept and none is left out [default: never, the last]
+    /// Stop after as many epochs without a lower validation loss, and keep the best weights; with as many as --epochs, those of
+    /// the best of all epochs [default: never, the last]
     #[arg(long, value_name = "EPOCHS", value_parser = positive)]
     pub patience: Option<usize>,
 
