@@ -227,4 +227,4 @@ def test_what_preprocess_keeps_of_every_image_lies_in_files(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)))
     assert done.returncode == 0, done.stderr
-    assert f"{images} files" in done.stderr
+    assert f"{images:,} files" in done.stderr

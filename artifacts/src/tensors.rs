@@ -4,14 +4,15 @@
 //! `sha256` vouches for all that the file says: a bit that flips is found on reading.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::Path;
 
-use files::{Digest, HashingWriter, StagedFile};
+use files::{Digest, HashingWriter, IoContext as _, StagedFile};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub struct Form {
     pub schema_version: u32,
 }
 
+/// As the format has it.
+const MOST_HEADER_BYTES: u64 = 100_000_000;
 const SCHEMA_VERSION: &str = "schema_version";
 /// The field of the description that holds the digest of the rest.
 const DIGEST: &str = "sha256";
@@ -106,6 +109,29 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, form: &Form) -> Res
     }
     let tensors = copied(views).map_err(malformed)?;
     Ok((described(description, key).map_err(malformed)?, tensors))
+}
+
+/// The description in the file `path`, of which no more than the header is read: nothing vouches for it.
+///
+/// # Errors
+/// When the file cannot be read, or has no such description.
+pub fn peek<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<T> {
+    let mut file = File::open(path).context("read", path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).context("read", path)?;
+    let header = file.take(u64::from_le_bytes(length).min(MOST_HEADER_BYTES));
+    let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: form.kind, reason };
+    let header: Header =
+        serde_json::from_reader(BufReader::new(header)).map_err(|error| malformed(error.to_string()))?;
+    let text = header.metadata.get(form.key).map_or("", String::as_str);
+    serde_json::from_str(text).map_err(|error| malformed(format!("the entry `{}` of its metadata: {error}", form.key)))
+}
+
+/// Of a safetensors file, without its tensors: their sizes would have to be the file's.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
 }
 
 type Views<'a> = BTreeMap<&'a str, TensorView<'a>>;

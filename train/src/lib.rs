@@ -38,7 +38,7 @@ use artifacts::{
     read_metrics,
 };
 use files::{Digest, Lock};
-use terminal::Console;
+use terminal::{Console, counted};
 
 use crate::cross_validate::Folds;
 use crate::data::{Data, Order};
@@ -194,8 +194,20 @@ fn begin(
     }
     if options.resume {
         console.say(format!("train: no state to resume in `{}`: starting from the first epoch", run.path().display()));
+    } else if let Some((epochs, differences)) = Progress::peek(&path, &options.hyperparameters, data.digest) {
+        warn_of_what_goes(run, epochs, &differences, console);
     }
     Ok(Progress::default())
+}
+
+/// Says that a training begins where there is another one, of so many epochs.
+fn warn_of_what_goes(run: &RunDirectory, epochs: usize, differences: &[String], console: &Console) {
+    let (folder, epochs) = (run.path().display(), counted(epochs as u64, "epoch"));
+    console.warn(if differences.is_empty() {
+        format!("`{folder}` holds {epochs} of this very training, which begins anew: --resume (make: RESUME=1) goes on with them")
+    } else {
+        format!("`{folder}` holds {epochs} of another training, which this one replaces ({})", differences.join("; "))
+    });
 }
 
 /// Removes what an earlier training left as its result, and begins the journal after the epochs before this training's next

@@ -193,6 +193,13 @@ impl Progress {
         Ok(tensors::stage(path, &FORM, &description, &tensors)?)
     }
 
+    /// What there is in the file, where it is a state that can be read: of how many epochs, and how its training differs from
+    /// the one that `hyperparameters` and `dataset` describe.
+    pub fn peek(path: &Path, hyperparameters: &Hyperparameters, dataset: Digest) -> Option<(usize, Vec<String>)> {
+        let there = tensors::peek::<Description>(path, &FORM).ok()?;
+        Some((there.metrics.len(), differences(&there, hyperparameters, dataset)))
+    }
+
     /// Reads the file, if it is a state of the very training that `hyperparameters` and `dataset` describe.
     ///
     /// # Errors

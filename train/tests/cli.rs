@@ -168,6 +168,25 @@ fn a_longer_training_does_not_pass_for_a_shorter_one() {
 }
 
 #[test]
+fn a_training_says_what_it_begins_anew_or_replaces() {
+    let workplace = Workplace::new();
+    let first = stderr(&workplace.run("run", &["--epochs", "2"]));
+    assert!(!first.contains("holds"), "{first}");
+    let again = stderr(&workplace.run("run", &["--epochs", "2"]));
+    assert!(
+        again.contains("holds 2 epochs of this very training, which begins anew: --resume (make: RESUME=1)"),
+        "{again}"
+    );
+    let other = stderr(&workplace.run("run", &["--epochs", "1", "--dropout", "0.1"]));
+    assert!(
+        other.contains("holds 2 epochs of another training, which this one replaces (dropout: 0.0 there, 0.1 here"),
+        "{other}"
+    );
+    let resumed = stderr(&workplace.run("run", &["--epochs", "1", "--dropout", "0.1", "--resume"]));
+    assert!(!resumed.contains("holds"), "{resumed}");
+}
+
+#[test]
 fn half_a_line_of_the_timings_is_cut_off_by_a_resume() {
     let workplace = Workplace::new();
     let run = workplace.run_well("run", &["--epochs", "3"]);
