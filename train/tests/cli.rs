@@ -604,7 +604,7 @@ fn without_a_terminal_there_is_a_line_an_epoch_and_under_quiet_none() {
     assert_eq!(message.lines().filter(|line| line.starts_with("epoch ")).count(), 6, "{message}");
     assert!(!message.contains('\r') && !message.contains('\u{1b}'), "{message}");
     assert!(output.stdout.is_empty());
-    assert_eq!(stderr(&workplace.run("run", &["--quiet"])), "");
+    assert_eq!(stderr(&workplace.run("quiet", &["--quiet"])), "");
 }
 
 /// Runs `train sweep` on a file of these lines.
