@@ -106,6 +106,12 @@ pub enum Error {
     /// The CUDA engine cannot start, or not go on.
     #[error(transparent)]
     Cuda(#[from] cuda::Error),
+    /// A run would lie among a data set's files.
+    #[error("`{}` holds a data set", folder.display())]
+    WithinDataset {
+        /// The folder of the run.
+        folder: PathBuf,
+    },
     /// The engine has no such products.
     #[error(
         "the {engine} engine has no {precision} products{}",
@@ -160,6 +166,7 @@ impl Failure for Error {
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
+            Self::WithinDataset { .. } => Some("name a folder of its own with --run".to_owned()),
             Self::OneFold { .. } => Some("the images of one font are in one fold: more fonts are needed".to_owned()),
             Self::DeviceOfCpu { .. } => Some("leave out one of the two".to_owned()),
             Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),
@@ -173,6 +180,7 @@ impl Failure for Error {
             | Self::Shift { .. }
             | Self::Precision { .. }
             | Self::DeviceOfCpu { .. }
+            | Self::WithinDataset { .. }
             | Self::Flags { .. } => 2,
             _ => 1,
         }

@@ -66,6 +66,9 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let model = described(&data, hyperparameters)?;
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
+    if run.path().join(artifacts::Dataset::FILE_NAME).exists() {
+        return Err(Error::WithinDataset { folder: run.path().to_owned() });
+    }
     let _lock = Lock::within(run.path())?;
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
     let folds = options.cross_validate.map(|folds| Folds::deal(&data, folds, hyperparameters.seed)).transpose()?;

@@ -168,6 +168,19 @@ fn a_longer_training_does_not_pass_for_a_shorter_one() {
 }
 
 #[test]
+fn a_run_does_not_lie_among_a_data_set_s_files() {
+    let workplace = Workplace::new();
+    let output = workplace.run("shards", &["--epochs", "1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("shards` holds a data set\nhint: name a folder of its own with --run"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!workplace.0.path().join("shards/training.json").exists());
+}
+
+#[test]
 fn a_training_says_what_it_begins_anew_or_replaces() {
     let workplace = Workplace::new();
     let first = stderr(&workplace.run("run", &["--epochs", "2"]));
