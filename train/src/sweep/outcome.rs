@@ -104,10 +104,12 @@ pub(super) fn show(outcomes: &[Outcome<'_>], console: &Console) {
         ("deviation", Align::Right),
         ("95 % interval", Align::Right),
     ];
-    let to = outcomes.first().map(|first| format!("accuracy less that of {}, points", first.variant));
-    if let [_, _, ..] = outcomes {
-        columns.extend(to.iter().map(|to| (to.as_str(), Align::Right)));
-        columns.push(("95 % interval", Align::Right));
+    let to = match outcomes {
+        [first, _, ..] => Some(format!("accuracy less that of {}, points", first.variant)),
+        _ => None,
+    };
+    if let Some(to) = &to {
+        columns.extend([(to.as_str(), Align::Right), ("95 % interval", Align::Right)]);
     }
     let mut table = Table::new(&columns);
     for outcome in outcomes {
@@ -115,7 +117,8 @@ pub(super) fn show(outcomes: &[Outcome<'_>], console: &Console) {
         let difference = outcome.valid_accuracy_difference.as_ref().map(|difference| difference.spread.cells(100.0, 2));
         let [difference, _, interval] = difference.unwrap_or_else(|| ["–"; 3].map(str::to_owned));
         let variant = [outcome.variant.to_owned(), outcome.seeds.len().to_string()];
-        table.row(variant.into_iter().chain(figures).chain([difference, interval]));
+        let beside_the_first = to.iter().flat_map(|_| [difference.clone(), interval.clone()]);
+        table.row(variant.into_iter().chain(figures).chain(beside_the_first));
     }
     console.table(&table);
     for outcome in outcomes {
