@@ -37,7 +37,7 @@ pub fn roc(
                 curve: ranking.curve(),
                 operating_points: FALSE_ALARM_RATES.map(|rate| Some(ranking.at(threshold(rate)?))).into(),
             };
-            explain(&class, &ranking, chosen.as_ref(), reasons);
+            explain(&class, &ranking, groups, chosen.as_ref(), reasons);
             class
         })
         .collect();
@@ -50,7 +50,7 @@ pub fn roc(
     Roc { false_alarm_rates: FALSE_ALARM_RATES.into(), classes, macro_average }
 }
 
-fn explain(found: &ClassRoc, ranking: &Ranking, chosen: Option<&Ranking>, reasons: &mut Reasons) {
+fn explain(found: &ClassRoc, ranking: &Ranking, groups: &Groups, chosen: Option<&Ranking>, reasons: &mut Reasons) {
     let class = &found.class;
     let place = format!("by_class.roc.classes.{class}");
     let Some(area) = found.area.value else {
@@ -58,8 +58,8 @@ fn explain(found: &ClassRoc, ranking: &Ranking, chosen: Option<&Ranking>, reason
         reasons.explain::<()>(None, place, format!("the split has no image of {which} {class}"));
         return;
     };
-    let reason = if ranking.fewest() < FEWEST as u64 {
-        format!("there are fewer than {FEWEST} images of class {class}, or of others")
+    let reason = if ranking.groups(groups).into_iter().any(|count| count < FEWEST) {
+        format!("there are fewer than {FEWEST} images of class {class}, or of others, or fonts that these are of")
     } else if area == 0.0 {
         format!("every image of another class is ranked above those of {class}, which leaves no variance")
     } else {
@@ -154,37 +154,52 @@ impl Ranking {
         let sum: f64 = self.ties.iter().map(|tie| tie.counts()[0] * self.faults(tie)[0]).sum();
         let fault = sum / self.of_class as f64;
         let area = 1.0 - fault;
-        let interval_95 = (self.fewest() >= FEWEST as u64).then_some(()).and_then(|()| {
-            if fault == 0.0 {
-                return Some([wilson(self.fewest(), self.fewest())[0], 1.0]);
-            }
-            // Below this, it is what rounding has left of 0.
-            let variance = Some(self.variance(fault, groups)).filter(|&variance| variance > 1e-18 && area > 0.0)?;
-            let (log_odds, deviation) = ((area / fault).ln(), variance.sqrt() / (area * fault));
-            Some([-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp())))
-        });
-        Estimate { value: Some(area), interval_95 }
+        Estimate { value: Some(area), interval_95: self.interval(area, fault, groups) }
+    }
+
+    /// Of an area, which is 1 but for the fault.
+    fn interval(&self, area: f64, fault: f64, groups: &Groups) -> Option<[f64; 2]> {
+        let counts = self.groups(groups);
+        if counts.into_iter().any(|count| count < FEWEST) {
+            return None;
+        }
+        if fault == 0.0 {
+            return Some([wilson(self.fewest(), self.fewest())[0], 1.0]);
+        }
+        let variance = self.variance(fault, groups, counts);
+        // Below this, it is what rounding has left of 0.
+        if area <= 0.0 || variance <= 1e-18 {
+            return None;
+        }
+        let (log_odds, deviation) = ((area / fault).ln(), variance.sqrt() / (area * fault));
+        Some([-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp())))
+    }
+
+    /// How many groups have images of the class, and how many have others.
+    fn groups(&self, groups: &Groups) -> [usize; 2] {
+        let mut is_of_class = vec![false; (self.of_class + self.others) as usize];
+        self.ties.iter().flat_map(|tie| &tie.rows).for_each(|&(row, is)| is_of_class[row] = is);
+        [true, false].map(|side| {
+            let images = groups.sums(|row| f64::from(u8::from(is_of_class[row] == side)));
+            images.iter().filter(|&&(images, _)| images > 0.0).count()
+        })
     }
 
     /// Obuchowski's variance of the area: with the deviations of the images of the class and of the others summed up by group,
     /// `I/(I−1) Σ a²/m² + J/(J−1) Σ b²/n² + 2 G/(G−1) Σ a b/(m n)`, where I, J and G groups have images of the class, of others,
     /// and any. With each image by itself it is DeLong's.
-    fn variance(&self, fault: f64, groups: &Groups) -> f64 {
-        let mut deviations = vec![[None, None]; (self.of_class + self.others) as usize];
+    fn variance(&self, fault: f64, groups: &Groups, counts: [usize; 2]) -> f64 {
+        let mut deviations = vec![[0.0, 0.0]; (self.of_class + self.others) as usize];
         for tie in &self.ties {
             let of_tie = self.faults(tie);
             for &(row, is_of_class) in &tie.rows {
                 let side = usize::from(!is_of_class);
-                deviations[row][side] = Some((of_tie[side] - fault) / [self.of_class, self.others][side] as f64);
+                deviations[row][side] = (of_tie[side] - fault) / [self.of_class, self.others][side] as f64;
             }
         }
-        let sums = [0, 1].map(|side| groups.sums(|row| deviations[row][side].unwrap_or_default()));
-        let sizes = [0, 1].map(|side| groups.sums(|row| f64::from(u8::from(deviations[row][side].is_some()))));
+        let sums = [0, 1].map(|side| groups.sums(|row| deviations[row][side]));
         let spread = |count: usize, sum: f64| count as f64 / (count as f64 - 1.0) * sum;
-        let of_side = |side: usize| {
-            let with_images = sizes[side].iter().filter(|&&(images, _)| images > 0.0).count();
-            spread(with_images, sums[side].iter().map(|&(sum, _)| sum * sum).sum())
-        };
+        let of_side = |side: usize| spread(counts[side], sums[side].iter().map(|&(sum, _)| sum * sum).sum());
         let together = sums[0].iter().zip(&sums[1]).map(|(&(one, _), &(other, _))| one * other).sum();
         of_side(0) + of_side(1) + 2.0 * spread(groups.count(), together)
     }
@@ -294,6 +309,9 @@ mod tests {
         let twice = width(80, &Groups::of(&fonts));
         assert!((twice / once - 1.0).abs() < 0.01, "{twice} {once}");
         assert!((width(80, &alone(800)) / once - 0.5_f64.sqrt()).abs() < 0.01);
+        // Of 19 fonts, an interval for large samples would be too narrow.
+        let few: Vec<Option<String>> = (0..800).map(|row| Some((row % 19).to_string())).collect();
+        assert_eq!(repeated(80).area(&Groups::of(&few)).interval_95, None);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub struct ClassRoc {
     /// The interval is that of its log odds, with the variance of N. A. Obuchowski (Biometrics 53, 1997), which takes the glyphs
     /// of a font as dependent; where no name tells a font, it is that of E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson
     /// (Biometrics 44, 1988). It is approximate: where a few images make the whole fault, it is too narrow. For an area of 1 it
-    /// goes from Wilson's lower end of as many hits as the smaller of the two has images. Nothing with fewer than 20 of either.
+    /// goes from Wilson's lower end of as many hits as the smaller of the two has images. Nothing with fewer than 20 of either, or
+    /// of their fonts.
     pub area: Estimate,
     /// The mean of precision over the thresholds, each weighed by the recall that it adds (`average_precision_score`). Unlike
     /// the area, it moves with the prior, which it is for a model that knows nothing.
