@@ -251,7 +251,7 @@ verify: ## walk the chain backwards, from report.json to the archive, and say wh
 fuzz: ## libFuzzer and AddressSanitizer on every parser for SECONDS each; what panics goes to fuzz/corpus
 	fuzz/run $(SECONDS)
 
-sanitize: $(onnxruntime) ## the unsafe code under AddressSanitizer, and under valgrind where there is one
+sanitize: $(onnxruntime) ## the unsafe code under AddressSanitizer, ThreadSanitizer, and valgrind where there is one
 	.ci/sanitize
 
 load: $(build_stamp) $(onnxruntime) ## the chain on ARCHIVE within two cores and 2 GiB: writes the peak memory of each stage to bench/RESULTS.md
