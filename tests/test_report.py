@@ -596,6 +596,8 @@ def test_labels_of_the_training_split_are_judged_by_networks_that_did_not_see_th
     labels = asked.load("train", "labels")
     record = json.loads((asked.run / "cross-validation.json").read_text())
     np.testing.assert_allclose(record["accuracy"], (logits.argmax(axis=1) == labels).mean(), **CLOSE)
+    images, correct = (sum(fold[what] for fold in record["folds"]) for what in ("images", "correct"))
+    assert (images, correct) == (len(labels), (logits.argmax(axis=1) == labels).sum())
     valid = np.load(asked.run / "report" / "validation-logits.npy").astype(np.float64)
     check_label_issues(asked, [("train", labels, softmax(logits, axis=1)),
                                ("valid", asked.load("valid", "labels"), softmax(valid / 2, axis=1)),

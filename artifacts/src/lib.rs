@@ -39,9 +39,9 @@ pub use document::{Document, read_json, write_json};
 pub use error::{Error, Result, hint};
 pub use provenance::Provenance;
 pub use run::{
-    Checkpoint, CrossValidation, EpochMetrics, EpochTiming, ExportRecord, LayerShape, LinearLayer, ModelDescription,
-    ModelMetadata, RunDirectory, Standardisation, TrainingRecord, Weights, logits, read_metrics, read_timings,
-    sequential_place,
+    Checkpoint, CrossValidation, EpochMetrics, EpochTiming, ExportRecord, Fold, LayerShape, LinearLayer,
+    ModelDescription, ModelMetadata, RunDirectory, Standardisation, TrainingRecord, Weights, logits, read_metrics,
+    read_timings, sequential_place,
 };
 pub use source::{Part, Role, Source};
 pub use stage_timings::{StageTiming, StageTimings};

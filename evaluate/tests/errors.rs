@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
-use artifacts::{CrossValidation, Dataset, Provenance};
+use artifacts::{CrossValidation, Dataset, Fold, Provenance};
 use files::Digest;
 use onnx_rs::ast::DataType;
 use support::{Example, ModelForm, stderr};
@@ -231,6 +231,7 @@ fn a_cross_validation_that_is_none_of_this_training_is_refused() {
         let path = example.run().out_of_sample_logits();
         let logits = artifacts::logits::write(&path, &ndarray::Array2::zeros(shape)).unwrap();
         let provenance = Provenance::new("train", "0.1.0").with_input("dataset.json", dataset);
+        let folds = vec![Fold { images: 1, correct: 1 }; folds];
         let record = CrossValidation { provenance, folds, epochs: 1, accuracy: 0.5, logits };
         artifacts::write_json(&example.run().cross_validation(), &record).unwrap();
     };

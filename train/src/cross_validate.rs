@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use artifacts::{CrossValidation, Provenance, RunDirectory, font_of, logits};
+use artifacts::{CrossValidation, Fold, Provenance, RunDirectory, font_of, logits};
 use files::Digest;
 use ndarray::Array2;
+use statrs::statistics::Statistics as _;
 use terminal::{Console, counted};
 
 use crate::data::{Data, Order};
@@ -63,12 +64,13 @@ pub(crate) fn run(
     let data = Arc::new(data.of_training_alone());
     let (mut ensemble, _) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     let mut logits = Array2::zeros((data.train.len(), data.dataset.classes.len()));
-    let mut all_right = 0;
+    let mut judged = Vec::new();
     for fold in 0..folds.count {
         let (own, others) = (folds.rows(|of| of == fold), folds.rows(|of| of != fold));
         let which = format!("train: fold {} of {}", fold + 1, folds.count);
         if own.is_empty() {
             console.say(format!("{which} has no image to predict"));
+            judged.push(Fold { images: 0, correct: 0 });
             continue;
         }
         console.say(format!("{which}: {} to train on", counted(others.len() as u64, "image")));
@@ -78,25 +80,25 @@ pub(crate) fn run(
         let predicted = network.validation_logits(0..data.train.len())?;
         data.check_unchanged()?;
         ensemble = network.into_ensemble();
-        let mut right = 0;
+        let mut fold = Fold { images: own.len() as u64, correct: 0 };
         for row in own.iter().map(|&row| row as usize) {
             let predicted = predicted.row(row);
             let is_right =
                 softmax::is_right(predicted.to_slice().expect("logits are row-major"), data.train_label(row));
-            right += usize::from(is_right);
+            fold.correct += u64::from(is_right);
             logits.row_mut(row).assign(&predicted);
         }
-        all_right += right;
-        let percent = right as f64 / own.len() as f64 * 100.0;
-        console.say(format!("{which}: accuracy {percent:.2} % on its {}", counted(own.len() as u64, "image")));
+        let percent = fold.accuracy() * 100.0;
+        console.say(format!("{which}: accuracy {percent:.2} % on its {}", counted(fold.images, "image")));
+        judged.push(fold);
     }
     // The record goes first: a process that is killed here leaves none of other logits.
     files::remove_file(&run.cross_validation())?;
     let record = CrossValidation {
         provenance: of_folds(provenance_on(ensemble.engine(), hyperparameters, data.digest), folds.count),
-        folds: folds.count,
         epochs,
-        accuracy: all_right as f64 / logits.nrows() as f64,
+        accuracy: judged.iter().map(|fold| fold.correct).sum::<u64>() as f64 / logits.nrows() as f64,
+        folds: judged,
         logits: logits::write(&run.out_of_sample_logits(), &logits)?,
     };
     artifacts::write_json(&run.cross_validation(), &record)?;
@@ -114,7 +116,8 @@ pub(crate) fn finished(
 ) -> Option<CrossValidation> {
     let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).ok()?;
     let expected = of_folds(training.clone(), folds);
-    let is_of_it = (record.folds, record.epochs) == (folds, epochs) && is_of(&record.provenance, &expected);
+    let is_of_it =
+        (record.folds.len(), record.epochs) == (folds as usize, epochs) && is_of(&record.provenance, &expected);
     let is_whole = || files::sha256_file(&run.out_of_sample_logits()).is_ok_and(|found| found == record.logits);
     (is_of_it && is_whole()).then_some(record)
 }
@@ -144,7 +147,12 @@ fn train(
 
 fn show(record: &CrossValidation, console: &Console) {
     let percent = record.accuracy * 100.0;
-    console.say(format!("train: out of sample, {percent:.2} % of the training images are taken for their label"));
+    let by_fold: Vec<f64> = record.folds.iter().map(|fold| fold.accuracy()).filter(|share| !share.is_nan()).collect();
+    let (mean, deviation) = ((&by_fold).mean() * 100.0, (&by_fold).std_dev() * 100.0);
+    console.say(format!(
+        "train: out of sample, {percent:.2} % of the training images are taken for their label; by fold {mean:.2} % \
+         (standard deviation {deviation:.2} %)"
+    ));
 }
 
 /// The fold of each file's image: that of its font, or of the image itself where its name tells none, by the digest of the

@@ -49,7 +49,7 @@ fn wrong_labels_are_not_learnt_by_the_networks_that_predict_their_images() {
     let noise: Vec<&str> = noise.split(' ').collect();
     let run = train_well(folder.path(), "run", &[&noise[..], &["--cross-validate", "3", "--threads", "1"]].concat());
     let (record, logits) = out_of_sample(&run);
-    assert_eq!((record.folds, record.epochs, logits.dim()), (3, 6, (600, 4)));
+    assert_eq!((record.folds.len(), record.epochs, logits.dim()), (3, 6, (600, 4)));
     assert_eq!(record.provenance.arguments["cross_validate"], 3);
 
     // The noise is that of the training; the networks see through it, where those that were fitted to it would not.
@@ -89,6 +89,10 @@ fn each_fold_s_accuracy_is_said_and_their_mean_over_the_images_is_the_record_s()
     assert_eq!((folds.len(), folds.iter().map(|(_, images)| images).sum::<f64>()), (3, 600.0), "{said}");
     let mean = folds.iter().map(|(percent, images)| percent * images).sum::<f64>() / 600.0;
     assert!((mean - 100.0 * record.accuracy).abs() < 0.006, "{said}");
+    let recorded = record.folds.iter().map(|fold| (fold.accuracy() * 100.0, fold.images as f64));
+    for ((said, images), (percent, recorded_images)) in folds.iter().zip(recorded) {
+        assert!((said - percent).abs() < 0.006 && *images == recorded_images, "{record:?}");
+    }
     let all = format!("out of sample, {:.2} % of the training images", 100.0 * record.accuracy);
     assert!(said.contains(&all), "{said}");
 }

@@ -17,14 +17,30 @@ use crate::provenance::Provenance;
 pub struct CrossValidation {
     /// How the networks were trained: as the run's own, each on all folds but one.
     pub provenance: Provenance,
-    /// How many folds. The images of one font are in one fold.
-    pub folds: u32,
+    /// The folds, at least two. The images of one font are in one of them.
+    pub folds: Vec<Fold>,
     /// How many epochs each network was trained.
     pub epochs: usize,
     /// The share of the training images whose out-of-sample prediction is their label.
     pub accuracy: f64,
     /// SHA-256 of `out-of-sample-logits.npy`.
     pub logits: Digest,
+}
+
+/// A fold of the training images, as the network judged it that was trained on the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// How many images it has.
+    pub images: u64,
+    /// How many of them the network takes for their label.
+    pub correct: u64,
+}
+
+impl Fold {
+    /// The share that the network takes for their label; NaN where the fold is empty.
+    pub fn accuracy(self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
 }
 
 impl CrossValidation {
@@ -41,11 +57,11 @@ impl CrossValidation {
 
 impl Document for CrossValidation {
     const KIND: &'static str = RunDirectory::CROSS_VALIDATION;
-    const SCHEMA_VERSION: u32 = 1;
+    const SCHEMA_VERSION: u32 = 2;
 
     fn check(&self) -> Result<(), String> {
-        if self.folds < 2 {
-            Err(format!("of {} folds, no network is trained on the others", self.folds))
+        if self.folds.len() < 2 {
+            Err(format!("of {} folds, no network is trained on the others", self.folds.len()))
         } else {
             Ok(())
         }

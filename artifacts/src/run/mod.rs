@@ -10,7 +10,7 @@ mod model_metadata;
 mod training;
 
 pub use checkpoint::Checkpoint;
-pub use cross_validation::CrossValidation;
+pub use cross_validation::{CrossValidation, Fold};
 pub use directory::RunDirectory;
 pub use export_record::ExportRecord;
 pub(crate) use model::check_images;

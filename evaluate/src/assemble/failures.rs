@@ -53,8 +53,8 @@ fn training_images(inputs: &Inputs<'_>) -> Result<Option<Labelled>, Error> {
         split: SplitName::Train,
         out_of_sample: format!(
             "each image was predicted by a network trained on the other {} of {} folds; a font is in one fold",
-            record.folds - 1,
-            record.folds
+            record.folds.len() - 1,
+            record.folds.len()
         ),
         files: data.names()?,
         outcomes: Outcomes::new(labels, logits.clone(), 1.0),
