@@ -40,6 +40,22 @@ pub struct Form {
     pub schema_version: u32,
 }
 
+impl Form {
+    /// Refuses the description of another form in the file `path`.
+    fn check(&self, description: &Value, path: &Path) -> Result<()> {
+        match description.get(SCHEMA_VERSION).and_then(Value::as_u64) {
+            None => {
+                let reason = format!("the entry `{}` of its metadata has no `{SCHEMA_VERSION}`", self.key);
+                Err(Error::Malformed { path: path.to_owned(), kind: self.kind, reason })
+            }
+            Some(found) if found != u64::from(self.schema_version) => {
+                Err(Error::SchemaVersion { path: path.to_owned(), found, expected: self.schema_version })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// As the format has it.
 const MOST_HEADER_BYTES: u64 = 100_000_000;
 const SCHEMA_VERSION: &str = "schema_version";
@@ -90,18 +106,12 @@ pub fn stage<T: Serialize>(path: &Path, form: &Form, description: &T, tensors: &
 /// # Errors
 /// When they are no safetensors file, are of another form, hold another type than `f32`, or are not what was written.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, form: &Form) -> Result<(T, Tensors)> {
-    let Form { kind, key, schema_version } = *form;
+    let Form { kind, key, .. } = *form;
     let malformed = |reason: String| Error::Malformed { path: path.to_owned(), kind, reason };
     let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(error.to_string()))?;
     let views = file.iter().collect();
     let mut description = description(bytes, key).map_err(malformed)?;
-    match description.get(SCHEMA_VERSION).and_then(Value::as_u64) {
-        None => return Err(malformed(format!("the entry `{key}` of its metadata has no `{SCHEMA_VERSION}`"))),
-        Some(found) if found != u64::from(schema_version) => {
-            return Err(Error::SchemaVersion { path: path.to_owned(), found, expected: schema_version });
-        }
-        Some(_) => {}
-    }
+    form.check(&description, path)?;
     let recorded = description.as_object_mut().and_then(|fields| fields.remove(DIGEST)).unwrap_or_default();
     let found = digest_of(&description, &views).to_string();
     if recorded != found {
@@ -114,7 +124,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path, form: &Form) -> Res
 /// The description in the file `path`, of which no more than the header is read: nothing vouches for it.
 ///
 /// # Errors
-/// When the file cannot be read, or has no such description.
+/// When the file cannot be read, or has no description of this form.
 pub fn peek<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<T> {
     let mut file = File::open(path).context("read", path)?;
     let mut length = [0; 8];
@@ -124,7 +134,10 @@ pub fn peek<T: DeserializeOwned>(path: &Path, form: &Form) -> Result<T> {
     let header: Header =
         serde_json::from_reader(BufReader::new(header)).map_err(|error| malformed(error.to_string()))?;
     let text = header.metadata.get(form.key).map_or("", String::as_str);
-    serde_json::from_str(text).map_err(|error| malformed(format!("the entry `{}` of its metadata: {error}", form.key)))
+    let description: Value = serde_json::from_str(text)
+        .map_err(|error| malformed(format!("the entry `{}` of its metadata: {error}", form.key)))?;
+    form.check(&description, path)?;
+    described(description, form.key).map_err(malformed)
 }
 
 /// Of a safetensors file, without its tensors: their sizes would have to be the file's.

@@ -14,9 +14,9 @@ use terminal::{Console, counted};
 use crate::data::{Data, Order};
 use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{EngineOptions, Options};
 use crate::state::Progress;
-use crate::{is_of, provenance, provenance_on, softmax};
+use crate::{existing, is_of, provenance, provenance_on, softmax};
 
 /// The folds that the training images were dealt into.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<(), Error> {
     let (hyperparameters, epochs) = (&options.hyperparameters, progress.kept_metrics().epoch);
-    if let Some(record) = finished(run, folds.count, epochs, &provenance(hyperparameters, data.digest)) {
+    let expected = provenance(hyperparameters, data.digest);
+    if let Some(record) = finished(run, folds.count, epochs, &expected, &options.engine) {
         show(&record, console);
         return Ok(());
     }
@@ -107,17 +108,19 @@ pub(crate) fn run(
 }
 
 /// The record of a cross-validation in the run's folder, where it is whole and of the training that has this provenance and
-/// was kept at that epoch, whichever engine has computed it.
+/// was kept at that epoch, computed as the flags ask where they do.
 pub(crate) fn finished(
     run: &RunDirectory,
     folds: u32,
     epochs: usize,
     training: &Provenance,
+    asked: &EngineOptions,
 ) -> Option<CrossValidation> {
     let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).ok()?;
     let expected = of_folds(training.clone(), folds);
-    let is_of_it =
-        (record.folds.len(), record.epochs) == (folds as usize, epochs) && is_of(&record.provenance, &expected);
+    let is_of_it = (record.folds.len(), record.epochs) == (folds as usize, epochs)
+        && is_of(&record.provenance, &expected)
+        && existing::is_as_asked(&record.provenance, asked);
     let is_whole = || files::sha256_file(&run.out_of_sample_logits()).is_ok_and(|found| found == record.logits);
     (is_of_it && is_whole()).then_some(record)
 }

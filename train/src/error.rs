@@ -58,9 +58,9 @@ pub enum Error {
         in_half: bool,
     },
     /// `--resume` would continue another training.
-    #[error("`{}` is the state of another training:{}", path.display(), listed(differences))]
+    #[error("`{}` is of another training:{}", path.display(), listed(differences))]
     OtherTraining {
-        /// The state.
+        /// Its state or, where there is none, its record.
         path: PathBuf,
         /// What differs, each as `name: there, here`.
         differences: Vec<String>,
@@ -109,7 +109,7 @@ pub enum Error {
     /// A run would lie among a data set's files.
     #[error("`{}` holds a data set", folder.display())]
     WithinDataset {
-        /// The folder of the run.
+        /// The folder of the data set.
         folder: PathBuf,
     },
     /// The engine has no such products.
@@ -166,7 +166,7 @@ impl Failure for Error {
             Self::OtherTraining { .. } => {
                 Some("repeat its arguments, name another --run, or leave out --resume to start anew".to_owned())
             }
-            Self::WithinDataset { .. } => Some("name a folder of its own with --run".to_owned()),
+            Self::WithinDataset { .. } => Some("name a folder outside of it with --run".to_owned()),
             Self::OneFold { .. } => Some("the images of one font are in one fold: more fonts are needed".to_owned()),
             Self::DeviceOfCpu { .. } => Some("leave out one of the two".to_owned()),
             Self::Sweep { .. } => Some("`docs/recipe/` has examples".to_owned()),

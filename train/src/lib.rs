@@ -15,6 +15,7 @@ pub mod engine;
 pub mod ensemble;
 mod error;
 mod events;
+mod existing;
 mod journal;
 pub mod model;
 mod options;
@@ -28,7 +29,7 @@ pub mod state;
 pub mod sweep;
 
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -37,14 +38,15 @@ use artifacts::{
     Checkpoint, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, TrainingRecord, Weights, logits,
     read_metrics,
 };
-use files::{Digest, Lock};
+use files::{Digest, IoContext as _, Lock};
 use terminal::{Console, counted};
 
 use crate::cross_validate::Folds;
 use crate::data::{Data, Order};
-use crate::engine::{DECIDES, ENGINES, Engine, JUDGED_BY, Validation};
+use crate::engine::{Engine, JUDGED_BY, Validation};
 use crate::ensemble::{Ensemble, Joined};
 pub use crate::error::Error;
+use crate::existing::Existing;
 use crate::journal::{Journal, StagedJournal};
 use crate::model::Mlp;
 pub use crate::options::{EngineName, EngineOptions, HiddenSizes, Hyperparameters, LossName, Options, Precision};
@@ -66,8 +68,8 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let model = described(&data, hyperparameters)?;
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
-    if run.path().join(artifacts::Dataset::FILE_NAME).exists() {
-        return Err(Error::WithinDataset { folder: run.path().to_owned() });
+    if let Some(folder) = files_of_another_stage(run.path())? {
+        return Err(Error::WithinDataset { folder });
     }
     let _lock = Lock::within(run.path())?;
     let data = Arc::new(data.with_label_noise(hyperparameters.plant_label_noise, hyperparameters.seed));
@@ -101,20 +103,19 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     }
     let network = kept(&progress, ensemble)?;
     let provenance = progress.provenance(provenance(hyperparameters, data.digest));
-    let (journal, record) = match journal {
-        Some(journal) => (journal, None),
-        None => {
-            verification.finish()?;
-            match results(&run, &progress, &network, &provenance) {
-                Some(record) => {
-                    (StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?, Some(record))
-                }
-                None => (begin_results(&run, &progress.metrics, options.tensorboard, &[])?, None),
-            }
-        }
+    let there = if journal.is_none() {
+        verification.finish()?;
+        results(&run, &progress, &network, &provenance)
+    } else {
+        None
+    };
+    let journal = match (journal, &there) {
+        (Some(journal), _) => journal,
+        (None, Some(_)) => StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?,
+        (None, None) => begin_results(&run, &progress.metrics, options.tensorboard, &[])?,
     };
     journal.finish()?;
-    let record = match record {
+    let record = match there {
         Some(record) => {
             // A cross-validation has an engine of its own.
             drop(network);
@@ -189,28 +190,51 @@ fn begin(
     console: &Console,
 ) -> Result<Progress, Error> {
     let path = run.training_state();
+    let existing = Existing::find(run, &options.hyperparameters, data.digest);
     if options.resume && path.exists() {
         let (progress, states) = Progress::read(&path, &options.hyperparameters, data.digest, ensemble.model())?;
         console.say(format!("train: resuming after epoch {}", progress.epochs()));
         ensemble.set_states(states)?;
         return Ok(progress);
     }
+    match existing {
+        Some(Existing { differences, .. }) if options.resume && !differences.is_empty() => {
+            return Err(Error::OtherTraining { path: run.training_record(), differences });
+        }
+        Some(existing) => console.warn(what_goes(run, &existing)),
+        None => {}
+    }
     if options.resume {
         console.say(format!("train: no state to resume in `{}`: starting from the first epoch", run.path().display()));
-    } else if let Some((epochs, differences)) = Progress::peek(&path, &options.hyperparameters, data.digest) {
-        warn_of_what_goes(run, epochs, &differences, console);
     }
     Ok(Progress::default())
 }
 
-/// Says that a training begins where there is another one, of so many epochs.
-fn warn_of_what_goes(run: &RunDirectory, epochs: usize, differences: &[String], console: &Console) {
-    let (folder, epochs) = (run.path().display(), counted(epochs as u64, "epoch"));
-    console.warn(if differences.is_empty() {
-        format!("`{folder}` holds {epochs} of this very training, which begins anew: --resume (make: RESUME=1) goes on with them")
-    } else {
+/// Says that a training begins where there is another one.
+fn what_goes(run: &RunDirectory, existing: &Existing) -> String {
+    let Existing { epochs, differences, has_state, .. } = existing;
+    let folder = run.path().display();
+    let epochs = epochs.map_or_else(|| "the state".to_owned(), |epochs| counted(epochs as u64, "epoch"));
+    if !differences.is_empty() {
         format!("`{folder}` holds {epochs} of another training, which this one replaces ({})", differences.join("; "))
-    });
+    } else if *has_state {
+        format!(
+            "`{folder}` holds {epochs} of this very training, which begins anew: --resume (make: RESUME=1) goes on with them"
+        )
+    } else {
+        format!(
+            "`{folder}` holds what came of {epochs} of this very training, but no state to go on from: it begins anew"
+        )
+    }
+}
+
+/// The folder around `run`, or itself, that another stage writes and replaces as a whole.
+fn files_of_another_stage(run: &Path) -> Result<Option<PathBuf>, Error> {
+    let absolute = path::absolute(run).context("find", run)?;
+    let is_one = |folder: &&Path| {
+        [artifacts::Dataset::FILE_NAME, artifacts::Source::FILE_NAME].iter().any(|record| folder.join(record).exists())
+    };
+    Ok(absolute.ancestors().find(is_one).map(Path::to_owned))
 }
 
 /// Removes what an earlier training left as its result, and begins the journal after the epochs before this training's next
@@ -330,9 +354,7 @@ fn finish(
 /// Whether it is the provenance of what is expected of any engine, whichever has computed it.
 fn is_of(found: &Provenance, expected: &Provenance) -> bool {
     let mut found = found.clone();
-    found
-        .arguments
-        .retain(|name, _| !DECIDES.contains(&name.as_str()) && ![ENGINES, JUDGED_BY].contains(&name.as_str()));
+    existing::remove_computed(&mut found.arguments);
     found == *expected
 }
 

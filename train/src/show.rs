@@ -133,7 +133,7 @@ pub fn result(
     record: &TrainingRecord,
     console: &Console,
 ) {
-    if progress.stopped_early(hyperparameters) {
+    if progress.epochs() < hyperparameters.epochs && progress.stopped_early(hyperparameters) {
         let patience = hyperparameters.patience.unwrap_or_default();
         console.say(format!("train: stopped early, {patience} epochs after the lowest validation loss"));
     }

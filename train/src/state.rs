@@ -1,6 +1,6 @@
 //! What a training resumes from: `training-state.safetensors`, written after every epoch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::engine::{ENGINE, ENGINES, JUDGED_BY, LossScale, PRECISION, State};
 use crate::error::Error;
+use crate::existing::Identity;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
-use crate::schedule::Schedule;
 
 /// How far a training has come.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +59,17 @@ struct Description {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     loss_scales: Vec<LossScale>,
     computed: Vec<Computed>,
+}
+
+impl Description {
+    fn identity(&self) -> Identity {
+        Identity {
+            version: self.version.clone(),
+            hyperparameters: self.hyperparameters.clone(),
+            dataset: self.dataset,
+            epochs: self.metrics.len(),
+        }
+    }
 }
 
 const KIND: &str = "training state";
@@ -193,11 +204,13 @@ impl Progress {
         Ok(tensors::stage(path, &FORM, &description, &tensors)?)
     }
 
-    /// What there is in the file, where it is a state that can be read: of how many epochs, and how its training differs from
-    /// the one that `hyperparameters` and `dataset` describe.
-    pub fn peek(path: &Path, hyperparameters: &Hyperparameters, dataset: Digest) -> Option<(usize, Vec<String>)> {
-        let there = tensors::peek::<Description>(path, &FORM).ok()?;
-        Some((there.metrics.len(), differences(&there, hyperparameters, dataset)))
+    /// Which training's state the file is, and what computed it. No more than its header is read.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no such state.
+    pub(crate) fn peek(path: &Path) -> artifacts::Result<(Identity, Vec<BTreeMap<String, String>>)> {
+        let there = tensors::peek::<Description>(path, &FORM)?;
+        Ok((there.identity(), there.computed.into_iter().map(|computed| computed.by).collect()))
     }
 
     /// Reads the file, if it is a state of the very training that `hyperparameters` and `dataset` describe.
@@ -225,7 +238,7 @@ impl Progress {
         model: &Mlp,
     ) -> Result<(Self, Vec<State>), Error> {
         let (there, tensors) = tensors::parse::<Description>(bytes, path, &FORM)?;
-        let differences = differences(&there, hyperparameters, dataset);
+        let differences = there.identity().differences(hyperparameters, dataset);
         if !differences.is_empty() {
             return Err(Error::OtherTraining { path: path.to_owned(), differences });
         }
@@ -285,61 +298,4 @@ fn named(mut by: BTreeMap<String, String>) -> BTreeMap<String, String> {
 /// What stands before a tensor's name: for the first network, which is often the only one, its kind alone.
 fn prefix(network: usize, kind: &str) -> String {
     if network == 0 { kind.to_owned() } else { format!("network{}.{kind}", network + 1) }
-}
-
-/// What keeps a training from continuing `there`. Another number of epochs is no difference where it changes no learning
-/// rate, and they are not over already.
-fn differences(there: &Description, here: &Hyperparameters, dataset: Digest) -> Vec<String> {
-    let mut differences = Vec::new();
-    if there.version != env!("CARGO_PKG_VERSION") {
-        differences.push(format!("version: {} there, {} here", there.version, env!("CARGO_PKG_VERSION")));
-    }
-    if there.dataset != dataset {
-        differences.push(format!("dataset.json: {} there, {dataset} here", there.dataset));
-    }
-    let is_constant = here.schedule == Schedule::Constant && here.warmup.unwrap_or_default() == 0.0;
-    let may_go_on = is_constant && here.epochs >= there.metrics.len();
-    let (there, here) = (&there.hyperparameters, here.by_name());
-    let names: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let said = |value: Option<&Value>| value.map_or_else(|| "unknown".to_owned(), ToString::to_string);
-    for name in names {
-        let (there, here) = (there.get(name), here.get(name));
-        if there != here && !(name == "epochs" && may_go_on) {
-            differences.push(format!("{name}: {} there, {} here", said(there), said(here)));
-        }
-    }
-    differences
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Arguments {
-        #[command(flatten)]
-        hyperparameters: Hyperparameters,
-    }
-
-    #[test]
-    fn a_state_of_another_version_is_another_training_s() {
-        let here = Arguments::parse_from(["train"]).hyperparameters;
-        let dataset = Digest::of(b"");
-        let mut hyperparameters = here.by_name();
-        hyperparameters.remove("clip_norm");
-        hyperparameters.insert("momentum".to_owned(), 0.9.into());
-        let there = Description {
-            version: "0.0.9".to_owned(),
-            hyperparameters,
-            dataset,
-            metrics: vec![],
-            kept_epoch: None,
-            loss_scales: vec![],
-            computed: vec![],
-        };
-        let found = differences(&there, &here, dataset);
-        assert_eq!(found[0], format!("version: 0.0.9 there, {} here", env!("CARGO_PKG_VERSION")));
-        assert_eq!(found[1..], ["clip_norm: unknown there, null here", "momentum: 0.9 there, unknown here"]);
-    }
 }

@@ -170,14 +170,17 @@ fn a_longer_training_does_not_pass_for_a_shorter_one() {
 #[test]
 fn a_run_does_not_lie_among_a_data_set_s_files() {
     let workplace = Workplace::new();
-    let output = workplace.run("shards", &["--epochs", "1"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("shards` holds a data set\nhint: name a folder of its own with --run"),
-        "{}",
-        stderr(&output)
-    );
-    assert!(!workplace.0.path().join("shards/training.json").exists());
+    let raw = workplace.0.path().join("raw");
+    fs::create_dir(&raw).unwrap();
+    fs::write(raw.join(artifacts::Source::FILE_NAME), "{}").unwrap();
+    for (run, folder) in [("shards", "shards"), ("shards/train/run", "shards"), ("raw/train/run", "raw")] {
+        let output = workplace.run(run, &["--epochs", "1"]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        let expected = format!("{folder}` holds a data set\nhint: name a folder outside of it with --run");
+        assert!(said.contains(&expected), "{said}");
+        assert!(!workplace.directory(run).training_record().exists());
+    }
 }
 
 #[test]
@@ -197,6 +200,41 @@ fn a_training_says_what_it_begins_anew_or_replaces() {
     );
     let resumed = stderr(&workplace.run("run", &["--epochs", "1", "--dropout", "0.1", "--resume"]));
     assert!(!resumed.contains("holds"), "{resumed}");
+}
+
+#[test]
+fn a_finished_training_whose_state_is_gone_is_neither_replaced_without_a_word_nor_by_a_resume() {
+    let workplace = Workplace::new();
+    let run = workplace.run_well("run", &["--epochs", "2"]);
+    fs::remove_file(run.training_state()).unwrap();
+    let before = contents(&run);
+    let other = workplace.run("run", &["--epochs", "2", "--dropout", "0.1", "--resume"]);
+    let said = stderr(&other);
+    assert!(!other.status.success() && said.contains("training.json` is of another training:"), "{said}");
+    assert!(said.contains("dropout: 0.0 there, 0.1 here") && contents(&run) == before, "{said}");
+    let same = stderr(&workplace.run("run", &["--epochs", "2", "--resume"]));
+    let anew = "holds what came of 2 epochs of this very training, but no state to go on from: it begins anew";
+    assert!(same.contains(anew) && same.contains("no state to resume"), "{same}");
+
+    fs::remove_file(run.training_state()).unwrap();
+    let other = stderr(&workplace.run("run", &["--epochs", "1", "--dropout", "0.1"]));
+    assert!(other.contains("holds 2 epochs of another training, which this one replaces (dropout"), "{other}");
+}
+
+#[test]
+fn a_training_stopped_early_only_where_epochs_were_left() {
+    let workplace = Workplace::new();
+    // With so large a step the loss grows from the second epoch on.
+    let flags = ["--learning-rate=0.3", "--patience=2"];
+    let metrics = |run: &RunDirectory| read_metrics(&run.metrics()).unwrap().len();
+    let run = workplace.run_well("run", &[&flags[..], &["--epochs=12"]].concat());
+    let epochs = metrics(&run);
+    assert!((3..12).contains(&epochs), "{epochs}");
+    let says_so = |epochs: &str| {
+        let output = workplace.run("again", &[&flags[..], &["--epochs", epochs]].concat());
+        stderr(&output).contains("train: stopped early, 2 epochs after the lowest validation loss")
+    };
+    assert!(says_so("12") && !says_so(&epochs.to_string()));
 }
 
 #[test]
@@ -696,8 +734,27 @@ flags = ['--precision=f32']";
     let first = ["--hidden=8", "--epochs=1", "--batch-size=64"];
     workplace.run_well("runs/a/seed-0", &first);
     fs::remove_file(run.training_record()).unwrap();
-    assert!(sweep(&workplace, &halves).status.success());
+    let said = stderr(&sweep(&workplace, &halves));
+    assert!(said.contains("trained otherwise (by another engine or in another precision)"), "{said}");
     assert_eq!(contents(&run), contents(&alone));
+}
+
+#[test]
+fn a_sweep_begins_anew_where_another_version_of_the_tool_left_a_state() {
+    let workplace = Workplace::new();
+    let lines = "seeds = [0]\n[[variant]]\nname = 'a'";
+    assert!(sweep(&workplace, lines).status.success());
+    let run = workplace.directory("runs/a/seed-0");
+    let (state, whole) = (fs::read(run.training_state()).unwrap(), contents(&run));
+    let version = br#"\"schema_version\":"#;
+    let place = state.windows(version.len()).position(|bytes| bytes == version).unwrap() + version.len();
+    let mut other = state;
+    other[place] = b'1';
+    fs::write(run.training_state(), other).unwrap();
+    fs::remove_file(run.training_record()).unwrap();
+    let said = stderr(&sweep(&workplace, lines));
+    assert!(said.contains("begun anew") && said.contains("has schema version 1, but this build reads"), "{said}");
+    assert_eq!(contents(&run), whole);
 }
 
 #[test]
@@ -784,13 +841,13 @@ fn a_sweep_says_which_training_begins_and_why_one_that_is_there_is_begun_anew() 
     let run = workplace.directory("runs/b/seed-4");
     fs::remove_file(run.training_state()).unwrap();
     let said = stderr(&sweep(&workplace, &lines.replace("0.1", "0.2")));
-    let trained = "begun anew, as what is there was trained with other arguments";
+    let trained = "begun anew, as what is there was trained otherwise";
     let folder = workplace.0.path().join("runs/b/seed-3");
     let expected = format!("3/4 b, seed 3\n{trained} (weight_decay: 0.1 there, 0.2 here): `{}`\n", folder.display());
-    assert!(said.contains(&expected) && said.contains(&format!("{trained}, of other data or")), "{said}");
+    assert!(said.contains(&expected) && said.matches(trained).count() == 2, "{said}");
     assert!(!said.contains("1/4"), "{said}");
     let said = stderr(&sweep(&workplace, &lines.replace("0.1", "0.2', '--precision=f16")));
-    let trained = "begun anew, as what is there was trained by another engine or in another precision: `";
+    let trained = "begun anew, as what is there was trained otherwise (by another engine or in another precision): `";
     assert_eq!(said.matches(trained).count(), 2, "{said}");
 }
 

@@ -242,7 +242,7 @@ impl Kernels {
     pub fn compile(context: &Rc<Context>, nvrtc: &Nvrtc, element: Element) -> Result<Self, Error> {
         let capability = context.device.capability;
         let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-        let code = match compiled.entry((capability, element)) {
+        let code = match compiled.entry((nvrtc.nvrtcVersion as usize, capability, element)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(compile(nvrtc, capability, element)?),
         };
@@ -268,11 +268,11 @@ impl Kernels {
     }
 }
 
-/// What came of each compilation: folds of a cross-validation and trainings of a sweep have engines of their own.
+/// What came of each compilation: a cross-validation and the trainings of a sweep have engines of their own.
 static COMPILED: Mutex<Compiled> = Mutex::new(BTreeMap::new());
 
-/// Code by the device's compute capability and the kind of element.
-type Compiled = BTreeMap<((i32, i32), Element), Vec<u8>>;
+/// Code by its compiler (the address of one of its functions), the device's compute capability and the kind of element.
+type Compiled = BTreeMap<(usize, (i32, i32), Element), Vec<u8>>;
 
 /// The device's own machine code: unlike PTX, no driver of this CUDA's major version is too old for it. For a device that is
 /// newer than the compiler, PTX of the latest one that it knows, which the driver translates.

@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 
 use artifacts::{Dataset, Provenance, RunDirectory, TrainingRecord};
 use files::Digest;
-use serde_json::Value;
 use terminal::Console;
 
 use self::file::Sweep;
 use self::outcome::Outcome;
-use crate::engine::{ENGINE, ENGINES, PRECISION};
 use crate::error::Error;
-use crate::options::{EngineName, EngineOptions, Options};
+use crate::existing::{self, Existing};
+use crate::options::Options;
 use crate::{cross_validate, is_of, provenance};
 
 /// What `train sweep` is asked for.
@@ -100,46 +99,28 @@ fn finished_or_trained(
     let run = RunDirectory::new(&folder);
     let expected = provenance(&training.hyperparameters, dataset);
     let there = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
-    let (finished, other) = match there {
-        Some(record) if is_of(&record.provenance, &expected) => (Some(record), None),
-        other => (None, other),
+    let is_done = |record: &TrainingRecord| {
+        is_of(&record.provenance, &expected)
+            && existing::is_as_asked(&record.provenance, &training.engine)
+            && has_extras(&run, training, record, &expected)
     };
-    let is_as_asked = |record: &TrainingRecord| is_computed_as_asked(&record.provenance.arguments, &training.engine);
-    if let Some(record) =
-        finished.as_ref().filter(|record| is_as_asked(record) && has_extras(&run, training, record, &expected))
-    {
-        show_training(&folder, record, "done before", console);
-        return Ok(record.clone());
+    if let Some(record) = there.filter(is_done) {
+        show_training(&folder, &record, "done before", console);
+        return Ok(record);
     }
     console.say(which);
     // What was computed by other means, even in part, is not gone on with.
-    let by_other_means = "by another engine or in another precision".to_owned();
-    let why_not_resumed = if finished.is_some_and(|record| !is_as_asked(&record)) {
-        by_other_means
-    } else if other.is_some() && !run.training_state().exists() {
-        "with other arguments, of other data or by another version".to_owned()
-    } else {
-        training.resume = true;
-        match crate::run(training, &Console::silent()) {
-            Err(Error::OtherTraining { differences, .. }) => {
-                format!("with other arguments ({})", differences.join("; "))
-            }
-            Err(error @ Error::Artifact(artifacts::Error::SchemaVersion { .. })) => {
-                format!("by another version: {error}")
-            }
-            trained => {
-                trained?;
-                let record = record_of(training, &run, &expected)?;
-                if is_computed_as_asked(&record.provenance.arguments, &training.engine) {
-                    show_training(&folder, &record, "trained", console);
-                    return Ok(record);
-                }
-                by_other_means
-            }
+    let why_anew = match Existing::find(&run, &training.hyperparameters, dataset) {
+        Some(Existing { differences, .. }) if !differences.is_empty() => Some(differences.join("; ")),
+        Some(existing) if !existing.is_computed_as(&training.engine) => {
+            Some("by another engine or in another precision".to_owned())
         }
+        _ => None,
     };
-    console.say(format!("begun anew, as what is there was trained {why_not_resumed}: `{}`", folder.display()));
-    training.resume = false;
+    if let Some(why) = &why_anew {
+        console.say(format!("begun anew, as what is there was trained otherwise ({why}): `{}`", folder.display()));
+    }
+    training.resume = why_anew.is_none();
     crate::run(training, &Console::silent())?;
     let record = record_of(training, &run, &expected)?;
     show_training(&folder, &record, "trained", console);
@@ -156,69 +137,14 @@ fn record_of(training: &Options, run: &RunDirectory, expected: &Provenance) -> R
     }
 }
 
-/// Whether all of a training was computed as its flags ask, where they do: which GPU is a number, which no record has.
-fn is_computed_as_asked(arguments: &BTreeMap<String, Value>, asked: &EngineOptions) -> bool {
-    let engine = match asked.engine() {
-        EngineName::Auto => None,
-        EngineName::Cpu => Some("cpu"),
-        EngineName::Cuda => Some("cuda"),
-    };
-    let precision = asked.precision.map(|precision| precision.to_string());
-    // The CPU engine in f32 names neither.
-    let asked = [(ENGINE, engine, "cpu"), (PRECISION, precision.as_deref(), "f32")];
-    let is_as_asked = |computed: &dyn Fn(&str) -> Option<String>| {
-        let computed = |name, unnamed: &str| computed(name).unwrap_or_else(|| unnamed.to_owned());
-        asked.iter().all(|&(name, asked, unnamed)| asked.is_none_or(|asked| computed(name, unnamed) == asked))
-    };
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    match arguments.get(ENGINES).and_then(Value::as_array) {
-        Some(all) => all.iter().all(|computed| is_as_asked(&|name| text(computed.get(name)))),
-        None => is_as_asked(&|name| text(arguments.get(name))),
-    }
-}
-
 /// Whether a finished training has what its flags ask for besides: where its state is still there, a resume makes that alone.
 fn has_extras(run: &RunDirectory, training: &Options, record: &TrainingRecord, expected: &Provenance) -> bool {
-    let has_folds = |folds| cross_validate::finished(run, folds, record.kept_epoch, expected).is_some();
+    let has_folds =
+        |folds| cross_validate::finished(run, folds, record.kept_epoch, expected, &training.engine).is_some();
     training.cross_validate.is_none_or(has_folds) && (!training.tensorboard || run.events().exists())
 }
 
 fn show_training(folder: &Path, record: &TrainingRecord, how: &str, console: &Console) {
     let (accuracy, loss) = (record.valid_accuracy * 100.0, record.valid_loss);
     console.say(format!("{how}: valid accuracy {accuracy:.2} %, valid loss {loss:.4}: `{}`", folder.display()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::options::Precision;
-
-    #[test]
-    fn a_training_is_as_asked_where_all_of_it_was_computed_by_what_the_flags_name() {
-        let asked = |engine, precision| EngineOptions { engine, precision, ..EngineOptions::default() };
-        let [any, f32, f16, cuda, device] = [
-            asked(EngineName::Auto, None),
-            asked(EngineName::Cpu, Some(Precision::F32)),
-            asked(EngineName::Auto, Some(Precision::F16)),
-            asked(EngineName::Cuda, None),
-            EngineOptions { device: Some(0), ..asked(EngineName::Auto, None) },
-        ];
-        for (arguments, expected) in [
-            (r#"{"hidden": [8]}"#, [true, true, false, false, false]),
-            (r#"{"precision": "f16"}"#, [true, false, true, false, false]),
-            (r#"{"engine": "cuda", "device": "x", "precision": "f32"}"#, [true, false, false, true, true]),
-            (
-                r#"{"precision": "f16", "engines": [
-                    {"from_epoch": 1, "engine": "cpu", "precision": "f32"},
-                    {"from_epoch": 3, "engine": "cpu", "precision": "f16"}]}"#,
-                [true, false, false, false, false],
-            ),
-        ] {
-            let arguments = serde_json::from_str(arguments).unwrap();
-            assert_eq!(
-                [&any, &f32, &f16, &cuda, &device].map(|asked| is_computed_as_asked(&arguments, asked)),
-                expected
-            );
-        }
-    }
 }

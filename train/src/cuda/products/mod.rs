@@ -291,17 +291,26 @@ impl Products {
         self.run(product).to("multiply")
     }
 
-    /// The fastest of those that give the bytes of the first.
+    /// Memory for a second copy of `outputs`, and for whether the two differ.
+    fn beside(&self, outputs: &[(CUdeviceptr, usize)]) -> Result<(Vec<Buffer>, Buffer), Error> {
+        let mut allocator = Allocator::taking(&self.stream);
+        let kept = outputs.iter().map(|&(_, bytes)| allocator.take(bytes)).collect::<Result<_, _>>()?;
+        Ok((kept, allocator.take(size_of::<u32>())?))
+    }
+
+    /// The fastest of those that give the bytes of the first: that one where no memory is left for the comparison.
     fn fastest(
         &self,
         product: &mut Product,
         candidates: &[sys::cublasLtMatmulAlgo_t],
         kernels: &Kernels,
     ) -> Result<sys::cublasLtMatmulAlgo_t, Error> {
-        let mut allocator = Allocator::taking(&self.stream);
         let outputs = product.outputs.clone();
-        let kept = outputs.iter().map(|&(_, bytes)| allocator.take(bytes)).collect::<Result<Vec<_>, _>>()?;
-        let differs = allocator.take(size_of::<u32>())?;
+        let (kept, differs) = match self.beside(&outputs) {
+            // The training itself has all that it needs.
+            Err(Error::OutOfMemory { .. }) => return Ok(candidates[0]),
+            taken => taken?,
+        };
         product.algorithm = candidates[0];
         self.multiply(product)?;
         for (&(place, bytes), kept) in outputs.iter().zip(&kept) {
