@@ -9,7 +9,7 @@ use half::f16;
 use super::adam::Parameters;
 use super::kernel::Processor;
 use super::overflow::Overflow;
-use super::panels::{AnyLine as _, Buffer, HalfLine, LANES, Layout, Line, Shared};
+use super::panels::{Buffer, HalfLine, LANES, Layout, Line, Shared};
 use super::phases::{
     Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums, Update,
 };
