@@ -32,6 +32,7 @@ use ndarray::Array2;
 
 use crate::adam::Adam;
 use crate::data::Data;
+use crate::dropout;
 use crate::engine::{CUBLASLT, DEVICE, ENGINE, Engine, NVRTC, PRECISION, State, Step};
 use crate::error::Error as TrainingError;
 use crate::model::Mlp;
@@ -224,7 +225,7 @@ impl CudaEngine {
             seed: self.seeds[self.selected],
             first: u32::try_from(first).expect("there are fewer than 2³² images"),
             epoch: self.epoch,
-            number: Network::number(step.index),
+            number: dropout::words(step.index, 0),
             half: 0,
             step_size,
             deviation_scale,

@@ -17,7 +17,6 @@ use super::layout::{Layout, Place};
 use super::libraries::Libraries;
 use super::products::{Element, Product, Products};
 use crate::data::Data;
-use crate::dropout;
 use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 pub use plan::Plan;
@@ -181,11 +180,6 @@ impl Network {
             scale: self.scale,
             offset: self.offset,
         }
-    }
-
-    /// How a step's number is written.
-    pub fn number(step: u64) -> [u32; 2] {
-        dropout::Dropout::new(0.0, 0, step, 0).words
     }
 }
 
