@@ -244,9 +244,9 @@ impl CudaEngine {
                 stream.replay(graph)
             }
         };
-        match feed {
-            None => replay(0)?,
-            Some(feed) => feed.bring(data, rows, &network.buffers.images, stream, replay)?,
+        match (feed, &network.buffers.images) {
+            (Some(feed), Images::Staged(staging)) => feed.bring(data, rows, staging, stream, replay)?,
+            _ => replay(0)?,
         }
         self.steps += 1;
         self.batches.push(first..first + rows.len());
