@@ -80,7 +80,6 @@ pub struct Sizes {
     members: usize,
     train: usize,
     valid: usize,
-    pixels: usize,
     averages: bool,
     clips: bool,
     varies: bool,
@@ -108,7 +107,6 @@ impl Sizes {
             members: if hyperparameters.ensemble > 1 { hyperparameters.ensemble as usize } else { 0 },
             train: data.train.len(),
             valid: data.valid.len(),
-            pixels: model.inputs(),
             averages: hyperparameters.ema_decay.is_some(),
             clips: hyperparameters.clip_norm.is_some(),
             varies: !hyperparameters.augmentation().is_none(),
@@ -163,13 +161,14 @@ impl Sizes {
         let deltas = deltas.collect::<Result<_, _>>()?;
         let bits = (1..last).map(|layer| allocator.take(self.batch * bits_stride(self.widths[layer]) / 8));
         let bits = bits.collect::<Result<_, _>>()?;
+        let pixels = self.width(0);
         let images = if resident {
             Images::Resident {
-                train: allocator.take(self.train * self.pixels)?,
-                valid: allocator.take(self.valid * self.pixels)?,
+                train: allocator.take(self.train * pixels)?,
+                valid: allocator.take(self.valid * pixels)?,
             }
         } else {
-            Images::Staged(allocator.take(2 * self.staged() * self.pixels)?)
+            Images::Staged(allocator.take(2 * self.staged() * pixels)?)
         };
         Ok(Buffers {
             parameters,
@@ -250,10 +249,8 @@ impl Buffers {
 
     /// Copies the labels to the device, and the images where they are to be.
     pub fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
-        for first in (0..data.train.len()).step_by(BLOCK) {
-            let rows = first..data.train.len().min(first + BLOCK);
-            stream.upload(&rows.map(|row| data.train_label(row)).collect::<Vec<_>>(), &self.labels, first)?;
-        }
+        let labels: Vec<u8> = (0..data.train.len()).map(|row| data.train_label(row)).collect();
+        stream.upload(&labels, &self.labels, 0)?;
         self.images.fill(data, stream)
     }
 }

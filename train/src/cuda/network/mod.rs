@@ -6,7 +6,7 @@ mod step;
 
 use std::rc::Rc;
 
-use artifacts::Weights;
+use artifacts::{Standardisation, Weights};
 use cudarc::driver::sys::CUdeviceptr;
 
 use super::buffers::{Buffers, Images, Sizes};
@@ -39,8 +39,7 @@ pub struct Network {
     hyperparameters: Hyperparameters,
     height: usize,
     width: usize,
-    scale: f32,
-    offset: f32,
+    standardisation: Standardisation,
 }
 
 /// What kernels count is 32 bits wide.
@@ -71,7 +70,6 @@ impl Network {
         };
         let buffers = sizes.allocate(stream)?;
         buffers.fill(data, stream)?;
-        let standardisation = data.standardisation();
         Ok(Self {
             products: Products::new(stream, libraries.cublaslt, precision, &buffers.workspace)?,
             float_products: Products::new(stream, libraries.cublaslt, Precision::F32, &buffers.workspace)?,
@@ -85,8 +83,7 @@ impl Network {
             hyperparameters: hyperparameters.clone(),
             height: data.dataset.height,
             width: data.dataset.width,
-            scale: standardisation.scale,
-            offset: standardisation.offset,
+            standardisation: data.standardisation(),
         })
     }
 
@@ -177,8 +174,8 @@ impl Network {
             height: count32(self.height),
             width: count32(self.width),
             stride: count32(self.sizes.stride(0)),
-            scale: self.scale,
-            offset: self.offset,
+            scale: self.standardisation.scale,
+            offset: self.standardisation.offset,
         }
     }
 }
