@@ -42,9 +42,7 @@ impl Network {
                     self.deactivate(layer - 1, plan.count)?;
                 }
             }
-            let is_summed = plan.weight[layer].epilogue.sums_images()
-                || plan.backward.get(layer).is_some_and(|product| product.epilogue.sums_images());
-            if !is_summed {
+            if !plan.sums_images(layer) {
                 self.sum_rows(layer, plan.count)?;
             }
         }
