@@ -112,12 +112,12 @@ impl Networks {
     /// first is selected.
     pub fn new(
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         processor: Processor,
         pool: Pool,
         precision: Precision,
     ) -> Self {
+        let model = data.model(hyperparameters);
         let places = places(&model);
         let end = places.last().map_or(0, |place| place.end);
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));

@@ -9,7 +9,6 @@ use super::layout::{Layout, stride};
 use super::products::Element;
 use crate::data::Data;
 use crate::engine::VALIDATED;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 
 /// Blocks that sum up the squares of the gradients, for clipping.
@@ -91,13 +90,8 @@ pub fn bits_stride(width: usize) -> usize {
 }
 
 impl Sizes {
-    pub fn new(
-        data: &Data,
-        model: &Mlp,
-        layout: &Layout,
-        hyperparameters: &Hyperparameters,
-        precision: Precision,
-    ) -> Self {
+    pub fn new(data: &Data, layout: &Layout, hyperparameters: &Hyperparameters, precision: Precision) -> Self {
+        let model = &layout.model;
         Self {
             batch: hyperparameters.batch_size.min(data.train.len()),
             validated: data.valid.len().min(VALIDATED),

@@ -132,16 +132,16 @@ impl CudaEngine {
         device: &Device,
         libraries: &Libraries,
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         precision: Precision,
     ) -> Result<Self, Error> {
         assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
+        let model = data.model(hyperparameters);
         let context = Context::of(device.clone())?;
         let stream = Rc::new(Stream::new(&context)?);
         let batch = hyperparameters.batch_size.min(data.train.len());
         let written = Pinned::new(&context, data.train.len().div_ceil(batch))?;
-        let network = Network::new(&stream, libraries, &data, &model, hyperparameters, precision, written.pointer())?;
+        let network = Network::new(&stream, libraries, &data, hyperparameters, precision, written.pointer())?;
         let feed = match network.is_resident() {
             true => None,
             false => Some(Feed::new(&stream, network.sizes.staged(), model.inputs())?),

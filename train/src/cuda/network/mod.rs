@@ -17,7 +17,6 @@ use super::layout::{Layout, Place};
 use super::libraries::Libraries;
 use super::products::{Element, Product, Products};
 use crate::data::Data;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 pub use plan::Plan;
 
@@ -56,13 +55,12 @@ impl Network {
         stream: &Rc<Stream>,
         libraries: &Libraries,
         data: &Data,
-        model: &Mlp,
         hyperparameters: &Hyperparameters,
         precision: Precision,
         written: CUdeviceptr,
     ) -> Result<Self, Error> {
-        let layout = Layout::new(model);
-        let sizes = Sizes::new(data, model, &layout, hyperparameters, precision);
+        let layout = Layout::new(data.model(hyperparameters));
+        let sizes = Sizes::new(data, &layout, hyperparameters, precision);
         let float_kernels = Rc::new(Kernels::compile(stream.context(), &libraries.nvrtc, Element::Float32)?);
         let kernels = match sizes.element {
             Element::Float32 => Rc::clone(&float_kernels),
