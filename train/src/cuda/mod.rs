@@ -41,7 +41,7 @@ use buffers::Images;
 use device::{Buffer, Context, Device, Graph, Pinned, Stream};
 pub use error::Error;
 use feed::Feed;
-use libraries::{Found, Libraries};
+use libraries::Libraries;
 use network::{Network, Plan};
 pub use offer::{Line, Offer};
 use products::{Choice, Product};
@@ -49,8 +49,6 @@ use products::{Choice, Product};
 /// A machine on which the engine may run.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// The driver.
-    pub driver: Found,
     /// The compiler of kernels and the library of matrix products.
     pub libraries: Libraries,
     /// What the driver shows: at least one.
@@ -69,7 +67,7 @@ impl Machine {
             return Err(Error::NoDevice);
         }
         let libraries = libraries::beside(&driver, folder)?;
-        Ok(Self { driver, libraries, devices })
+        Ok(Self { libraries, devices })
     }
 
     /// The device of that number.
