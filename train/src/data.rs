@@ -11,6 +11,7 @@ use rand::seq::SliceRandom as _;
 use scratch::FileVec;
 
 use crate::error::Error;
+use crate::model::Mlp;
 use crate::options::{HiddenSizes, Hyperparameters};
 use crate::random::{Purpose, generator, philox};
 
@@ -107,9 +108,14 @@ impl Data {
         Standardisation::new(self.dataset.mean, self.dataset.standard_deviation)
     }
 
-    /// A network with these hidden layers for this data.
+    /// The sizes of each network that these hyperparameters train on this data.
     #[must_use]
-    pub fn describe_model(&self, hidden: &HiddenSizes) -> ModelDescription {
+    pub fn model(&self, hyperparameters: &Hyperparameters) -> Mlp {
+        Mlp::new(&self.describe_model(&hyperparameters.hidden).sizes())
+    }
+
+    /// A network with these hidden layers for this data.
+    fn describe_model(&self, hidden: &HiddenSizes) -> ModelDescription {
         ModelDescription {
             classes: self.dataset.classes.clone(),
             height: self.dataset.height,

@@ -9,7 +9,7 @@ pub struct Dropout {
     pub threshold: u32,
     pub scale: f32,
     pub seed: u64,
-    /// The low half of the step's number, then 16 bits of its high half and 16 for the layer.
+    /// See [`words`].
     pub words: [u32; 2],
 }
 
@@ -19,9 +19,7 @@ pub const DECIDED: u32 = 8;
 impl Dropout {
     /// Drops this share, to a 65,536th, in a step of what a layer puts out; layers are counted from 1, and 0 is the input.
     pub fn new(share: f64, seed: u64, step: u64, layer: usize) -> Self {
-        let layer = u32::try_from(layer).ok().filter(|&layer| layer < 1 << 16).expect("fewer than 2¹⁶ layers");
-        let words = [step as u32, (step >> 32 << 16) as u32 | layer];
-        Self { threshold: Self::threshold(share), scale: Self::scale(share), seed, words }
+        Self { threshold: Self::threshold(share), scale: Self::scale(share), seed, words: words(step, layer) }
     }
 
     /// What the activations that are kept are multiplied by.
@@ -32,4 +30,10 @@ impl Dropout {
     fn threshold(share: f64) -> u32 {
         ((share * 65_536.0).round() as u32).min(65_535)
     }
+}
+
+/// The low half of the step's number, then 16 bits of its high half and 16 for the layer.
+pub fn words(step: u64, layer: usize) -> [u32; 2] {
+    let layer = u32::try_from(layer).ok().filter(|&layer| layer < 1 << 16).expect("fewer than 2¹⁶ layers");
+    [step as u32, (step >> 32 << 16) as u32 | layer]
 }

@@ -14,7 +14,6 @@ use crate::cpu::CpuEngine;
 use crate::cuda::{self, CudaEngine, Machine};
 use crate::data::Data;
 use crate::error::Error;
-use crate::model::Mlp;
 use crate::options::{EngineName, EngineOptions, Hyperparameters};
 use crate::softmax;
 
@@ -115,7 +114,7 @@ pub struct Step {
     pub learning_rate: f64,
 }
 
-/// The weights with Adam's moments; each buffer is laid out as [`Mlp`] says.
+/// The weights with Adam's moments; each buffer is laid out as [`Mlp`](crate::model::Mlp) says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// The weights and biases.
@@ -240,12 +239,7 @@ pub struct Chosen {
 ///
 /// # Errors
 /// When the engine cannot start: one that was asked for, by its name or its device, is never replaced by another.
-pub fn create(
-    options: &EngineOptions,
-    data: Arc<Data>,
-    model: &Mlp,
-    hyperparameters: &Hyperparameters,
-) -> Result<Chosen, Error> {
+pub fn create(options: &EngineOptions, data: Arc<Data>, hyperparameters: &Hyperparameters) -> Result<Chosen, Error> {
     let machine = || {
         let machine = Machine::find(options.cuda_libraries.as_deref())?;
         let device = machine.device(options.device.unwrap_or_default())?.clone();
@@ -276,10 +270,8 @@ pub fn create(
         return Err(Error::Precision { engine: name, precision, because });
     }
     let engine: Box<dyn Engine> = match gpu {
-        Some((libraries, device)) => {
-            Box::new(CudaEngine::new(&device, &libraries, data, model.clone(), hyperparameters, precision)?)
-        }
-        None => Box::new(CpuEngine::new(data, model.clone(), hyperparameters, options.threads, precision)?),
+        Some((libraries, device)) => Box::new(CudaEngine::new(&device, &libraries, data, hyperparameters, precision)?),
+        None => Box::new(CpuEngine::new(data, hyperparameters, options.threads, precision)?),
     };
     let reason = because.map(|because| format!("engine {}, as {because}", name.to_lowercase()));
     Ok(Chosen { engine, reason })

@@ -40,8 +40,8 @@ impl Ensemble {
         data: Arc<Data>,
         hyperparameters: &Hyperparameters,
     ) -> Result<(Self, Option<String>), Error> {
-        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-        let Chosen { engine, reason } = engine::create(options, Arc::clone(&data), &model, hyperparameters)?;
+        let model = data.model(hyperparameters);
+        let Chosen { engine, reason } = engine::create(options, Arc::clone(&data), hyperparameters)?;
         Ok((Self { data, model, hyperparameters: hyperparameters.clone(), engine }, reason))
     }
 

@@ -14,7 +14,7 @@ fn of_several_algorithms_the_fastest_that_gives_the_first_one_s_bytes_is_taken()
     let data = data(&images, &images, 0.45, 0.25);
     let case = Case { flags: "--hidden 128", images: 256, batch_size: 256 };
     let step = |precision| {
-        let mut engine = standin::engine(&data, &case.model(&data), &case.hyperparameters(), precision);
+        let mut engine = standin::engine(&data, &case.hyperparameters(), precision);
         let rows = mixed_rows(256);
         engine.begin_epoch(EPOCH, &rows).unwrap();
         let before = standin::replayed();

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use artifacts::{Checkpoint, RunDirectory, TrainingRecord, read_metrics};
+use artifacts::{Checkpoint, CrossValidation, RunDirectory, TrainingRecord, read_metrics};
+use ndarray::Array2;
 use serde_json::{Value, json};
 use support::{Images, standin, write_dataset};
 use tempfile::TempDir;
@@ -213,6 +214,45 @@ fn an_ensemble_trains_on_cuda_too_and_its_networks_share_the_images_there() {
         assert!(said.contains("resuming after epoch 1"), "{said}");
     }
     agree(&workplace.run("resident"), &workplace.run("cpu"), 1e-4);
+}
+
+fn out_of_sample(run: &RunDirectory) -> (CrossValidation, Array2<f32>) {
+    let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).unwrap();
+    let logits = record.read_logits(&run.out_of_sample_logits(), &run.cross_validation()).unwrap();
+    (record, logits)
+}
+
+#[test]
+fn a_cross_validation_on_cuda_is_that_on_the_cpu_wherever_the_images_are() {
+    let folder = tempfile::tempdir().unwrap();
+    // The folds' engine has the training images in both splits, and so has the training's here: what streams in one does in
+    // the other. More of them than are judged at a time, lest the buffer that they stream through be as large as they are.
+    let images = Images::patterns(5300, 8, 8, 4, 1);
+    write_dataset(&folder.path().join("shards"), &images, &images, 0.45, 0.25);
+    let workplace = Workplace(folder);
+    let flags = "-v --cross-validate 2 --ensemble 2 --hidden 9 --batch-size 500 --epochs 1 --augment none";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let cuda = |run: &str, memory: f64| {
+        let mut command = workplace.cuda(run, &[&flags[..], &["--precision", "f32"]].concat());
+        command.env("STANDIN_MEMORY", format!("{memory:.0}"));
+        command
+    };
+    succeeds(workplace.command(standin::folder(), "cpu", &flags).args(["--engine", "cpu"]));
+    let said = succeeds(&mut cuda("resident", 1e9));
+    assert!(said.contains("the images are on the device"), "{said}");
+    let said = fails(&mut cuda("none", 1e6), 1);
+    let needed: f64 = said.split("the training needs ").nth(1).unwrap().split(" MiB").next().unwrap().parse().unwrap();
+    let said = succeeds(&mut cuda("streamed", (needed + 0.06) * f64::from(1 << 20)));
+    assert!(said.contains("the images are streamed to the device"), "{said}");
+
+    let [cpu, resident, streamed] = ["cpu", "resident", "streamed"].map(|run| out_of_sample(&workplace.run(run)));
+    assert_eq!((resident.0.folds.len(), resident.1.dim()), (2, (5300, 4)));
+    assert_eq!(resident.0.provenance.arguments["engine"], "cuda");
+    assert!(streamed == resident);
+    for (found, expected) in resident.1.iter().zip(&cpu.1) {
+        assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+    }
+    assert!((resident.0.accuracy - cpu.0.accuracy).abs() < 1e-3, "{} {}", resident.0.accuracy, cpu.0.accuracy);
 }
 
 #[test]

@@ -15,7 +15,6 @@ use train::cpu::CpuEngine;
 use train::cpu::kernel::Processor;
 use train::data::Data;
 use train::engine::{Engine as _, LossScale, State, Step, Validation};
-use train::model::Mlp;
 use train::{Hyperparameters, LossName, Precision};
 
 #[test]
@@ -54,8 +53,8 @@ fn the_reference_s_gradient_is_the_slope_of_its_loss() {
 #[test]
 fn a_step_s_gradients_and_loss_agree_with_the_reference() {
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
-        case.step_agrees(classes, 1e-5, |data, model, hyperparameters| {
-            Box::new(CpuEngine::new(Arc::clone(data), model.clone(), hyperparameters, Some(2), Precision::F32).unwrap())
+        case.step_agrees(classes, 1e-5, |data, hyperparameters| {
+            Box::new(CpuEngine::new(Arc::clone(data), hyperparameters, Some(2), Precision::F32).unwrap())
         });
     }
 }
@@ -73,8 +72,7 @@ fn every_flag_of_a_step_changes_it_and_every_flag_is_known_to_or_not() {
     let states: Vec<_> = steps()
         .into_iter()
         .map(|(flag, hyperparameters, data)| {
-            let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-            let mut engine = CpuEngine::new(data, model, &hyperparameters, Some(2), Precision::F32).unwrap();
+            let mut engine = CpuEngine::new(data, &hyperparameters, Some(2), Precision::F32).unwrap();
             (flag, after_steps(&mut engine))
         })
         .collect();
@@ -94,9 +92,7 @@ const SCALE: LossScale = LossScale { scale: 256.0, steps: 0 };
 
 /// An engine with products in half precision and this loss scale, as in a training that has found it.
 fn in_halves(processor: Processor, data: &Arc<Data>, hyperparameters: &Hyperparameters, scale: LossScale) -> CpuEngine {
-    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-    let mut engine =
-        CpuEngine::on(processor, Arc::clone(data), model, hyperparameters, Some(2), Precision::F16).unwrap();
+    let mut engine = CpuEngine::on(processor, Arc::clone(data), hyperparameters, Some(2), Precision::F16).unwrap();
     let state = State { loss_scale: Some(scale), ..engine.state().unwrap() };
     engine.set_state(state).unwrap();
     engine
@@ -106,7 +102,7 @@ fn in_halves(processor: Processor, data: &Arc<Data>, hyperparameters: &Hyperpara
 fn products_in_f16_agree_with_the_reference_to_their_precision() {
     // Operands and sums are rounded to a 2,048th.
     for (case, classes) in CASES.iter().flat_map(|case| [(case, 4), (case, 40)]) {
-        case.step_nearly_agrees(classes, 4e-3, 3e-2, |data, _, hyperparameters| {
+        case.step_nearly_agrees(classes, 4e-3, 3e-2, |data, hyperparameters| {
             Box::new(in_halves(Processor::available()[0], data, hyperparameters, SCALE))
         });
     }
@@ -143,11 +139,9 @@ fn a_step_of_which_some_blocks_overflow_leaves_out_the_same_ones_everywhere() {
     let data = data(&images, &images, 0.45, 0.25);
     let case = Case { flags: "--hidden 70,33", images: 300, batch_size: 300 };
     let hyperparameters = case.hyperparameters();
-    let model = case.model(&data);
     let after_a_step = |processor, threads, scale: f32| {
-        let (data, model) = (Arc::clone(&data), model.clone());
-        let mut engine =
-            CpuEngine::on(processor, data, model, &hyperparameters, Some(threads), Precision::F16).unwrap();
+        let data = Arc::clone(&data);
+        let mut engine = CpuEngine::on(processor, data, &hyperparameters, Some(threads), Precision::F16).unwrap();
         let scale = LossScale { scale, steps: 0 };
         let state = State { loss_scale: Some(scale), ..engine.state().unwrap() };
         engine.set_state(state).unwrap();
@@ -221,8 +215,8 @@ fn any_number_of_threads_computes_the_same_bytes() {
     };
     for precision in CpuEngine::PRECISIONS {
         let states = [1, 2, 3, 8].map(|threads| {
-            let (data, model, hyperparameters) = (Arc::clone(&data), case.model(&data), case.hyperparameters());
-            let mut engine = CpuEngine::new(data, model, &hyperparameters, Some(threads), precision).unwrap();
+            let (data, hyperparameters) = (Arc::clone(&data), case.hyperparameters());
+            let mut engine = CpuEngine::new(data, &hyperparameters, Some(threads), precision).unwrap();
             let state = engine.state().unwrap();
             engine.set_state(State { loss_scale: state.loss_scale.map(|_| SCALE), ..state }).unwrap();
             let bits = bits(&mut engine, case.batch_size);
@@ -254,10 +248,9 @@ fn every_family_of_processors_computes_the_same_bytes() {
     ] {
         let case = Case { flags, images: 300, batch_size: 300 };
         let hyperparameters = case.hyperparameters();
-        let model = case.model(&data);
         let in_singles = |processor| {
-            let (data, model) = (Arc::clone(&data), model.clone());
-            CpuEngine::on(processor, data, model, &hyperparameters, Some(2), Precision::F32).unwrap()
+            let data = Arc::clone(&data);
+            CpuEngine::on(processor, data, &hyperparameters, Some(2), Precision::F32).unwrap()
         };
         let in_halves = |processor| in_halves(processor, &data, &hyperparameters, SCALE);
         let of_family =

@@ -82,9 +82,9 @@ fn ten_steps_agree(name: &str) {
     flags.extend(case.clip_norm.map(|norm| format!("--clip-norm={norm}")));
     flags.extend(case.ema_decay.map(|decay| format!("--ema-decay={decay}")));
     let hyperparameters = hyperparameters(&flags.iter().map(String::as_str).collect::<Vec<_>>());
-    let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-    let on_cpu = CpuEngine::new(Arc::clone(&data), model.clone(), &hyperparameters, Some(2), Precision::F32).unwrap();
-    let on_cuda = standin::engine(&data, &model, &hyperparameters, Precision::F32);
+    let model = data.model(&hyperparameters);
+    let on_cpu = CpuEngine::new(Arc::clone(&data), &hyperparameters, Some(2), Precision::F32).unwrap();
+    let on_cuda = standin::engine(&data, &hyperparameters, Precision::F32);
     let engines: [Box<dyn Engine>; 2] = [Box::new(on_cpu), Box::new(on_cuda)];
     for engine in engines {
         steps_agree(name, engine, &case, &model, &tensors);

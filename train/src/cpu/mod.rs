@@ -25,7 +25,6 @@ use ndarray::Array2;
 use crate::data::Data;
 use crate::engine::{Engine, PRECISION, State, Step};
 use crate::error::Error;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 use kernel::Processor;
 use network::Networks;
@@ -58,13 +57,12 @@ impl CpuEngine {
     /// Where the precision is none of [its own](Self::PRECISIONS).
     pub fn new(
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         threads: Option<u16>,
         precision: Precision,
     ) -> Result<Self, Error> {
         let fastest = Processor::available()[0];
-        Self::on(fastest, data, model, hyperparameters, threads, precision)
+        Self::on(fastest, data, hyperparameters, threads, precision)
     }
 
     /// An engine with code for this family, which must be among the [available](Processor::available) ones.
@@ -77,7 +75,6 @@ impl CpuEngine {
     pub fn on(
         processor: Processor,
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         threads: Option<u16>,
         precision: Precision,
@@ -86,7 +83,7 @@ impl CpuEngine {
         assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
         let threads = threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
         let pool = Pool::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let networks = Networks::new(data, model, hyperparameters, processor, pool, precision);
+        let networks = Networks::new(data, hyperparameters, processor, pool, precision);
         Ok(Self { networks, precision, epoch: 0, images: 0, loss_sum: 0.0 })
     }
 }

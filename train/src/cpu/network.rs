@@ -9,14 +9,13 @@ use half::f16;
 use super::adam::Parameters;
 use super::kernel::Processor;
 use super::overflow::Overflow;
-use super::panels::{AnyLine as _, Buffer, HalfLine, LANES, Layout, Line, Shared};
+use super::panels::{Buffer, HalfLine, LANES, Layout, Line, Shared};
 use super::phases::{
     Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums, Update,
 };
 use super::pool::Pool;
 use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK, Operands};
 use crate::adam::Adam;
-use crate::augment::Augmentation;
 use crate::data::Data;
 use crate::dropout::Dropout;
 use crate::engine::{LossScale, State, Step};
@@ -36,7 +35,6 @@ pub struct Networks {
     data: Arc<Data>,
     model: Mlp,
     hyperparameters: Hyperparameters,
-    augmentation: Augmentation,
     places: Vec<Place>,
     members: Vec<Member>,
     /// The place of the one that is computed with.
@@ -114,12 +112,12 @@ impl Networks {
     /// first is selected.
     pub fn new(
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         processor: Processor,
         pool: Pool,
         precision: Precision,
     ) -> Self {
+        let model = data.model(hyperparameters);
         let places = places(&model);
         let end = places.last().map_or(0, |place| place.end);
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
@@ -136,7 +134,6 @@ impl Networks {
             selected: 0,
             pool,
             processor,
-            augmentation: hyperparameters.augmentation(),
             hyperparameters: hyperparameters.clone(),
             square_sums: vec![0.0; SquareSums::count(gradients.len())],
             gradients,
@@ -239,11 +236,11 @@ impl Networks {
     /// A training step on these rows of an epoch. Returns the sum of the losses of its images.
     pub fn train_step(&mut self, rows: &[u32], epoch: u32, step: Step) -> f64 {
         let (seed, input_dropout) = (self.members[self.selected].seed, self.hyperparameters.input_dropout);
+        let augmentation = self.hyperparameters.augmentation();
         let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step.index, 0));
         let last = self.places.len() - 1;
         for panels in parts(rows.len()) {
-            let images = |augmentation| Images::Training { rows, epoch, seed, augmentation, dropout };
-            self.gather(images, panels.clone());
+            self.gather(Images::Training { rows, epoch, seed, augmentation, dropout }, panels.clone());
             for layer in 0..last {
                 self.forward(layer, panels.clone(), Some(step.index), WeightsKind::Trained);
             }
@@ -273,7 +270,7 @@ impl Networks {
     pub fn predict(&mut self, first: usize, weights: WeightsKind, logits: &mut [f32]) {
         let count = logits.len() / self.model.outputs();
         for panels in parts(count) {
-            self.gather(|_| Images::Validation { first, count }, panels.clone());
+            self.gather(Images::Validation { first, count }, panels.clone());
             for layer in 0..self.places.len() {
                 self.forward(layer, panels.clone(), None, weights);
             }
@@ -282,10 +279,10 @@ impl Networks {
         output.layout.extract(&output.lines, logits);
     }
 
-    fn gather<'a>(&'a mut self, images: impl FnOnce(&'a Augmentation) -> Images<'a>, panels: Range<usize>) {
+    fn gather(&mut self, images: Images<'_>, panels: Range<usize>) {
         let mut phase = Gather {
             data: &self.data,
-            images: images(&self.augmentation),
+            images,
             input: self.activations[0].shared(),
             halves: match &mut self.copies {
                 Copies::Single { .. } => None,

@@ -15,7 +15,7 @@ use half::f16;
 pub const LANES: usize = 16;
 
 /// What lies side by side: the values of a panel's lanes at one depth.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C, align(64))]
 pub struct Line(pub [f32; LANES]);
 
@@ -28,22 +28,13 @@ impl Line {
 pub type Block = [Line; LANES];
 
 /// A line in half precision (binary16).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C, align(32))]
 pub struct HalfLine(pub [f16; LANES]);
 
-/// A line of either precision.
-pub trait AnyLine: Copy {
+impl HalfLine {
     /// Zeros.
-    const ZERO: Self;
-}
-
-impl AnyLine for Line {
-    const ZERO: Self = Self::ZERO;
-}
-
-impl AnyLine for HalfLine {
-    const ZERO: Self = Self([f16::ZERO; LANES]);
+    pub const ZERO: Self = Self([f16::ZERO; LANES]);
 }
 
 /// Lines left free after each panel: without them, panels of a depth that is a power of two would lie in the same sets of
@@ -123,11 +114,11 @@ pub struct Buffer<L = Line> {
     pub layout: Layout,
 }
 
-impl<L: AnyLine> Buffer<L> {
+impl<L: Copy + Default> Buffer<L> {
     /// Zeros.
     pub fn new(lanes: usize, depth: usize) -> Self {
         let layout = Layout { lanes, depth };
-        Self { lines: vec![L::ZERO; layout.lines()], layout }
+        Self { lines: vec![L::default(); layout.lines()], layout }
     }
 
     /// To read.

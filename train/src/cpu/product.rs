@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::kernel::{Along, Family, HALF_RUN, Phase, Rows};
-use super::panels::{AnyLine, Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
+use super::panels::{Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
@@ -22,7 +22,7 @@ pub const MOST_A_TASK: [usize; 2] = [4, 64];
 pub const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
 
 /// A line of a product's operands, whose products are computed and added up in `f32` blocks.
-pub trait Operand: AnyLine + Sync {
+pub trait Operand: Copy + Sync {
     /// Panels whose blocks are computed together where there are as many.
     const PANELS: usize;
     /// The most terms that are added up before the next panel's turn: a panel's lines for them, and the elements for a part

@@ -9,7 +9,6 @@ use super::layout::{Layout, stride};
 use super::products::Element;
 use crate::data::Data;
 use crate::engine::VALIDATED;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 
 /// Blocks that sum up the squares of the gradients, for clipping.
@@ -80,7 +79,6 @@ pub struct Sizes {
     members: usize,
     train: usize,
     valid: usize,
-    pixels: usize,
     averages: bool,
     clips: bool,
     varies: bool,
@@ -92,13 +90,8 @@ pub fn bits_stride(width: usize) -> usize {
 }
 
 impl Sizes {
-    pub fn new(
-        data: &Data,
-        model: &Mlp,
-        layout: &Layout,
-        hyperparameters: &Hyperparameters,
-        precision: Precision,
-    ) -> Self {
+    pub fn new(data: &Data, layout: &Layout, hyperparameters: &Hyperparameters, precision: Precision) -> Self {
+        let model = &layout.model;
         Self {
             batch: hyperparameters.batch_size.min(data.train.len()),
             validated: data.valid.len().min(VALIDATED),
@@ -108,7 +101,6 @@ impl Sizes {
             members: if hyperparameters.ensemble > 1 { hyperparameters.ensemble as usize } else { 0 },
             train: data.train.len(),
             valid: data.valid.len(),
-            pixels: model.inputs(),
             averages: hyperparameters.ema_decay.is_some(),
             clips: hyperparameters.clip_norm.is_some(),
             varies: !hyperparameters.augmentation().is_none(),
@@ -163,13 +155,14 @@ impl Sizes {
         let deltas = deltas.collect::<Result<_, _>>()?;
         let bits = (1..last).map(|layer| allocator.take(self.batch * bits_stride(self.widths[layer]) / 8));
         let bits = bits.collect::<Result<_, _>>()?;
+        let pixels = self.width(0);
         let images = if resident {
             Images::Resident {
-                train: allocator.take(self.train * self.pixels)?,
-                valid: allocator.take(self.valid * self.pixels)?,
+                train: allocator.take(self.train * pixels)?,
+                valid: allocator.take(self.valid * pixels)?,
             }
         } else {
-            Images::Staged(allocator.take(2 * self.staged() * self.pixels)?)
+            Images::Staged(allocator.take(2 * self.staged() * pixels)?)
         };
         Ok(Buffers {
             parameters,
@@ -250,10 +243,8 @@ impl Buffers {
 
     /// Copies the labels to the device, and the images where they are to be.
     pub fn fill(&self, data: &Data, stream: &Stream) -> Result<(), Error> {
-        for first in (0..data.train.len()).step_by(BLOCK) {
-            let rows = first..data.train.len().min(first + BLOCK);
-            stream.upload(&rows.map(|row| data.train_label(row)).collect::<Vec<_>>(), &self.labels, first)?;
-        }
+        let labels: Vec<u8> = (0..data.train.len()).map(|row| data.train_label(row)).collect();
+        stream.upload(&labels, &self.labels, 0)?;
         self.images.fill(data, stream)
     }
 }

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use super::buffers::Images;
-use super::device::{Event, Pinned, Stream};
+use super::device::{Buffer, Event, Pinned, Stream};
 use super::error::Error;
 use crate::data::Data;
 
@@ -49,8 +48,8 @@ impl Feed {
         self.copies.synchronize()
     }
 
-    /// Brings these rows of the training split, has `step` launched with the half where they will be, and the half kept
-    /// until it has read them.
+    /// Brings these rows of the training split to a half of `staging`, has `step` launched with the half where they will be,
+    /// and the half kept until it has read them.
     ///
     /// # Errors
     /// When the device or `step` fails.
@@ -58,11 +57,10 @@ impl Feed {
         &mut self,
         data: &Data,
         rows: &[u32],
-        images: &Images,
+        staging: &Buffer,
         stream: &Stream,
         step: impl FnOnce(usize) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Images::Staged(staging) = images else { return step(0) };
         let (turn, bytes) = (self.turn, rows.len() * self.pixels);
         let half = &mut self.halves[turn];
         // Until then, the images that were there two steps ago are still being copied.

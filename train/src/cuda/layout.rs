@@ -24,14 +24,14 @@ pub struct Place {
 /// The places of all parameters. Elements that are none stay 0.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    model: Mlp,
+    pub model: Mlp,
     pub places: Vec<Place>,
     /// The length of the buffer, in elements.
     pub length: usize,
 }
 
 impl Layout {
-    pub fn new(model: &Mlp) -> Self {
+    pub fn new(model: Mlp) -> Self {
         let mut length = 0;
         let mut take = |count: usize| {
             let start = length;
@@ -43,7 +43,7 @@ impl Layout {
             Place { weight: take(layer.outputs * stride), bias: take(layer.outputs), stride }
         });
         let places = places.collect();
-        Self { model: model.clone(), places, length }
+        Self { model, places, length }
     }
 
     /// The parameters as the device has them.
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn parameters_come_back_and_the_rest_is_zero() {
         let model = Mlp::new(&[3, 17, 2]);
-        let layout = Layout::new(&model);
+        let layout = Layout::new(model.clone());
         assert_eq!(layout.places[0], Place { weight: 0, bias: 384, stride: 16 });
         assert_eq!(layout.places[1], Place { weight: 512, bias: 640, stride: 32 });
         let parameters: Vec<f32> = (1_u16..).take(model.parameters()).map(f32::from).collect();

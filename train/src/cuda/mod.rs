@@ -32,6 +32,7 @@ use ndarray::Array2;
 
 use crate::adam::Adam;
 use crate::data::Data;
+use crate::dropout;
 use crate::engine::{CUBLASLT, DEVICE, ENGINE, Engine, NVRTC, PRECISION, State, Step};
 use crate::error::Error as TrainingError;
 use crate::model::Mlp;
@@ -40,7 +41,7 @@ use buffers::Images;
 use device::{Buffer, Context, Device, Graph, Pinned, Stream};
 pub use error::Error;
 use feed::Feed;
-use libraries::{Found, Libraries};
+use libraries::Libraries;
 use network::{Network, Plan};
 pub use offer::{Line, Offer};
 use products::{Choice, Product};
@@ -48,8 +49,6 @@ use products::{Choice, Product};
 /// A machine on which the engine may run.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// The driver.
-    pub driver: Found,
     /// The compiler of kernels and the library of matrix products.
     pub libraries: Libraries,
     /// What the driver shows: at least one.
@@ -68,7 +67,7 @@ impl Machine {
             return Err(Error::NoDevice);
         }
         let libraries = libraries::beside(&driver, folder)?;
-        Ok(Self { driver, libraries, devices })
+        Ok(Self { libraries, devices })
     }
 
     /// The device of that number.
@@ -131,16 +130,16 @@ impl CudaEngine {
         device: &Device,
         libraries: &Libraries,
         data: Arc<Data>,
-        model: Mlp,
         hyperparameters: &Hyperparameters,
         precision: Precision,
     ) -> Result<Self, Error> {
         assert!(Self::PRECISIONS.contains(&precision), "a precision of this engine");
+        let model = data.model(hyperparameters);
         let context = Context::of(device.clone())?;
         let stream = Rc::new(Stream::new(&context)?);
         let batch = hyperparameters.batch_size.min(data.train.len());
         let written = Pinned::new(&context, data.train.len().div_ceil(batch))?;
-        let network = Network::new(&stream, libraries, &data, &model, hyperparameters, precision, written.pointer())?;
+        let network = Network::new(&stream, libraries, &data, hyperparameters, precision, written.pointer())?;
         let feed = match network.is_resident() {
             true => None,
             false => Some(Feed::new(&stream, network.sizes.staged(), model.inputs())?),
@@ -224,7 +223,7 @@ impl CudaEngine {
             seed: self.seeds[self.selected],
             first: u32::try_from(first).expect("there are fewer than 2³² images"),
             epoch: self.epoch,
-            number: Network::number(step.index),
+            number: dropout::words(step.index, 0),
             half: 0,
             step_size,
             deviation_scale,
@@ -243,9 +242,9 @@ impl CudaEngine {
                 stream.replay(graph)
             }
         };
-        match feed {
-            None => replay(0)?,
-            Some(feed) => feed.bring(data, rows, &network.buffers.images, stream, replay)?,
+        match (feed, &network.buffers.images) {
+            (Some(feed), Images::Staged(staging)) => feed.bring(data, rows, staging, stream, replay)?,
+            _ => replay(0)?,
         }
         self.steps += 1;
         self.batches.push(first..first + rows.len());

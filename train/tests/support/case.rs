@@ -98,10 +98,8 @@ impl Case {
 
     pub fn engine(&self, data: &Arc<Data>, threads: u16) -> (Mlp, CpuEngine) {
         let hyperparameters = self.hyperparameters();
-        let model = Mlp::new(&data.describe_model(&hyperparameters.hidden).sizes());
-        let engine =
-            CpuEngine::new(Arc::clone(data), model.clone(), &hyperparameters, Some(threads), Precision::F32).unwrap();
-        (model, engine)
+        let engine = CpuEngine::new(Arc::clone(data), &hyperparameters, Some(threads), Precision::F32).unwrap();
+        (data.model(&hyperparameters), engine)
     }
 
     /// The batch of these rows in an epoch, as the reference takes it.
@@ -136,16 +134,12 @@ pub fn mixed_rows(count: usize) -> Vec<u32> {
 }
 
 impl Case {
-    pub fn model(&self, data: &Data) -> Mlp {
-        Mlp::new(&data.describe_model(&self.hyperparameters().hidden).sizes())
-    }
-
     /// A step's loss and all of its gradients agree with the reference, to this share of the loss and of the largest gradient.
     pub fn step_agrees(
         &self,
         classes: usize,
         tolerance: f64,
-        engine: impl FnOnce(&Arc<Data>, &Mlp, &Hyperparameters) -> Box<dyn Engine>,
+        engine: impl FnOnce(&Arc<Data>, &Hyperparameters) -> Box<dyn Engine>,
     ) {
         let (found, expected) = self.step(classes, tolerance, engine);
         let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
@@ -162,7 +156,7 @@ impl Case {
         classes: usize,
         of_loss: f64,
         of_gradient: f64,
-        engine: impl FnOnce(&Arc<Data>, &Mlp, &Hyperparameters) -> Box<dyn Engine>,
+        engine: impl FnOnce(&Arc<Data>, &Hyperparameters) -> Box<dyn Engine>,
     ) {
         let (found, expected) = self.step(classes, of_loss, engine);
         let length = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
@@ -176,12 +170,12 @@ impl Case {
         &self,
         classes: usize,
         tolerance: f64,
-        engine: impl FnOnce(&Arc<Data>, &Mlp, &Hyperparameters) -> Box<dyn Engine>,
+        engine: impl FnOnce(&Arc<Data>, &Hyperparameters) -> Box<dyn Engine>,
     ) -> (Vec<f64>, Vec<f64>) {
         let images = Images::patterns(600, 6, 7, classes, 2);
         let data = super::data(&images, &images, 0.45, 0.25);
-        let model = self.model(&data);
-        let mut engine = engine(&data, &model, &self.hyperparameters());
+        let hyperparameters = self.hyperparameters();
+        let (model, mut engine) = (data.model(&hyperparameters), engine(&data, &hyperparameters));
         let parameters: Vec<f64> = engine.state().unwrap().parameters.iter().map(|&value| f64::from(value)).collect();
         let rows = mixed_rows(self.images);
         engine.begin_epoch(EPOCH, &rows).unwrap();

@@ -9,7 +9,6 @@ use files::Digest;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use train::cuda::{CudaEngine, Machine};
 use train::data::Data;
-use train::model::Mlp;
 use train::{Hyperparameters, Precision};
 
 /// The libraries with what each is built from, the driver first: the others ask it for things.
@@ -94,14 +93,9 @@ pub fn replayed() -> [i64; 3] {
 }
 
 /// An engine on the machine's first device.
-pub fn engine(
-    data: &std::sync::Arc<Data>,
-    model: &Mlp,
-    hyperparameters: &Hyperparameters,
-    precision: Precision,
-) -> CudaEngine {
+pub fn engine(data: &std::sync::Arc<Data>, hyperparameters: &Hyperparameters, precision: Precision) -> CudaEngine {
     let machine = machine();
     let (device, data) = (machine.device(0).unwrap(), std::sync::Arc::clone(data));
-    let engine = CudaEngine::new(device, &machine.libraries, data, model.clone(), hyperparameters, precision);
+    let engine = CudaEngine::new(device, &machine.libraries, data, hyperparameters, precision);
     engine.unwrap_or_else(|error| panic!("{error}"))
 }

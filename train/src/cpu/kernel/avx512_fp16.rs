@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 use super::avx512::Avx512;
 use super::tile::sixteen_times;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
-use crate::cpu::panels::{AnyLine as _, Block, HalfLine, LANES, Line};
+use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// A processor of this family.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use half::slice::HalfFloatSliceExt as _;
 
 use super::{Along, HALF_RUN, Rows, has_terms};
-use crate::cpu::panels::{AnyLine as _, Block, HalfLine, LANES, Line};
+use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// The lines' values rounded to half precision, ties to even.
 #[inline(always)]

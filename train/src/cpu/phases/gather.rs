@@ -25,7 +25,7 @@ pub struct Gather<'a> {
 /// Which images a batch has.
 pub enum Images<'a> {
     /// These rows of the training split.
-    Training { rows: &'a [u32], epoch: u32, seed: u64, augmentation: &'a Augmentation, dropout: Option<Dropout> },
+    Training { rows: &'a [u32], epoch: u32, seed: u64, augmentation: Augmentation, dropout: Option<Dropout> },
     /// So many rows of the validation split, from row `first` on.
     Validation { first: usize, count: usize },
 }
@@ -131,14 +131,7 @@ impl Gather<'_> {
     /// # Safety
     /// Nobody else uses the panel, and the processor is of the family.
     #[inline(always)]
-    unsafe fn augment<F: Family>(
-        &self,
-        panel: usize,
-        rows: &[u32],
-        augmentation: &Augmentation,
-        seed: u64,
-        epoch: u32,
-    ) {
+    unsafe fn augment<F: Family>(&self, panel: usize, rows: &[u32], augmentation: Augmentation, seed: u64, epoch: u32) {
         let (height, width) = (self.data.dataset.height, self.data.dataset.width);
         let length = self.input.layout.blocks() * LANES;
         let standardisation = self.data.standardisation();

@@ -3,7 +3,7 @@
 use crate::adam::Adam;
 use crate::cpu::adam::Parameters;
 use crate::cpu::kernel::{Family, Phase};
-use crate::cpu::panels::{Line, Shared};
+use crate::cpu::panels::{LANES, Line, Shared};
 
 /// Lines that a task sums up or updates where gradients are kept before they are used.
 const LINES: usize = 64;
@@ -31,7 +31,7 @@ impl Phase for SquareSums<'_> {
     unsafe fn run<F: Family>(&self, task: usize) {
         let lines = &self.gradients[task * LINES..];
         let lines = &lines[..lines.len().min(LINES)];
-        let mut sums = [0.0; 16];
+        let mut sums = [0.0; LANES];
         for line in lines {
             for (sum, &value) in sums.iter_mut().zip(&line.0) {
                 *sum += f64::from(value) * f64::from(value);
@@ -52,7 +52,7 @@ pub struct Update<'a> {
 
 impl Phase for Update<'_> {
     fn tasks(&self) -> usize {
-        self.gradients.len().div_ceil(LINES)
+        SquareSums::count(self.gradients.len())
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Memory of the device, and of the host for the device.
 
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::slice;
 
@@ -14,7 +15,8 @@ use crate::cuda::error::{Asked as _, Error, is_out_of_memory};
 pub struct Buffer {
     pointer: CUdeviceptr,
     bytes: usize,
-    _context: Option<Rc<Context>>,
+    /// It is freed by the thread that the context is current for, and not sent to another.
+    thread: PhantomData<*const ()>,
 }
 
 impl Buffer {
@@ -75,7 +77,7 @@ impl<'a> Allocator<'a> {
         let before = self.bytes;
         self.bytes += bytes.next_multiple_of(if bytes < PAGE { PIECE } else { PAGE });
         let Some(stream) = self.stream else {
-            return Ok(Buffer { pointer: 0, bytes, _context: None });
+            return Ok(Buffer { pointer: 0, bytes, thread: PhantomData });
         };
         // SAFETY: a context is current since there is a stream.
         let pointer = match unsafe { driver::malloc_sync(bytes) } {
@@ -86,7 +88,7 @@ impl<'a> Allocator<'a> {
             }
             taken => taken.to("take memory")?,
         };
-        let buffer = Buffer { pointer, bytes, _context: Some(Rc::clone(stream.context())) };
+        let buffer = Buffer { pointer, bytes, thread: PhantomData };
         stream.zero(&buffer)?;
         Ok(buffer)
     }
@@ -97,7 +99,6 @@ impl<'a> Allocator<'a> {
 pub struct Pinned<T> {
     pointer: *mut T,
     length: usize,
-    _context: Rc<Context>,
 }
 
 impl<T: Copy + Default> Pinned<T> {
@@ -105,11 +106,11 @@ impl<T: Copy + Default> Pinned<T> {
     ///
     /// # Errors
     /// When the driver gives no such memory.
-    pub fn new(context: &Rc<Context>, length: usize) -> Result<Self, Error> {
+    pub fn new(_context: &Rc<Context>, length: usize) -> Result<Self, Error> {
         let length = length.max(1);
         // SAFETY: a context is current.
         let pointer = unsafe { driver::malloc_host(length * size_of::<T>(), 0) }.to("pin memory of the host")?;
-        let pinned = Self { pointer: pointer.cast(), length, _context: Rc::clone(context) };
+        let pinned = Self { pointer: pointer.cast(), length };
         for place in 0..length {
             // SAFETY: the memory has room for as many values, and nobody reads it yet.
             unsafe { pinned.pointer.add(place).write(T::default()) };

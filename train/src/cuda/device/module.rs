@@ -15,7 +15,6 @@ use crate::cuda::error::{Asked as _, Error};
 #[derive(Debug)]
 pub struct Module {
     raw: sys::CUmodule,
-    _context: Rc<Context>,
 }
 
 impl Module {
@@ -26,10 +25,10 @@ impl Module {
     ///
     /// # Safety
     /// The code is whole: the driver finds its end by what it says itself.
-    pub unsafe fn load(context: &Rc<Context>, code: &[u8]) -> Result<Rc<Self>, Error> {
+    pub unsafe fn load(_context: &Rc<Context>, code: &[u8]) -> Result<Rc<Self>, Error> {
         // SAFETY: the contract's; the driver copies what it needs.
         let raw = unsafe { driver::module::load_data(code.as_ptr().cast()) }.to("load the kernels")?;
-        Ok(Rc::new(Self { raw, _context: Rc::clone(context) }))
+        Ok(Rc::new(Self { raw }))
     }
 
     /// The kernel of that name; loaded, so that a recording may use it.

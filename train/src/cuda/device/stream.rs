@@ -159,7 +159,7 @@ impl Stream {
             // SAFETY: nobody else destroys it.
             unsafe { driver::graph::destroy(graph) }.to(ACTION)?;
         }
-        Ok(Graph { raw: executable?, _context: Rc::clone(&self.context) })
+        Ok(Graph { raw: executable? })
     }
 
     /// Does what was recorded some time later.
@@ -186,7 +186,6 @@ impl Drop for Stream {
 #[derive(Debug)]
 pub struct Event {
     raw: sys::CUevent,
-    _context: Rc<Context>,
 }
 
 impl Event {
@@ -194,9 +193,9 @@ impl Event {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn new(context: &Rc<Context>) -> Result<Self, Error> {
+    pub fn new(_context: &Rc<Context>) -> Result<Self, Error> {
         let raw = driver::event::create(EventFlags::CU_EVENT_DISABLE_TIMING).to("make an event")?;
-        Ok(Self { raw, _context: Rc::clone(context) })
+        Ok(Self { raw })
     }
 
     /// Stands from now on for the moment when all that the stream has been given is done.
@@ -229,7 +228,6 @@ impl Drop for Event {
 #[derive(Debug)]
 pub struct Graph {
     raw: sys::CUgraphExec,
-    _context: Rc<Context>,
 }
 
 impl Drop for Graph {

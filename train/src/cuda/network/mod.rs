@@ -6,7 +6,7 @@ mod step;
 
 use std::rc::Rc;
 
-use artifacts::Weights;
+use artifacts::{Standardisation, Weights};
 use cudarc::driver::sys::CUdeviceptr;
 
 use super::buffers::{Buffers, Images, Sizes};
@@ -17,8 +17,6 @@ use super::layout::{Layout, Place};
 use super::libraries::Libraries;
 use super::products::{Element, Product, Products};
 use crate::data::Data;
-use crate::dropout;
-use crate::model::Mlp;
 use crate::options::{Hyperparameters, Precision};
 pub use plan::Plan;
 
@@ -40,8 +38,7 @@ pub struct Network {
     hyperparameters: Hyperparameters,
     height: usize,
     width: usize,
-    scale: f32,
-    offset: f32,
+    standardisation: Standardisation,
 }
 
 /// What kernels count is 32 bits wide.
@@ -58,13 +55,12 @@ impl Network {
         stream: &Rc<Stream>,
         libraries: &Libraries,
         data: &Data,
-        model: &Mlp,
         hyperparameters: &Hyperparameters,
         precision: Precision,
         written: CUdeviceptr,
     ) -> Result<Self, Error> {
-        let layout = Layout::new(model);
-        let sizes = Sizes::new(data, model, &layout, hyperparameters, precision);
+        let layout = Layout::new(data.model(hyperparameters));
+        let sizes = Sizes::new(data, &layout, hyperparameters, precision);
         let float_kernels = Rc::new(Kernels::compile(stream.context(), &libraries.nvrtc, Element::Float32)?);
         let kernels = match sizes.element {
             Element::Float32 => Rc::clone(&float_kernels),
@@ -72,7 +68,6 @@ impl Network {
         };
         let buffers = sizes.allocate(stream)?;
         buffers.fill(data, stream)?;
-        let standardisation = data.standardisation();
         Ok(Self {
             products: Products::new(stream, libraries.cublaslt, precision, &buffers.workspace)?,
             float_products: Products::new(stream, libraries.cublaslt, Precision::F32, &buffers.workspace)?,
@@ -86,8 +81,7 @@ impl Network {
             hyperparameters: hyperparameters.clone(),
             height: data.dataset.height,
             width: data.dataset.width,
-            scale: standardisation.scale,
-            offset: standardisation.offset,
+            standardisation: data.standardisation(),
         })
     }
 
@@ -178,14 +172,9 @@ impl Network {
             height: count32(self.height),
             width: count32(self.width),
             stride: count32(self.sizes.stride(0)),
-            scale: self.scale,
-            offset: self.offset,
+            scale: self.standardisation.scale,
+            offset: self.standardisation.offset,
         }
-    }
-
-    /// How a step's number is written.
-    pub fn number(step: u64) -> [u32; 2] {
-        dropout::Dropout::new(0.0, 0, step, 0).words
     }
 }
 

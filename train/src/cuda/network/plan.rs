@@ -20,6 +20,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a product that is planned so far sums up the gradient by a layer's bias.
+    pub(super) fn sums_images(&self, layer: usize) -> bool {
+        let mut products = [self.weight.get(layer), self.backward.get(layer)].into_iter().flatten();
+        products.any(|product| product.epilogue.sums_images())
+    }
+
     /// What each product does besides, by layer, in cublasLt's words.
     pub fn epilogues(&self) -> Vec<String> {
         let list = |name: &str, products: &[Product]| {
@@ -123,10 +129,9 @@ impl Network {
                 result: self.weight(self.buffers.gradients.pointer(), Element::Float32, layer),
                 epilogue: Epilogue::None,
             };
-            let is_summed = plan.backward.get(layer).is_some_and(|product| product.epilogue.sums_images());
             let sums = [Epilogue::Bgradb { gradient: gradient(place.bias) }];
             // See above: the terms are the images.
-            plan.weight.push(planned(request, if is_summed || count == 1 { &[] } else { &sums })?);
+            plan.weight.push(planned(request, if plan.sums_images(layer) || count == 1 { &[] } else { &sums })?);
         }
         Ok(plan)
     }

@@ -42,9 +42,7 @@ impl Network {
                     self.deactivate(layer - 1, plan.count)?;
                 }
             }
-            let is_summed = plan.weight[layer].epilogue.sums_images()
-                || plan.backward.get(layer).is_some_and(|product| product.epilogue.sums_images());
-            if !is_summed {
+            if !plan.sums_images(layer) {
                 self.sum_rows(layer, plan.count)?;
             }
         }
@@ -53,7 +51,6 @@ impl Network {
 
     fn gather_training(&self, count: usize) -> Result<(), Error> {
         let (buffers, stream) = (&self.buffers, &*self.stream);
-        let input_dropout = self.hyperparameters.input_dropout;
         if let Some(variations) = &buffers.variations {
             debug_assert!(variations.bytes() >= count * size_of::<Variation>(), "a batch has room");
             let vary = Vary {
@@ -70,13 +67,12 @@ impl Network {
             Images::Resident { train, .. } => (train.pointer(), 0),
             Images::Staged(halves) => (halves.pointer(), self.sizes.staged()),
         };
-        let dropout = if input_dropout > 0.0 { Dropout::new(input_dropout, 0) } else { Dropout::default() };
         let gather = Gather {
             step: buffers.step.pointer(),
             order: buffers.order.pointer(),
             variations: buffers.variations.as_ref().map_or(0, Buffer::pointer),
             output: buffers.training.input.pointer(),
-            dropout,
+            dropout: Dropout::new(self.hyperparameters.input_dropout, 0),
             staged: count32(staged),
             ..self.gather(images, 0, count)
         };
@@ -85,13 +81,12 @@ impl Network {
     }
 
     fn activate(&self, layer: usize, count: usize) -> Result<(), Error> {
-        let dropout = self.hyperparameters.dropout;
         let width = self.sizes.width(layer + 1);
         let arguments = Activate {
             step: self.buffers.step.pointer(),
             bias: at(self.buffers.parameters.pointer(), self.layout.places[layer].bias, Element::Float32),
             values: self.buffers.training.hidden[layer].pointer(),
-            dropout: if dropout > 0.0 { Dropout::new(dropout, layer + 1) } else { Dropout::default() },
+            dropout: Dropout::new(self.hyperparameters.dropout, layer + 1),
             count: count32(count),
             width: count32(width),
             stride: count32(self.sizes.stride(layer + 1)),
