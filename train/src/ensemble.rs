@@ -217,7 +217,8 @@ impl Joined {
         self.ensemble
     }
 
-    /// The logits of the validation images in `rows`, `[rows, classes]`: the mean of those of the networks.
+    /// The logits of the validation images in `rows`, `[rows, classes]`: the mean of those of the networks. Each network
+    /// takes its place in the engine for it, so ask once for all rows.
     ///
     /// # Errors
     /// When a device fails.
@@ -229,15 +230,6 @@ impl Joined {
             engine.validation_logits(Weights::Trained, rows.clone())
         });
         mean(logits)
-    }
-
-    /// Judges the validation split.
-    ///
-    /// # Errors
-    /// When a device fails.
-    pub fn validate(&mut self) -> Result<Validation, Error> {
-        let data = Arc::clone(&self.ensemble.data);
-        Validation::of(&data, |rows| self.validation_logits(rows))
     }
 }
 

@@ -39,6 +39,7 @@ use artifacts::{
     read_metrics,
 };
 use files::{Digest, IoContext as _, Lock};
+use ndarray::s;
 use terminal::{Console, counted};
 
 use crate::cross_validate::Folds;
@@ -330,8 +331,10 @@ fn finish(
 ) -> Result<TrainingRecord, Error> {
     let metrics = progress.kept_metrics();
     let (kept_weights, ..) = metrics.best();
-    let Validation { loss: valid_loss, accuracy: valid_accuracy } = network.validate()?;
-    let logits = network.validation_logits(0..data.valid.len().min(logits::REFERENCE_ROWS))?;
+    let logits = network.validation_logits(0..data.valid.len())?;
+    let Validation { loss: valid_loss, accuracy: valid_accuracy } =
+        Validation::of(data, |rows| Ok(logits.slice(s![rows, ..]).to_owned()))?;
+    let reference_logits = logits.slice_move(s![..data.valid.len().min(logits::REFERENCE_ROWS), ..]);
     let provenance = progress.judged(provenance, network.engine().decides());
     let description = data.describe_joined(hyperparameters);
     let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
@@ -345,7 +348,7 @@ fn finish(
         valid_accuracy,
         checkpoint: checkpoint.write(&run.checkpoint())?,
         metrics: files::sha256_file(&run.metrics())?,
-        reference_logits: logits::write(&run.reference_logits(), &logits)?,
+        reference_logits: logits::write(&run.reference_logits(), &reference_logits)?,
     };
     artifacts::write_json(&run.training_record(), &record)?;
     Ok(record)
