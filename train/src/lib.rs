@@ -16,6 +16,7 @@ pub mod ensemble;
 mod error;
 mod events;
 mod journal;
+mod loss_scale;
 pub mod model;
 mod options;
 mod preview;
@@ -26,6 +27,7 @@ mod show;
 mod softmax;
 pub mod state;
 pub mod sweep;
+mod validation;
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
