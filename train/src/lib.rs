@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod existing;
 mod journal;
+mod loss_scale;
 pub mod model;
 mod options;
 mod preview;
@@ -27,6 +28,7 @@ mod show;
 mod softmax;
 pub mod state;
 pub mod sweep;
+mod validation;
 
 use std::panic::resume_unwind;
 use std::path::{self, Path, PathBuf};
