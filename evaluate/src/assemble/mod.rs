@@ -57,6 +57,7 @@ pub(crate) fn report(
     let calibration = calibration(inputs, judged, fitted, &mut reasons);
     let failures = failures(inputs, judged, validation, &mut reasons)?;
     let (learned, saliency) = learned(inputs, judged, &mut reasons)?;
+    let comparison = inputs.other.as_ref().map(|other| comparison(other, judged, &model.classes, &mut reasons));
     let report = Report {
         provenance,
         dataset: inputs.dataset.name.clone(),
@@ -71,7 +72,7 @@ pub(crate) fn report(
         failures,
         learned,
         making: making(inputs),
-        comparison: inputs.other.as_ref().map(|other| comparison(other, judged, &model.classes)),
+        comparison,
         model,
         undefined: reasons.into_list(),
         files: BTreeMap::new(),
