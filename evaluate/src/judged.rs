@@ -1,6 +1,7 @@
 //! A split with everything that is known of its images.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use artifacts::{Dataset, Removed, SplitData, SplitName, font_of};
 use terminal::Console;
@@ -37,6 +38,7 @@ impl Judged {
         let fonts = files.iter().map(|file| font_of(file)).collect();
         let labels = (0..data.len()).map(|row| data.label(row)).collect();
         let outcomes = Outcomes::new(labels, predictions.logits.clone(), inputs.model_temperature());
+        check_probabilities(&inputs.model.path, split, &predictions, &outcomes)?;
         Ok(Self { split, data, files, fonts, predictions, outcomes })
     }
 
@@ -72,4 +74,28 @@ impl Judged {
         }
         Ok(duplicates)
     }
+}
+
+/// How far a probability may be from the one that is computed from the logits: that is single precision and a runtime's `exp`.
+const MOST_DIFFERENCE: f64 = 1e-3;
+
+/// The model's own probabilities are those of its logits and of the temperature in its metadata.
+fn check_probabilities(
+    model: &Path,
+    split: SplitName,
+    predictions: &Predictions,
+    outcomes: &Outcomes,
+) -> Result<(), Error> {
+    let rows = predictions.probabilities.rows().into_iter().zip(outcomes.probabilities.rows());
+    for (row, (given, computed)) in rows.enumerate() {
+        let differences = given.iter().zip(computed).map(|(&given, computed)| (f64::from(given) - computed).abs());
+        // Unlike `f64::max`, it keeps what is no number.
+        let difference =
+            differences.fold(0.0, |most: f64, next| if next > most || next.is_nan() { next } else { most });
+        if difference.is_nan() || difference > MOST_DIFFERENCE {
+            let (model, temperature) = (model.to_owned(), outcomes.temperature);
+            return Err(Error::Probabilities { model, row, split, temperature, difference });
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
-use artifacts::{CrossValidation, Dataset, Fold, Provenance};
+use artifacts::{CrossValidation, Dataset, Fold, ModelMetadata, Provenance};
 use files::Digest;
 use onnx_rs::ast::DataType;
 use support::{Example, ModelForm, stderr};
@@ -263,6 +263,17 @@ fn logits_that_are_not_finite_are_refused() {
     example.write_model(&metadata, &ModelForm { factor: f32::MAX, ..ModelForm::default() });
     let text = stderr(&example.evaluate().arg("--output").arg(example.folder.path()).assert().failure().code(1));
     assert!(text.contains("model.onnx` for image 0 of the test split are not finite"), "{text}");
+}
+
+#[test]
+fn probabilities_that_are_not_those_of_the_logits_and_the_temperature_are_refused() {
+    let example = example().write();
+    let mut metadata = example.metadata(&Provenance::new("train", "0.1.0"));
+    metadata.export = metadata.export.with_argument(ModelMetadata::TEMPERATURE, 2.0);
+    example.write_model(&metadata, &ModelForm::default());
+    // The graph divides by nothing: e / (e + 2) where √e / (√e + 2) is expected.
+    let expected = "for image 0 of the test split are not those of its logits at temperature 2, ";
+    assert_refused(&example, &[expected, "the largest difference is 1.2", "hint: export the checkpoint again"]);
 }
 
 #[test]
