@@ -54,7 +54,11 @@ impl ByBayes<'_> {
     fn explain(&self, expectation: &Expectation, place: &str, reasons: &mut Reasons) {
         let unknown = "a class that this prior expects has no image in the split";
         reasons.explain(expectation.accuracy.value.as_ref(), format!("{place}.accuracy"), unknown);
-        let reason = if expectation.accuracy.value.is_none() { unknown } else { "no image is taken for the class" };
+        let reason = if expectation.accuracy.value.is_none() {
+            unknown
+        } else {
+            "under this prior no image is expected to be taken for the class"
+        };
         for (class, precision) in self.by_class.classes.iter().zip(&expectation.precision) {
             reasons.explain(precision.as_ref(), format!("{place}.precision.{}", class.class), reason);
         }

@@ -120,8 +120,8 @@ fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Resul
 }
 
 fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
-    let kappa = quality.cohen_kappa.as_ref();
-    reasons.explain(kappa, format!("{place}.cohen_kappa"), "all labels and all predictions are of one class");
+    let (kappa, no_kappa) = (quality.cohen_kappa, "all labels and all predictions are of one class");
+    reasons.explain(kappa.as_ref(), format!("{place}.cohen_kappa"), no_kappa);
     let intervals = &quality.intervals;
     let unit = intervals.unit.name();
     let mut explain = |figure: &str, interval: Option<[f64; 2]>, reason: &str| {
@@ -137,7 +137,7 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
     };
     explain("balanced_accuracy", intervals.balanced_accuracy_95, &reason);
     explain("macro_f1", intervals.macro_f1_95, &reason);
-    explain("cohen_kappa", intervals.cohen_kappa_95, &reason);
+    explain("cohen_kappa", intervals.cohen_kappa_95, if kappa.is_none() { no_kappa } else { &reason });
     explain("negative_log_likelihood", intervals.negative_log_likelihood_95, &reason);
     explain("brier_score", intervals.brier_score_95, &reason);
 }

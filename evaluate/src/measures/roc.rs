@@ -69,6 +69,9 @@ fn explain(found: &ClassRoc, ranking: &Ranking, groups: &Groups, chosen: Option<
     for (index, (rate, point)) in FALSE_ALARM_RATES.into_iter().zip(&found.operating_points).enumerate() {
         let reason = match chosen {
             None => "the thresholds would be chosen on the images that are judged".to_owned(),
+            Some(chosen) if chosen.others == 0 => {
+                format!("no validation image of another class than {class} is there to choose a threshold on")
+            }
             Some(chosen) => {
                 let what = if chosen.most(rate) == 0 { "a single false alarm" } else { "the highest threshold" };
                 let others = chosen.others;
