@@ -66,6 +66,14 @@ impl Outcomes {
         self.probabilities[[row, usize::from(self.predicted[row])]]
     }
 
+    /// The rows by rising confidence, equally confident ones in their own order.
+    #[must_use]
+    pub fn by_confidence(&self) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..self.len()).collect();
+        rows.sort_by(|&one, &other| self.confidence(one).total_cmp(&self.confidence(other)));
+        rows
+    }
+
     /// `−log p(label)`, in nats: finite however small the probability is.
     #[must_use]
     pub fn negative_log_likelihood(&self, row: usize) -> f64 {
