@@ -278,7 +278,8 @@ impl Note {
             ),
             Self::Typical => (
                 "Typical images",
-                "the Euclidean distance of the last hidden layer's activations from their mean over the class's images",
+                "the Euclidean distance of the last hidden layer's activations, or of the pixels where there is none, from their mean \
+                 over the class's images",
                 "As defined here.",
             ),
             Self::DeadUnits => {
