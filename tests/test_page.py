@@ -241,8 +241,9 @@ APPLIED_TO = {"recall": "recall", "says_and_is": "recall", "false_alarm_rate": "
 def test_what_is_absent_is_said_to_be_with_the_reason(report):
     """But for what was not asked for, and what is of no image, of which the number stands beside it."""
     found = json.loads((report / "report.json").read_text())
-    reasons = {undefined["figure"]: undefined["reason"] for undefined in found.pop("undefined")}
-    assert all(reasons.values())
+    undefined = found.pop("undefined")
+    reasons = {one["figure"]: one["reason"] for one in undefined}
+    assert all(reasons.values()) and len(reasons) == len(undefined)
     classes = found["model"]["classes"]
     for bin_ in [bin_ for when in ("before", "after") for bin_ in (found["calibration"][when] or {}).get("equal_width", [])]:
         if bin_["accuracy"]["total"] == 0:

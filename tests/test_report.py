@@ -774,15 +774,3 @@ def test_two_models_are_compared_by_statsmodels_test(asked: Judged, judged: Judg
     rows = np.flatnonzero(asked.predicted != judged.predicted)
     assert found["differing"] == len(rows)
     assert [image["row"] for image in found["images"]] == rows[:200].tolist()
-
-
-def test_no_number_is_none_without_a_reason(judged: Judged, asked: Judged) -> None:
-    for one in (judged, asked):
-        text = (one.run / "report" / "report.json").read_text()
-        assert "NaN" not in text and "Infinity" not in text
-        reasons = {undefined["figure"]: undefined["reason"] for undefined in one.report["undefined"]}
-        assert all(reasons.values()) and len(reasons) == len(one.report["undefined"])
-        for row in one.report["by_class"]["classes"]:
-            for name in ("recall", "precision", "specificity", "false_alarm_rate", "f1", "positive_likelihood_ratio",
-                         "negative_likelihood_ratio"):
-                assert (row[name]["value"] is None) == (f"by_class.classes.{row['class']}.{name}" in reasons)
