@@ -50,9 +50,8 @@ fn bins_of_equal_width(outcomes: &Outcomes, rising: &[usize]) -> Vec<Reliability
     (0..BINS)
         .map(|bin| {
             let (low, high) = (end(bin), end(bin + 1));
-            let from = if bin == 0 { 0 } else { place(low) };
-            // A probability may be a rounding error above 1.
-            let to = if bin + 1 == BINS { rising.len() } else { place(high) };
+            // The largest probability of a softmax is 1 by a sum of at least 1: above 0, and not above 1.
+            let [from, to] = [low, high].map(place);
             bin_of(outcomes, &rising[from..to], low, high)
         })
         .collect()
