@@ -8,6 +8,7 @@ use terminal::Console;
 
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::measures::groups::Groups;
 use crate::measures::outcomes::Outcomes;
 use crate::predict::{self, Predictions};
 use crate::report::ImageRecord;
@@ -21,25 +22,27 @@ pub(crate) struct Judged {
     pub files: Vec<String>,
     /// The font that its name tells.
     pub fonts: Vec<Option<String>>,
+    /// The images of each font, or each by itself.
+    pub groups: Groups,
     pub predictions: Predictions,
     pub outcomes: Outcomes,
 }
 
 impl Judged {
-    /// Classifies `data`, the split of that name.
-    pub(crate) fn classify(
-        inputs: &mut Inputs<'_>,
-        data: SplitData,
-        split: SplitName,
-        console: &Console,
-    ) -> Result<Self, Error> {
+    /// Classifies a split: the one to judge on has at least one image.
+    pub(crate) fn classify(inputs: &mut Inputs<'_>, split: SplitName, console: &Console) -> Result<Self, Error> {
+        let data = inputs.open_split(split)?;
+        if data.is_empty() && split == inputs.split() {
+            return Err(Error::EmptySplit { dataset: inputs.dataset.name.clone(), split });
+        }
         let predictions = predict::classify(inputs, &data, split, console)?;
         let files = data.names()?;
-        let fonts = files.iter().map(|file| font_of(file)).collect();
+        let fonts: Vec<_> = files.iter().map(|file| font_of(file)).collect();
+        let groups = Groups::of(&fonts);
         let labels = (0..data.len()).map(|row| data.label(row)).collect();
         let outcomes = Outcomes::new(labels, predictions.logits.clone(), inputs.model_temperature());
         check_probabilities(&inputs.model.path, split, &predictions, &outcomes)?;
-        Ok(Self { split, data, files, fonts, predictions, outcomes })
+        Ok(Self { split, data, files, fonts, groups, predictions, outcomes })
     }
 
     /// What the report says of an image.

@@ -2,7 +2,6 @@
 
 use artifacts::SplitName;
 
-use super::confusion;
 use crate::inputs::{Inputs, Prior};
 use crate::judged::Judged;
 use crate::measures::outcomes::{self, Outcomes};
@@ -79,7 +78,7 @@ impl ByBayes<'_> {
         let maximised = usable.map(|training| shift::expectation_maximisation(&probabilities, training));
         let reason = training.as_ref().err().copied().unwrap_or("a class has no training image");
         reasons.explain(maximised.as_ref(), format!("{place}.expectation_maximisation"), reason);
-        let shifted = shift::black_box(&confusion(&self.validation.outcomes), &predicted_share);
+        let shifted = shift::black_box(&self.validation.outcomes.confusion(), &predicted_share);
         let reason = "the confusion matrix of the validation split is singular, or leaves no class";
         reasons.explain(shifted.as_ref(), format!("{place}.black_box_shift_estimation"), reason);
         EstimatedPrior {

@@ -2,7 +2,6 @@
 
 use crate::inputs::Other;
 use crate::judged::Judged;
-use crate::measures::groups::Groups;
 use crate::measures::paired;
 use crate::measures::undefined::Reasons;
 use crate::report::{Comparison, Disagreement, Proportion};
@@ -16,8 +15,8 @@ pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String], rea
     };
     let (only_this_right, only_other_right, both_right) = (count(true, false), count(false, true), count(true, true));
     let advantage = |row: usize| i32::from(outcomes.is_right(row)) - i32::from(is_right(other, judged, row));
-    let groups = Groups::of(&judged.fonts);
-    let by_font = groups.are_fonts().then(|| paired::by_font(&groups, advantage));
+    let groups = &judged.groups;
+    let by_font = groups.are_fonts().then(|| paired::by_font(groups, advantage));
     reasons.explain(by_font.as_ref(), "comparison.by_font", "no file name tells a font");
     if let Some(by_font) = &by_font {
         let reason =

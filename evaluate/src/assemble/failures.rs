@@ -47,7 +47,7 @@ pub(crate) fn failures(
 /// The training images with the predictions of the cross-validation, where there is one.
 fn training_images(inputs: &Inputs<'_>) -> Result<Option<Labelled>, Error> {
     let Some((record, logits)) = &inputs.cross_validation else { return Ok(None) };
-    let data = inputs.training_images()?;
+    let data = inputs.open_split(SplitName::Train)?;
     let labels = (0..data.len()).map(|row| data.label(row)).collect();
     Ok(Some(Labelled {
         split: SplitName::Train,

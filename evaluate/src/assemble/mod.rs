@@ -21,9 +21,7 @@ use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
-use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::groups::{FEWEST, Groups};
-use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::{images, quality};
 use crate::measures::roc::roc;
 use crate::measures::undefined::Reasons;
@@ -81,7 +79,7 @@ pub(crate) fn report(
 }
 
 fn by_class(judged: &Judged, validation: &Judged, names: &[String], reasons: &mut Reasons) -> ByClass {
-    let confusion_matrix = confusion(&judged.outcomes);
+    let confusion_matrix = judged.outcomes.confusion();
     let classes = by_class::classes(&confusion_matrix, names, reasons);
     let chosen_on = (judged.split != SplitName::Valid).then_some(&validation.outcomes);
     ByClass {
@@ -89,19 +87,14 @@ fn by_class(judged: &Judged, validation: &Judged, names: &[String], reasons: &mu
         weighted_average: by_class::weighted_average(&classes, reasons),
         classes,
         confusion_matrix,
-        roc: roc(&judged.outcomes, &Groups::of(&judged.fonts), chosen_on, names, reasons),
+        roc: roc(&judged.outcomes, &judged.groups, chosen_on, names, reasons),
     }
-}
-
-fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {
-    let pairs = outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied());
-    ConfusionMatrix::count(outcomes.classes(), pairs)
 }
 
 fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Result<Overall, Error> {
     let classes = judged.outcomes.classes();
     let (mut images, mut fonts) = (images(&judged.outcomes), judged.fonts.clone());
-    let without_duplicates = quality(&images, classes, &Groups::of(&fonts));
+    let without_duplicates = quality(&images, classes, &judged.groups);
     explain(&without_duplicates, "overall.without_duplicates", reasons);
     let as_it_came = if judged.split == SplitName::Test {
         for (row, font) in judged.duplicates(inputs)? {

@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, ArrayView1};
 
+use crate::measures::confusion::ConfusionMatrix;
+
 /// Labels, and what was predicted in their place. All are in the order of the split's rows.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
@@ -52,6 +54,12 @@ impl Outcomes {
     #[must_use]
     pub fn classes(&self) -> usize {
         self.logits.ncols()
+    }
+
+    /// Which class was taken for which.
+    #[must_use]
+    pub fn confusion(&self) -> ConfusionMatrix {
+        ConfusionMatrix::count(self.classes(), self.labels.iter().copied().zip(self.predicted.iter().copied()))
     }
 
     /// Whether the image was classified rightly.
