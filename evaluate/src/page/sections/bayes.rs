@@ -23,7 +23,7 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
         (theorem(report, bayes))
         details {
             summary { "The same computation for every class" }
-            @for class in &bayes.classes { (computation(class)) }
+            @for class in &bayes.classes { (computation(report, class)) }
         }
         h3 { "Where the class is rarer" }
         p {
@@ -63,16 +63,13 @@ fn worked_example(bayes: &Bayes) -> Markup {
     }
 }
 
-fn computation(class: &ClassBayes) -> Markup {
+fn computation(report: &Report, class: &ClassBayes) -> Markup {
+    let reason = report.reason(&format!("bayes.classes.{}.posterior", class.class)).unwrap_or("undefined");
     html! {
         div.computation {
             p { strong { (class.class) } }
             @if class.posterior.is_some() { (sum(class)) } @else {
-                p { "The posterior does not exist: "
-                    @if class.recall.is_none() { "there is no image of this class." }
-                    @else if class.false_alarm_rate.is_none() { "there is no image of another class." }
-                    @else { "the model never says it." }
-                }
+                p { "The posterior does not exist: " (reason) "." }
             }
         }
     }
