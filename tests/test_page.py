@@ -84,9 +84,10 @@ LETTERS = dict.fromkeys("ABC", 40)
 SIXTY_TWO = [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", *(f"{letter}_" for letter in "abcdefghijklmnopqrstuvwxyz")]
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"&'<b>", "<script>alert(1)", "a name " * 17 + "!"]
 ALL_WRONG, NONE_WRONG = "all wrong", "classes never predicted, and none wrong"
+COMPARED = "two classes, compared without fonts"
 SHARES = {ALL_WRONG: 0, NONE_WRONG: 1}
 EXTREMES = {
-    "two classes": (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
+    COMPARED: (dict.fromkeys("AB", 40), dict.fromkeys("AB", 10)),
     "a class that the test set lacks": (LETTERS, {"A": 10, "B": 10, "C": 0}),
     NONE_WRONG: (LETTERS, {"A": 10, "B": 0, "C": 0}, "--learning-rate", "0.02", "--epochs", "20"),
     ALL_WRONG: (LETTERS, dict.fromkeys("ABC", 10), "--learning-rate", "0.02", "--epochs", "20"),
@@ -107,6 +108,10 @@ def report(request, tmp_path_factory):
         return request.getfixturevalue("asked_run") / "report"
     train, test, *training = EXTREMES[request.param]
     folder = evaluated(tmp_path_factory.mktemp("extreme"), train, test, *training, moved=int(request.param == ALL_WRONG))
+    if request.param == COMPARED:
+        shards, other = folder.parent.parent / "shards", folder
+        folder = folder.parent / "compared"
+        run("evaluate", "--dataset", shards, "--run", folder.parent, "--compare", other, "--output", folder)
     accuracy = json.loads((folder / "report.json").read_text())["overall"]["without_duplicates"]["accuracy"]
     if request.param in SHARES:
         assert accuracy["value"] == SHARES[request.param]
@@ -236,8 +241,9 @@ APPLIED_TO = {"recall": "recall", "says_and_is": "recall", "false_alarm_rate": "
 def test_what_is_absent_is_said_to_be_with_the_reason(report):
     """But for what was not asked for, and what is of no image, of which the number stands beside it."""
     found = json.loads((report / "report.json").read_text())
-    reasons = {undefined["figure"]: undefined["reason"] for undefined in found.pop("undefined")}
-    assert all(reasons.values())
+    undefined = found.pop("undefined")
+    reasons = {one["figure"]: one["reason"] for one in undefined}
+    assert all(reasons.values()) and len(reasons) == len(undefined)
     classes = found["model"]["classes"]
     for bin_ in [bin_ for when in ("before", "after") for bin_ in (found["calibration"][when] or {}).get("equal_width", [])]:
         if bin_["accuracy"]["total"] == 0:
@@ -253,6 +259,16 @@ def test_what_is_absent_is_said_to_be_with_the_reason(report):
         if is_asked and applied not in reasons and not any(repeated.startswith(figure) for figure in reasons):
             unexplained.append(path)
     assert unexplained == []
+
+
+def test_a_network_without_a_hidden_layer_is_not_said_to_have_one(opened, report):
+    page, _ = opened("report.html")
+    is_regression = not json.loads((report / "report.json").read_text())["model"]["hidden"]
+    assert page.locator(".meta").inner_text().startswith("Softmax regression" if is_regression else "A multilayer perceptron")
+    learned = page.locator("#what-it-learned")
+    words = "its pixels" if is_regression else "what the last hidden layer makes of it"
+    assert f"By the distance of {words} from the class's mean." in learned.inner_text()
+    assert ("active for" in learned.inner_html().replace("active for an image", "")) != is_regression
 
 
 def test_every_section_and_every_note_is_reached(opened, report):

@@ -140,6 +140,23 @@ pub enum Error {
         /// The largest difference.
         relative: f64,
     },
+    /// The model's probabilities are not the softmax of its logits, by which everything is judged.
+    #[error(
+        "the probabilities of `{}` for image {row} of the {split} split are not those of its logits at temperature \
+         {temperature}, the one in its metadata: the largest difference is {difference:.3e}", model.display()
+    )]
+    Probabilities {
+        /// The model.
+        model: PathBuf,
+        /// Which image.
+        row: usize,
+        /// Of which split.
+        split: SplitName,
+        /// What the logits were divided by here.
+        temperature: f64,
+        /// The largest difference of a class's probability; NaN where one is none.
+        difference: f64,
+    },
     /// What the report shows of the network would be of another one than the model.
     #[error(
         "the model's logits differ from those of the checkpoint's network, which the report is about to explain, by \
@@ -248,7 +265,7 @@ impl Failure for Error {
                  up; or judge with --provider cpu"
                     .to_owned()
             }
-            Self::Model { .. } | Self::Interface { .. } | Self::StaleModel { .. } => {
+            Self::Model { .. } | Self::Interface { .. } | Self::StaleModel { .. } | Self::Probabilities { .. } => {
                 "export the checkpoint again: run `make export`, or `export --run` with this run".to_owned()
             }
             Self::Classes { .. } | Self::ImageSize { .. } => {

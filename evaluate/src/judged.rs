@@ -1,12 +1,14 @@
 //! A split with everything that is known of its images.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use artifacts::{Dataset, Removed, SplitData, SplitName, font_of};
 use terminal::Console;
 
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::measures::groups::Groups;
 use crate::measures::outcomes::Outcomes;
 use crate::predict::{self, Predictions};
 use crate::report::ImageRecord;
@@ -20,24 +22,27 @@ pub(crate) struct Judged {
     pub files: Vec<String>,
     /// The font that its name tells.
     pub fonts: Vec<Option<String>>,
+    /// The images of each font, or each by itself.
+    pub groups: Groups,
     pub predictions: Predictions,
     pub outcomes: Outcomes,
 }
 
 impl Judged {
-    /// Classifies `data`, the split of that name.
-    pub(crate) fn classify(
-        inputs: &mut Inputs<'_>,
-        data: SplitData,
-        split: SplitName,
-        console: &Console,
-    ) -> Result<Self, Error> {
+    /// Classifies a split: the one to judge on has at least one image.
+    pub(crate) fn classify(inputs: &mut Inputs<'_>, split: SplitName, console: &Console) -> Result<Self, Error> {
+        let data = inputs.open_split(split)?;
+        if data.is_empty() && split == inputs.split() {
+            return Err(Error::EmptySplit { dataset: inputs.dataset.name.clone(), split });
+        }
         let predictions = predict::classify(inputs, &data, split, console)?;
         let files = data.names()?;
-        let fonts = files.iter().map(|file| font_of(file)).collect();
+        let fonts: Vec<_> = files.iter().map(|file| font_of(file)).collect();
+        let groups = Groups::of(&fonts);
         let labels = (0..data.len()).map(|row| data.label(row)).collect();
         let outcomes = Outcomes::new(labels, predictions.logits.clone(), inputs.model_temperature());
-        Ok(Self { split, data, files, fonts, predictions, outcomes })
+        check_probabilities(&inputs.model.path, split, &predictions, &outcomes)?;
+        Ok(Self { split, data, files, fonts, groups, predictions, outcomes })
     }
 
     /// What the report says of an image.
@@ -72,4 +77,28 @@ impl Judged {
         }
         Ok(duplicates)
     }
+}
+
+/// How far a probability may be from the one that is computed from the logits: that is single precision and a runtime's `exp`.
+const MOST_DIFFERENCE: f64 = 1e-3;
+
+/// The model's own probabilities are those of its logits and of the temperature in its metadata.
+fn check_probabilities(
+    model: &Path,
+    split: SplitName,
+    predictions: &Predictions,
+    outcomes: &Outcomes,
+) -> Result<(), Error> {
+    let rows = predictions.probabilities.rows().into_iter().zip(outcomes.probabilities.rows());
+    for (row, (given, computed)) in rows.enumerate() {
+        let differences = given.iter().zip(computed).map(|(&given, computed)| (f64::from(given) - computed).abs());
+        // Unlike `f64::max`, it keeps what is no number.
+        let difference =
+            differences.fold(0.0, |most: f64, next| if next > most || next.is_nan() { next } else { most });
+        if difference.is_nan() || difference > MOST_DIFFERENCE {
+            let (model, temperature) = (model.to_owned(), outcomes.temperature);
+            return Err(Error::Probabilities { model, row, split, temperature, difference });
+        }
+    }
+    Ok(())
 }

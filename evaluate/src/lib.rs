@@ -53,17 +53,20 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         console.detail(line);
     }
     let parity = check_parity(&mut inputs, console)?;
-    let (data, split) = (inputs.judged()?, inputs.split());
-    let judged = Judged::classify(&mut inputs, data, split, console)?;
-    let data = inputs.validation()?;
-    let validation = Judged::classify(&mut inputs, data, SplitName::Valid, console)?;
+    let split = inputs.split();
+    let judged = Judged::classify(&mut inputs, split, console)?;
+    let validation = match split {
+        SplitName::Valid => None,
+        _ => Some(Judged::classify(&mut inputs, SplitName::Valid, console)?),
+    };
+    let validation = validation.as_ref().unwrap_or(&judged);
     let timings = measure(&mut inputs, &judged)?;
 
     let unlabelled = predict::classify_unlabelled(&mut inputs, console)?;
-    let report = assemble::report(&inputs, &judged, &validation, unlabelled.as_ref(), parity)?;
+    let report = assemble::report(&inputs, &judged, validation, unlabelled.as_ref(), parity)?;
     judged.data.check_unchanged()?;
     validation.data.check_unchanged()?;
-    let (report, place) = write::write(&folder, figures, &inputs, &judged, &validation, &timings, report)?;
+    let (report, place) = write::write(&folder, figures, &inputs, &judged, validation, &timings, report)?;
 
     show(&report, &timings, console);
     console.say(format!("evaluate: the report as a page is `{}`", folder.join(page::PAGE).display()));

@@ -1,6 +1,6 @@
 //! The model's logits against the trainer's own.
 
-use artifacts::logits;
+use artifacts::{SplitName, logits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub(crate) fn check(inputs: &mut Inputs<'_>) -> Result<Parity, Error> {
     let path = inputs.run.reference_logits();
     let (reference, found) = logits::read(&path)?;
     found.check(&path, inputs.training.reference_logits, &inputs.run.training_record())?;
-    let validation = inputs.validation()?;
+    let validation = inputs.open_split(SplitName::Valid)?;
     let expected = [validation.len().min(logits::REFERENCE_ROWS), inputs.model.classes()];
     if reference.shape() != expected {
         return Err(Error::ReferenceShape { path, found: [reference.nrows(), reference.ncols()], expected });

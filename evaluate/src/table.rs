@@ -4,7 +4,8 @@ use terminal::{Align, Table};
 
 use crate::measures::confusion::ConfusionMatrix;
 use crate::report::{
-    ByClass, Calibration, Comparison, EstimatedPrior, FittedTemperature, OtherPrior, Proportion, Report, Timings,
+    ByClass, Calibration, Comparison, DifferenceByFont, EstimatedPrior, FittedTemperature, OtherPrior, Proportion,
+    Report, Timings,
 };
 
 /// A confusion matrix of more classes would be wider than a terminal.
@@ -153,12 +154,18 @@ pub(crate) fn temperature_line(calibration: &Calibration) -> Option<String> {
 /// The other model.
 pub(crate) fn comparison_line(comparison: &Comparison) -> String {
     let Comparison { only_this_right, only_other_right, mcnemar_p, difference, .. } = comparison;
+    let probability = |p: f64| if p < 1e-4 { format!("{p:.0e}") } else { format!("{p:.4}") };
+    let by_font = comparison.by_font.as_ref().map(|DifferenceByFont { difference_95, p, .. }| {
+        let interval = difference_95.map_or_else(String::new, |interval| format!(" {},", ends(Some(interval))));
+        format!("; by font:{interval} p is {}", probability(*p))
+    });
     format!(
         "evaluate: {only_this_right} images only this model gets right, {only_other_right} only the other: accuracy differs by \
-         {}{}, McNemar's exact p is {}",
+         {}{}, McNemar's exact p is {}{}",
         figure(difference.value),
         difference.interval_95.map_or_else(String::new, |interval| format!(" ({})", ends(Some(interval)))),
-        if *mcnemar_p < 1e-4 { format!("{mcnemar_p:.0e}") } else { format!("{mcnemar_p:.4}") },
+        probability(*mcnemar_p),
+        by_font.unwrap_or_default(),
     )
 }
 

@@ -48,7 +48,7 @@ fn write_page(
     (report, saliency): (&Report, &Array3<f32>),
 ) -> Result<(), Error> {
     let shows_training_images = report.failures.label_issues.iter().any(|issues| issues.split == SplitName::Train);
-    let training = shows_training_images.then(|| inputs.training_images()).transpose()?;
+    let training = shows_training_images.then(|| inputs.open_split(SplitName::Train)).transpose()?;
     let image = |split: SplitName, row: usize| {
         let data = match split {
             split if split == judged.split => &judged.data,

@@ -212,7 +212,11 @@ fn two_models_are_compared_on_the_same_images() {
     }
     fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
     let text = stderr(&one.evaluate().arg("--compare").arg(&folder).assert().success());
-    let comparison = &read_report(&one.report())["comparison"];
+    let compared = read_report(&one.report());
+    let comparison = &compared["comparison"];
+    assert_eq!(comparison["by_font"], Value::Null);
+    let reason = json!({ "figure": "comparison.by_font", "reason": "no file name tells a font" });
+    assert!(compared["undefined"].as_array().unwrap().contains(&reason));
     let counts = ["both_right", "only_this_right", "only_other_right", "both_wrong", "differing"];
     assert_eq!(counts.map(|name| comparison[name].as_u64().unwrap()), [15, 2, 1, 2, 3]);
     assert_eq!(comparison["mcnemar_p"], json!(1.0));

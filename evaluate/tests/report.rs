@@ -49,6 +49,12 @@ fn the_report_counts_what_the_model_does() {
     assert_eq!(report["by_class"]["macro_average"]["recall"], json!(0.6722222222222222));
     assert_eq!(report["by_class"]["classes"][1]["class"], "B");
     assert_eq!(report["by_class"]["classes"][1]["support"], 3);
+    // All are equally sure: the first row comes first.
+    let rows = |list: &Value| -> Vec<u64> {
+        list.as_array().unwrap().iter().map(|image| image["row"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(rows(&report["failures"]["confident_errors"]), [4, 6, 8, 9]);
+    assert_eq!(rows(&report["failures"]["unsure_successes"]), [0, 1, 2, 3, 5, 7, 10, 11]);
     assert_eq!(report["parity"]["images"], 40);
     assert_eq!(report["parity"]["largest_relative_difference"], 0.0);
     // Each image has one pixel of 4 and the rest 3: the loss is log(e + 2), less 1 where the model is right.
@@ -180,16 +186,6 @@ fn what_does_not_exist_is_null_and_a_dash() {
     assert!(text.contains("│ C                ┆       0 ┆ 0.0000 ┆      – ┆"), "{text}");
 }
 
-/// The `null`s of the report outside the lists that say "nothing" by it, as paths with classes by name.
-fn nulls(value: &Value, path: &str, found: &mut Vec<String>) {
-    match value {
-        Value::Null => found.push(path.to_owned()),
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| nulls(value, &format!("{path}.{name}"), found)),
-        Value::Array(items) => items.iter().for_each(|item| nulls(item, &format!("{path}[]"), found)),
-        _ => {}
-    }
-}
-
 #[test]
 fn degenerate_data_has_a_report_without_a_number_that_is_none() {
     let sixty_two: Vec<String> = (0..62).map(|class| format!("class {class}")).collect();
@@ -210,47 +206,30 @@ fn degenerate_data_has_a_report_without_a_number_that_is_none() {
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         let report = read_report(&example.report());
         assert_eq!(report["overall"]["without_duplicates"]["intervals"]["unit"], "image");
-        // serde_json writes a number that is none as null: each null must be one that the report's types allow.
-        let mut found = Vec::new();
-        nulls(&report, "", &mut found);
-        let allowed = [
-            ".value",
-            "_95",
-            ".cohen_kappa",
-            ".font",
-            ".comparison",
-            ".estimated_prior",
-            ".recall",
-            ".precision[]",
-            ".false_alarm_rate",
-            ".says_and_is_not",
-            ".says_and_is",
-            ".posterior",
-            ".counted_precision",
-            "_images[]",
-            "_prevalence[]",
-            ".accuracy",
-            ".mean_confidence",
-            ".thresholds[]",
-            ".largest",
-            ".most",
-            ".least",
-            ".written_by",
-            ".active_share",
-            ".balanced_accuracy",
-            ".area",
-            ".specificity",
-            ".average_precision",
-            ".curve",
-            ".operating_points[]",
-            ".macro_f1",
-            ".fitted",
-            ".after",
-        ];
-        for path in found {
-            assert!(allowed.iter().any(|end| path.ends_with(end)), "{path}");
-        }
     }
+}
+
+#[test]
+fn a_network_without_a_hidden_layer_is_called_softmax_regression() {
+    let example = twelve();
+    example.evaluate().assert().success();
+    let page = fs::read_to_string(example.report().with_file_name("report.html")).unwrap();
+    assert!(page.contains("Softmax regression 64–3 on") && !page.contains("perceptron"));
+    assert!(page.contains("By the distance of its pixels from the class's mean."));
+    assert!(page.contains("unit 0: length") && !page.contains("active for"));
+}
+
+#[test]
+fn without_a_validation_image_there_is_no_threshold_and_the_reason_is_told() {
+    let mut example = Example::new(&["A", "B", "C"], &TWELVE);
+    example.valid = vec![(0, 0), (0, 0)];
+    let example = example.write();
+    example.evaluate().assert().success();
+    let report = read_report(&example.report());
+    let reason = reason_of(&report, "by_class.roc.classes.A.operating_points.0");
+    assert_eq!(reason, Some("no validation image of another class than A is there to choose a threshold on"));
+    let reason = reason_of(&report, "by_class.roc.classes.B.operating_points.0").unwrap();
+    assert!(reason.starts_with("a single false alarm among the 2 validation images"), "{reason}");
 }
 
 #[test]
@@ -259,8 +238,10 @@ fn kappa_is_nothing_where_chance_agrees_on_everything() {
     example.evaluate().assert().success();
     let report = read_report(&example.report());
     assert_eq!(report["overall"]["without_duplicates"]["cohen_kappa"], Value::Null);
-    let reason = reason_of(&report, "overall.without_duplicates.cohen_kappa");
-    assert_eq!(reason, Some("all labels and all predictions are of one class"));
+    for figure in ["cohen_kappa", "intervals.cohen_kappa_95"] {
+        let reason = reason_of(&report, &format!("overall.without_duplicates.{figure}"));
+        assert_eq!(reason, Some("all labels and all predictions are of one class"));
+    }
 }
 
 #[test]

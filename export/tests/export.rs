@@ -172,8 +172,14 @@ fn the_same_checkpoint_gives_the_same_bytes_in_any_folder() {
 
     let elsewhere = folders[0].path().join("new folder/elsewhere.onnx");
     let checkpoint = RunDirectory::new(folders[0].path().join("run")).checkpoint();
-    export().arg("--checkpoint").arg(checkpoint).arg("--output").arg(&elsewhere).assert().success();
+    export().arg("--checkpoint").arg(&checkpoint).arg("--output").arg(&elsewhere).assert().success();
     assert!(fs::read(elsewhere).unwrap() == models[0]);
+
+    // A name alone is meant in the working folder.
+    let here = tempfile::tempdir().unwrap();
+    let mut command = export();
+    command.current_dir(&here).arg("--checkpoint").arg(&checkpoint).args(["--output", "model.onnx"]).assert().success();
+    assert!(fs::read(here.path().join("model.onnx")).unwrap() == models[0]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use artifacts::SplitName;
 
-use super::confusion;
 use crate::inputs::{Inputs, Prior};
 use crate::judged::Judged;
 use crate::measures::outcomes::{self, Outcomes};
@@ -54,7 +53,11 @@ impl ByBayes<'_> {
     fn explain(&self, expectation: &Expectation, place: &str, reasons: &mut Reasons) {
         let unknown = "a class that this prior expects has no image in the split";
         reasons.explain(expectation.accuracy.value.as_ref(), format!("{place}.accuracy"), unknown);
-        let reason = if expectation.accuracy.value.is_none() { unknown } else { "no image is taken for the class" };
+        let reason = if expectation.accuracy.value.is_none() {
+            unknown
+        } else {
+            "under this prior no image is expected to be taken for the class"
+        };
         for (class, precision) in self.by_class.classes.iter().zip(&expectation.precision) {
             reasons.explain(precision.as_ref(), format!("{place}.precision.{}", class.class), reason);
         }
@@ -75,7 +78,7 @@ impl ByBayes<'_> {
         let maximised = usable.map(|training| shift::expectation_maximisation(&probabilities, training));
         let reason = training.as_ref().err().copied().unwrap_or("a class has no training image");
         reasons.explain(maximised.as_ref(), format!("{place}.expectation_maximisation"), reason);
-        let shifted = shift::black_box(&confusion(&self.validation.outcomes), &predicted_share);
+        let shifted = shift::black_box(&self.validation.outcomes.confusion(), &predicted_share);
         let reason = "the confusion matrix of the validation split is singular, or leaves no class";
         reasons.explain(shifted.as_ref(), format!("{place}.black_box_shift_estimation"), reason);
         EstimatedPrior {

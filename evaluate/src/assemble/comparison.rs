@@ -2,11 +2,11 @@
 
 use crate::inputs::Other;
 use crate::judged::Judged;
-use crate::measures::groups::Groups;
 use crate::measures::paired;
+use crate::measures::undefined::Reasons;
 use crate::report::{Comparison, Disagreement, Proportion};
 
-pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String]) -> Comparison {
+pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String], reasons: &mut Reasons) -> Comparison {
     let outcomes = &judged.outcomes;
     let count = |this_right: bool, other_right: bool| {
         let of_images =
@@ -14,11 +14,15 @@ pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String]) -> 
         (0..outcomes.len()).filter(of_images).count() as u64
     };
     let (only_this_right, only_other_right, both_right) = (count(true, false), count(false, true), count(true, true));
-    let advantage = |row: usize| {
-        let right = |is_right| f64::from(u8::from(is_right));
-        right(outcomes.is_right(row)) - right(is_right(other, judged, row))
-    };
-    let groups = Groups::of(&judged.fonts);
+    let advantage = |row: usize| i32::from(outcomes.is_right(row)) - i32::from(is_right(other, judged, row));
+    let groups = &judged.groups;
+    let by_font = groups.are_fonts().then(|| paired::by_font(groups, advantage));
+    reasons.explain(by_font.as_ref(), "comparison.by_font", "no file name tells a font");
+    if let Some(by_font) = &by_font {
+        let reason =
+            if by_font.fonts == 1 { "a single font tells nothing of others" } else { "it is the same in every font" };
+        reasons.explain(by_font.difference_95.as_ref(), "comparison.by_font.difference_95", reason);
+    }
     let total = outcomes.len() as u64;
     let differing: Vec<usize> =
         (0..outcomes.len()).filter(|&row| outcomes.predicted[row] != other.predictions[row]).collect();
@@ -33,7 +37,7 @@ pub(crate) fn comparison(other: &Other, judged: &Judged, classes: &[String]) -> 
         both_wrong: count(false, false),
         difference: paired::difference(only_this_right, only_other_right, total),
         mcnemar_p: paired::mcnemar(only_this_right, only_other_right),
-        by_font: groups.are_fonts().then(|| paired::by_font(&groups, advantage)),
+        by_font,
         differing: differing.len() as u64,
         images: differing
             .into_iter()

@@ -18,13 +18,13 @@ pub(crate) fn failures(
     reasons: &mut Reasons,
 ) -> Result<Failures, Error> {
     let (outcomes, classes) = (&judged.outcomes, &inputs.dataset.classes);
-    let mut rising: Vec<usize> = (0..outcomes.len()).collect();
-    rising.sort_by(|&one, &other| outcomes.confidence(one).total_cmp(&outcomes.confidence(other)));
-    let errors = rising.iter().rev().filter(|&&row| !outcomes.is_right(row));
-    let successes = rising.iter().filter(|&&row| outcomes.is_right(row));
-    let record = |&row: &usize| judged.record(row, classes);
-    let confident_errors = errors.take(Failures::MOST).map(record).collect();
-    let unsure_successes = successes.take(Failures::MOST).map(record).collect();
+    let (successes, mut errors): (Vec<usize>, _) =
+        outcomes.by_confidence().into_iter().partition(|&row| outcomes.is_right(row));
+    // Not reversed, so that of equally confident ones the first comes first here too.
+    errors.sort_by(|&one, &other| outcomes.confidence(other).total_cmp(&outcomes.confidence(one)));
+    let records =
+        |rows: Vec<usize>| rows.into_iter().take(Failures::MOST).map(|row| judged.record(row, classes)).collect();
+    let (confident_errors, unsure_successes) = (records(errors), records(successes));
 
     let training = training_images(inputs)?;
     let reason = "no cross-validation says what networks that did not see them make of these images: \
@@ -47,7 +47,7 @@ pub(crate) fn failures(
 /// The training images with the predictions of the cross-validation, where there is one.
 fn training_images(inputs: &Inputs<'_>) -> Result<Option<Labelled>, Error> {
     let Some((record, logits)) = &inputs.cross_validation else { return Ok(None) };
-    let data = inputs.training_images()?;
+    let data = inputs.open_split(SplitName::Train)?;
     let labels = (0..data.len()).map(|row| data.label(row)).collect();
     Ok(Some(Labelled {
         split: SplitName::Train,

@@ -83,18 +83,20 @@ fn artifacts(inputs: &Inputs<'_>) -> Vec<ArtifactDigest> {
     list
 }
 
-/// The archives, `source.json` and, as "files", the list that `sha256sum` prints of all images.
+/// The archives, `source.json` and, as "files", the list that `sha256sum` prints of all images. `fetch` wrote the last two
+/// where it ran, which `source.json` says: plain folders are a person's own.
 fn inputs_of_preprocess(provenance: &Provenance) -> Vec<ArtifactDigest> {
     let place = |file: &str| match file {
         Source::FILE_NAME => 1,
         "files" => 2,
         _ => 0,
     };
+    let is_fetched = provenance.inputs.contains_key(Source::FILE_NAME);
     let mut list: Vec<_> = provenance
         .inputs
         .iter()
         .map(|(file, &sha256)| {
-            let written_by = (place(file) > 0).then(|| "fetch".to_owned());
+            let written_by = (is_fetched && place(file) > 0).then(|| "fetch".to_owned());
             ArtifactDigest { file: file.clone(), written_by, sha256 }
         })
         .collect();

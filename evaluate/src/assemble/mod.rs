@@ -21,9 +21,7 @@ use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::judged::Judged;
 use crate::measures::calibration::{accuracy_by_coverage, binning, reliability};
-use crate::measures::confusion::ConfusionMatrix;
 use crate::measures::groups::{FEWEST, Groups};
-use crate::measures::outcomes::Outcomes;
 use crate::measures::quality::{images, quality};
 use crate::measures::roc::roc;
 use crate::measures::undefined::Reasons;
@@ -57,6 +55,7 @@ pub(crate) fn report(
     let calibration = calibration(inputs, judged, fitted, &mut reasons);
     let failures = failures(inputs, judged, validation, &mut reasons)?;
     let (learned, saliency) = learned(inputs, judged, &mut reasons)?;
+    let comparison = inputs.other.as_ref().map(|other| comparison(other, judged, &model.classes, &mut reasons));
     let report = Report {
         provenance,
         dataset: inputs.dataset.name.clone(),
@@ -71,7 +70,7 @@ pub(crate) fn report(
         failures,
         learned,
         making: making(inputs),
-        comparison: inputs.other.as_ref().map(|other| comparison(other, judged, &model.classes)),
+        comparison,
         model,
         undefined: reasons.into_list(),
         files: BTreeMap::new(),
@@ -80,7 +79,7 @@ pub(crate) fn report(
 }
 
 fn by_class(judged: &Judged, validation: &Judged, names: &[String], reasons: &mut Reasons) -> ByClass {
-    let confusion_matrix = confusion(&judged.outcomes);
+    let confusion_matrix = judged.outcomes.confusion();
     let classes = by_class::classes(&confusion_matrix, names, reasons);
     let chosen_on = (judged.split != SplitName::Valid).then_some(&validation.outcomes);
     ByClass {
@@ -88,19 +87,14 @@ fn by_class(judged: &Judged, validation: &Judged, names: &[String], reasons: &mu
         weighted_average: by_class::weighted_average(&classes, reasons),
         classes,
         confusion_matrix,
-        roc: roc(&judged.outcomes, &Groups::of(&judged.fonts), chosen_on, names, reasons),
+        roc: roc(&judged.outcomes, &judged.groups, chosen_on, names, reasons),
     }
-}
-
-fn confusion(outcomes: &Outcomes) -> ConfusionMatrix {
-    let pairs = outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied());
-    ConfusionMatrix::count(outcomes.classes(), pairs)
 }
 
 fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Result<Overall, Error> {
     let classes = judged.outcomes.classes();
     let (mut images, mut fonts) = (images(&judged.outcomes), judged.fonts.clone());
-    let without_duplicates = quality(&images, classes, &Groups::of(&fonts));
+    let without_duplicates = quality(&images, classes, &judged.groups);
     explain(&without_duplicates, "overall.without_duplicates", reasons);
     let as_it_came = if judged.split == SplitName::Test {
         for (row, font) in judged.duplicates(inputs)? {
@@ -119,8 +113,8 @@ fn overall(inputs: &Inputs<'_>, judged: &Judged, reasons: &mut Reasons) -> Resul
 }
 
 fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
-    let kappa = quality.cohen_kappa.as_ref();
-    reasons.explain(kappa, format!("{place}.cohen_kappa"), "all labels and all predictions are of one class");
+    let (kappa, no_kappa) = (quality.cohen_kappa, "all labels and all predictions are of one class");
+    reasons.explain(kappa.as_ref(), format!("{place}.cohen_kappa"), no_kappa);
     let intervals = &quality.intervals;
     let unit = intervals.unit.name();
     let mut explain = |figure: &str, interval: Option<[f64; 2]>, reason: &str| {
@@ -136,7 +130,7 @@ fn explain(quality: &Quality, place: &str, reasons: &mut Reasons) {
     };
     explain("balanced_accuracy", intervals.balanced_accuracy_95, &reason);
     explain("macro_f1", intervals.macro_f1_95, &reason);
-    explain("cohen_kappa", intervals.cohen_kappa_95, &reason);
+    explain("cohen_kappa", intervals.cohen_kappa_95, if kappa.is_none() { no_kappa } else { &reason });
     explain("negative_log_likelihood", intervals.negative_log_likelihood_95, &reason);
     explain("brier_score", intervals.brier_score_95, &reason);
 }

@@ -94,31 +94,13 @@ impl<'a> Inputs<'a> {
         self.options.split.into()
     }
 
-    /// The images to judge on: at least one.
-    pub(crate) fn judged(&self) -> Result<SplitData, Error> {
-        let data = self.open_split(self.split())?;
-        if data.is_empty() {
-            return Err(Error::EmptySplit { dataset: self.dataset.name.clone(), split: self.split() });
-        }
-        Ok(data)
-    }
-
-    /// The training images: those that a cross-validation has predicted.
-    pub(crate) fn training_images(&self) -> Result<SplitData, Error> {
-        self.open_split(SplitName::Train)
-    }
-
     /// The temperature in the model's graph; 1 without one.
     pub(crate) fn model_temperature(&self) -> f64 {
         self.model.metadata.temperature()
     }
 
-    /// The images of the trainer's reference logits, and perhaps more.
-    pub(crate) fn validation(&self) -> Result<SplitData, Error> {
-        self.open_split(SplitName::Valid)
-    }
-
-    fn open_split(&self, split: SplitName) -> Result<SplitData, Error> {
+    /// The images of a split.
+    pub(crate) fn open_split(&self, split: SplitName) -> Result<SplitData, Error> {
         Ok(self.dataset.open(&self.options.dataset, split, !self.options.no_verify)?)
     }
 

@@ -55,20 +55,19 @@ fn figures(matrix: &ConfusionMatrix, class: usize, name: &str) -> ClassFigures {
         specificity: Proportion::of(true_negatives, others),
         false_alarm_rate: Proportion::of(false_positives, others),
         precision: Proportion::of(true_positives, predicted),
-        f1: f1(true_positives, support + false_positives),
+        f1: f1(matrix, class),
         positive_likelihood_ratio: ratio_of_shares([true_positives, support], [false_positives, others]),
         negative_likelihood_ratio: ratio_of_shares([misses, support], [true_negatives, others]),
     }
 }
 
-/// `2 J / (1 + J)` of `J = TP / (TP + FP + FN)`.
-fn f1(true_positives: u64, involved: u64) -> Estimate {
+/// With the interval of `J = TP / (TP + FP + FN)`, of which it is `2 J / (1 + J)`.
+fn f1(matrix: &ConfusionMatrix, class: usize) -> Estimate {
     let of_jaccard = |jaccard: f64| 2.0 * jaccard / (1.0 + jaccard);
-    let some = involved > 0;
-    Estimate {
-        value: some.then(|| 2.0 * true_positives as f64 / (true_positives + involved) as f64),
-        interval_95: some.then(|| wilson(true_positives, involved).map(of_jaccard)),
-    }
+    let true_positives = matrix.rows()[class][class];
+    let involved = matrix.support(class) + matrix.predicted(class) - true_positives;
+    let value = matrix.f1(class);
+    Estimate { value, interval_95: value.map(|_| wilson(true_positives, involved).map(of_jaccard)) }
 }
 
 fn averages(classes: &[ClassFigures], weight: fn(&ClassFigures) -> f64) -> Averages {

@@ -28,8 +28,7 @@ pub fn binning() -> Binning {
 /// The confidences of at least one image against what came of them.
 #[must_use]
 pub fn reliability(outcomes: &Outcomes) -> Reliability {
-    let mut rows: Vec<usize> = (0..outcomes.len()).collect();
-    rows.sort_by(|&one, &other| outcomes.confidence(one).total_cmp(&outcomes.confidence(other)));
+    let rows = outcomes.by_confidence();
     let average = |value: &dyn Fn(usize) -> f64| rows.iter().map(|&row| value(row)).sum::<f64>() / rows.len() as f64;
     let equal_width = bins_of_equal_width(outcomes, &rows);
     let equal_size = bins_of_equal_size(outcomes, &rows);
@@ -51,9 +50,8 @@ fn bins_of_equal_width(outcomes: &Outcomes, rising: &[usize]) -> Vec<Reliability
     (0..BINS)
         .map(|bin| {
             let (low, high) = (end(bin), end(bin + 1));
-            let from = if bin == 0 { 0 } else { place(low) };
-            // A probability may be a rounding error above 1.
-            let to = if bin + 1 == BINS { rising.len() } else { place(high) };
+            // The largest probability of a softmax is 1 by a sum of at least 1: above 0, and not above 1.
+            let [from, to] = [low, high].map(place);
             bin_of(outcomes, &rising[from..to], low, high)
         })
         .collect()
@@ -126,8 +124,8 @@ fn uniform(generator: &mut impl Rng) -> f64 {
 /// of equal confidence are kept or refused together, so there may be fewer steps.
 #[must_use]
 pub fn accuracy_by_coverage(outcomes: &Outcomes) -> Vec<Coverage> {
-    let mut rows: Vec<usize> = (0..outcomes.len()).collect();
-    rows.sort_by(|&one, &other| outcomes.confidence(other).total_cmp(&outcomes.confidence(one)));
+    let mut rows = outcomes.by_confidence();
+    rows.reverse();
     let mut steps: Vec<Coverage> = Vec::new();
     for hundredths in (1..=100).rev() {
         let threshold = outcomes.confidence(rows[(rows.len() * hundredths).div_ceil(100) - 1]);

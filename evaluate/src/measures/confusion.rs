@@ -53,6 +53,13 @@ impl ConfusionMatrix {
         self.counts.iter().flatten().sum()
     }
 
+    /// F1 of a class: `2 TP / (2 TP + FP + FN)`. Nothing where no image is of it and none was taken for it.
+    #[must_use]
+    pub fn f1(&self, class: usize) -> Option<f64> {
+        let both = self.support(class) + self.predicted(class);
+        (both > 0).then(|| 2.0 * self.counts[class][class] as f64 / both as f64)
+    }
+
     /// How many were classified rightly.
     #[must_use]
     pub fn correct(&self) -> u64 {

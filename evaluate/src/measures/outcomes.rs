@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, ArrayView1};
 
+use crate::measures::confusion::ConfusionMatrix;
+
 /// Labels, and what was predicted in their place. All are in the order of the split's rows.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
@@ -54,6 +56,12 @@ impl Outcomes {
         self.logits.ncols()
     }
 
+    /// Which class was taken for which.
+    #[must_use]
+    pub fn confusion(&self) -> ConfusionMatrix {
+        ConfusionMatrix::count(self.classes(), self.labels.iter().copied().zip(self.predicted.iter().copied()))
+    }
+
     /// Whether the image was classified rightly.
     #[must_use]
     pub fn is_right(&self, row: usize) -> bool {
@@ -64,6 +72,14 @@ impl Outcomes {
     #[must_use]
     pub fn confidence(&self, row: usize) -> f64 {
         self.probabilities[[row, usize::from(self.predicted[row])]]
+    }
+
+    /// The rows by rising confidence, equally confident ones in their own order.
+    #[must_use]
+    pub fn by_confidence(&self) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..self.len()).collect();
+        rows.sort_by(|&one, &other| self.confidence(one).total_cmp(&self.confidence(other)));
+        rows
     }
 
     /// `−log p(label)`, in nats: finite however small the probability is.

@@ -1,7 +1,6 @@
 //! Two models on the very same images.
 
 use statrs::distribution::{Binomial, DiscreteCDF as _};
-use statrs::function::erf::erfc;
 
 use crate::measures::groups::Groups;
 use crate::measures::intervals::{GroupedMean, Z_95};
@@ -34,30 +33,92 @@ pub fn difference(only_one: u64, only_other: u64, total: u64) -> Estimate {
 /// The difference where the images of one font are dependent. `advantage` of a row is 1 where this model alone is right, −1
 /// where the other alone is, 0 otherwise.
 #[must_use]
-pub fn by_font(fonts: &Groups, advantage: impl Fn(usize) -> f64) -> DifferenceByFont {
-    let groups = fonts.sums(advantage);
-    let (sum, squares) = groups.iter().fold((0.0, 0.0), |(sum, squares), &(d, _)| (sum + d, squares + d.powi(2)));
+pub fn by_font(fonts: &Groups, advantage: impl Fn(usize) -> i32) -> DifferenceByFont {
+    let groups = fonts.sums(|row| f64::from(advantage(row)));
+    // Sums of whole numbers, which are exact.
+    let differences: Vec<i64> = groups.iter().map(|&(sum, _)| sum as i64).collect();
     DifferenceByFont {
         fonts: groups.len() as u64,
-        difference_95: GroupedMean::of(&groups).and_then(|mean| mean.student_95()),
-        p: if squares > 0.0 { erfc(sum.abs() / (2.0 * squares).sqrt()) } else { 1.0 },
+        difference_95: GroupedMean::of(&groups)
+            .and_then(|mean| mean.student_95())
+            .map(|ends| ends.map(|end| end.clamp(-1.0, 1.0))),
+        p: sign_flip(&differences),
     }
+}
+
+/// The probability that `|Σ ±d|` is at least `|Σ d|` where each sign is that of a fair coin: Fisher's randomisation test for
+/// pairs, all signs counted (R. A. Fisher, "The Design of Experiments", 1935, chapter III). Where no `|d|` is above 1, it is
+/// [`mcnemar`].
+fn sign_flip(differences: &[i64]) -> f64 {
+    let sizes: Vec<usize> = differences.iter().map(|d| d.unsigned_abs() as usize).filter(|&size| size > 0).collect();
+    let total: usize = sizes.iter().sum();
+    let observed = differences.iter().sum::<i64>().unsigned_abs() as usize;
+    // The probability of each sum of the sizes with a plus; with those with a minus taken away, it is twice this less the total.
+    let mut probabilities = vec![0.0; total + 1];
+    probabilities[0] = 1.0;
+    let mut most = 0;
+    for size in sizes {
+        most += size;
+        for sum in (0..=most).rev() {
+            let with = if sum >= size { probabilities[sum - size] } else { 0.0 };
+            probabilities[sum] = 0.5 * (probabilities[sum] + with);
+        }
+    }
+    let tail: f64 = probabilities[..=(total - observed) / 2].iter().sum();
+    (2.0 * tail).min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// scipy 1.17: `chi2.sf((Σ d)² / Σ d², 1)`; statsmodels 0.15: `OLS(d, 1).fit(cov_type="cluster", use_t=True)`.
+    fn fonts(names: &[Option<&str>]) -> Groups {
+        Groups::of(&names.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>())
+    }
+
+    /// statsmodels 0.15: `OLS(d, 1).fit(cov_type="cluster", use_t=True)` gives -2.04 to 2.84, more than accuracies can differ.
     #[test]
     fn by_font_images_that_differ_together_count_as_one() {
-        let fonts = Groups::of(&[Some("a"), Some("a"), Some("a"), Some("b"), None].map(|font| font.map(str::to_owned)));
-        let advantage = [1.0, 1.0, 1.0, -1.0, 0.0];
-        let found = by_font(&fonts, |row| advantage[row]);
-        assert_eq!(found.fonts, 3);
-        assert!((found.p - 0.527_089_256_865_538_1).abs() < 1e-9, "{found:?}");
-        let [low, high] = found.difference_95.unwrap();
-        assert!((low - -2.040_025_220_551).abs() < 1e-8 && (high - 2.840_025_220_551).abs() < 1e-8, "{found:?}");
+        let advantage = [1, 1, 1, -1, 0];
+        let found = by_font(&fonts(&[Some("a"), Some("a"), Some("a"), Some("b"), None]), |row| advantage[row]);
+        // Σ d is 2; of 3 + 1, 3 − 1, −3 + 1 and −3 − 1, all are at least as far from 0.
+        assert_eq!((found.fonts, found.p), (3, 1.0));
+        assert_eq!(found.difference_95, Some([-1.0, 1.0]));
+    }
+
+    /// The same fit: the mean 0.1 ± 4.302652729911275 · 0.052704627669472995, with 10 images in each of three fonts.
+    #[test]
+    fn an_interval_by_font_that_accuracies_can_differ_by_is_student_s() {
+        let names: Vec<_> = (0..30).map(|row| Some(["a", "b", "c"][row / 10])).collect();
+        let [low, high] =
+            by_font(&fonts(&names), |row| i32::from(row < 1 || (10..12).contains(&row))).difference_95.unwrap();
+        let half_width = 4.302_652_729_911_275 * (1.5 * 2.0 / 900.0_f64).sqrt();
+        assert!((low - (0.1 - half_width)).abs() < 1e-9 && (high - (0.1 + half_width)).abs() < 1e-9, "{low} {high}");
+    }
+
+    /// One font says nothing, and `k` fonts that all differ the same way say `2 / 2^k`, however many images each has.
+    /// The last: scipy 1.17, `permutation_test((d,), np.sum, permutation_type="samples")`.
+    #[test]
+    fn the_signs_of_fonts_are_those_of_fair_coins() {
+        for (differences, expected) in [
+            (&[][..], 1.0),
+            (&[0, 0], 1.0),
+            (&[17], 1.0),
+            (&[3, 9, 1, 4], 0.125),
+            (&[-3, -9, -1, -4, -2, 0], 0.0625),
+            (&[5, -1, 2, 3, -2, 4], 14.0 / 64.0),
+        ] {
+            assert_eq!(sign_flip(differences), expected, "{differences:?}");
+        }
+    }
+
+    #[test]
+    fn fonts_with_one_image_each_are_mcnemar_s() {
+        for (one, other) in [(0_u64, 1_u64), (2, 10), (14, 4), (5, 5), (900, 1000)] {
+            let differences: Vec<i64> = (0..one + other).map(|font| if font < one { 1 } else { -1 }).collect();
+            let (found, expected) = (sign_flip(&differences), mcnemar(one, other));
+            assert!((found - expected).abs() < 1e-12, "{one} {other}: {found} {expected}");
+        }
     }
 
     /// scipy 1.17: `binomtest(min(b, c), b + c).pvalue`.

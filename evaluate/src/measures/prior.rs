@@ -185,14 +185,10 @@ mod tests {
         })
     }
 
-    fn counted(outcomes: &Outcomes) -> ConfusionMatrix {
-        ConfusionMatrix::count(CLASSES, outcomes.labels.iter().copied().zip(outcomes.predicted.iter().copied()))
-    }
-
     proptest! {
         #[test]
         fn at_the_split_s_own_prior_what_is_expected_is_what_was_counted(outcomes in judged()) {
-            let matrix = counted(&outcomes);
+            let matrix = outcomes.confusion();
             let total = matrix.total() as f64;
             let own: Vec<f64> = (0..CLASSES).map(|class| matrix.support(class) as f64 / total).collect();
             let found = expectation(&matrix, &own);
@@ -210,7 +206,7 @@ mod tests {
         fn accuracy_stays_between_the_recalls_and_precision_grows_with_its_class(
             outcomes in judged(), priors in shares(), class in 0..CLASSES, part in 0.0..1.0,
         ) {
-            let matrix = counted(&outcomes);
+            let matrix = outcomes.confusion();
             let recalls: Vec<f64> = (0..CLASSES).map(|class| matrix.rate(class, class).unwrap()).collect();
             let accuracy = expectation(&matrix, &priors).accuracy.value.unwrap();
             let (least, most) = recalls.iter().fold((1.0_f64, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
@@ -230,7 +226,7 @@ mod tests {
         #[test]
         fn reweighing_for_the_training_prior_changes_no_answer(outcomes in judged(), training in shares()) {
             let found = reweighed(&outcomes, &training, &training).unwrap();
-            let plain = counted(&outcomes);
+            let plain = outcomes.confusion();
             prop_assert_eq!(found.rows(), plain.rows());
         }
 

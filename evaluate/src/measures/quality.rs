@@ -97,11 +97,7 @@ impl Sums {
     }
 
     pub(crate) fn macro_f1(&self) -> Option<f64> {
-        let f1 = |class: usize| {
-            let both = self.confusion.support(class) + self.confusion.predicted(class);
-            (both > 0).then(|| 2.0 * self.confusion.rows()[class][class] as f64 / both as f64)
-        };
-        mean((0..self.confusion.classes()).filter_map(f1))
+        mean((0..self.confusion.classes()).filter_map(|class| self.confusion.f1(class)))
     }
 
     pub(crate) fn cohen_kappa(&self) -> Option<f64> {

@@ -30,14 +30,19 @@ pub fn roc(
             let ranking = Ranking::of(outcomes, label);
             let chosen = validation.map(|validation| Ranking::of(validation, label));
             let threshold = |rate| chosen.as_ref().and_then(|chosen| chosen.threshold_at(rate));
+            let area = ranking.area();
+            let interval = area.map(|[area, fault]| ranking.interval(area, fault, groups));
             let class = ClassRoc {
                 class: name.clone(),
-                area: ranking.area(groups),
+                area: Estimate {
+                    value: area.map(|[area, _]| area),
+                    interval_95: interval.as_ref().and_then(|interval| interval.as_ref().ok()).copied(),
+                },
                 average_precision: ranking.average_precision(),
                 curve: ranking.curve(),
                 operating_points: FALSE_ALARM_RATES.map(|rate| Some(ranking.at(threshold(rate)?))).into(),
             };
-            explain(&class, &ranking, groups, chosen.as_ref(), reasons);
+            explain(&class, &ranking, interval, chosen.as_ref(), reasons);
             class
         })
         .collect();
@@ -50,25 +55,29 @@ pub fn roc(
     Roc { false_alarm_rates: FALSE_ALARM_RATES.into(), classes, macro_average }
 }
 
-fn explain(found: &ClassRoc, ranking: &Ranking, groups: &Groups, chosen: Option<&Ranking>, reasons: &mut Reasons) {
+fn explain(
+    found: &ClassRoc,
+    ranking: &Ranking,
+    interval: Option<Result<[f64; 2], String>>,
+    chosen: Option<&Ranking>,
+    reasons: &mut Reasons,
+) {
     let class = &found.class;
     let place = format!("by_class.roc.classes.{class}");
-    let Some(area) = found.area.value else {
+    let Some(interval) = interval else {
         let which = if ranking.of_class == 0 { "class" } else { "another class than" };
         reasons.explain::<()>(None, place, format!("the split has no image of {which} {class}"));
         return;
     };
-    let reason = if ranking.groups(groups).into_iter().any(|count| count < FEWEST) {
-        format!("there are fewer than {FEWEST} images of class {class}, or of others, or fonts that these are of")
-    } else if area == 0.0 {
-        format!("every image of another class is ranked above those of {class}, which leaves no variance")
-    } else {
-        format!("the probabilities of {class} do not differ enough to leave a variance")
-    };
-    reasons.explain(found.area.interval_95.as_ref(), format!("{place}.area.interval_95"), reason);
+    if let Err(reason) = interval {
+        reasons.explain::<()>(None, format!("{place}.area.interval_95"), reason);
+    }
     for (index, (rate, point)) in FALSE_ALARM_RATES.into_iter().zip(&found.operating_points).enumerate() {
         let reason = match chosen {
             None => "the thresholds would be chosen on the images that are judged".to_owned(),
+            Some(chosen) if chosen.others == 0 => {
+                format!("no validation image of another class than {class} is there to choose a threshold on")
+            }
             Some(chosen) => {
                 let what = if chosen.most(rate) == 0 { "a single false alarm" } else { "the highest threshold" };
                 let others = chosen.others;
@@ -147,32 +156,36 @@ impl Ranking {
         ]
     }
 
-    fn area(&self, groups: &Groups) -> Estimate {
-        if !self.has_both() {
-            return Estimate { value: None, interval_95: None };
-        }
+    /// The area, and its fault, what it is less than 1. Nothing where either side has no image.
+    fn area(&self) -> Option<[f64; 2]> {
         let sum: f64 = self.ties.iter().map(|tie| tie.counts()[0] * self.faults(tie)[0]).sum();
         let fault = sum / self.of_class as f64;
-        let area = 1.0 - fault;
-        Estimate { value: Some(area), interval_95: self.interval(area, fault, groups) }
+        self.has_both().then_some([1.0 - fault, fault])
     }
 
-    /// Of an area, which is 1 but for the fault.
-    fn interval(&self, area: f64, fault: f64, groups: &Groups) -> Option<[f64; 2]> {
+    /// Of an area, which is 1 but for the fault; or why there is none.
+    fn interval(&self, area: f64, fault: f64, groups: &Groups) -> Result<[f64; 2], String> {
         let counts = self.groups(groups);
         if counts.into_iter().any(|count| count < FEWEST) {
-            return None;
+            return Err(format!(
+                "there are fewer than {FEWEST} images of the class, or of others, or fonts that these are of"
+            ));
         }
         if fault == 0.0 {
-            return Some([wilson(self.fewest(), self.fewest())[0], 1.0]);
+            return Ok([wilson(self.fewest(), self.fewest())[0], 1.0]);
+        }
+        if area <= 0.0 {
+            return Err(
+                "every image of another class is ranked above those of the class, which leaves no variance".to_owned()
+            );
         }
         let variance = self.variance(fault, groups, counts);
         // Below this, it is what rounding has left of 0.
-        if area <= 0.0 || variance <= 1e-18 {
-            return None;
+        if variance <= 1e-18 {
+            return Err("the probabilities do not differ enough to leave a variance".to_owned());
         }
         let (log_odds, deviation) = ((area / fault).ln(), variance.sqrt() / (area * fault));
-        Some([-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp())))
+        Ok([-Z_95, Z_95].map(|z| 1.0 / (1.0 + (-(log_odds + z * deviation)).exp())))
     }
 
     /// How many groups have images of the class, and how many have others.
@@ -281,6 +294,11 @@ mod tests {
         Groups::of(&vec![None; images])
     }
 
+    fn interval(ranking: &Ranking, groups: &Groups) -> Result<[f64; 2], String> {
+        let [area, fault] = ranking.area().unwrap();
+        ranking.interval(area, fault, groups)
+    }
+
     /// Every image `times` times.
     fn repeated(times: usize) -> Ranking {
         Ranking::new(SCORES.iter().copied().zip(OF_CLASS).cycle().take(10 * times))
@@ -294,14 +312,14 @@ mod tests {
     #[test]
     fn areas_are_scikit_learn_s_with_ties_counted_half() {
         let found = ranking(&SCORES, &OF_CLASS);
-        assert!((found.area(&alone(10)).value.unwrap() - 0.76).abs() < 1e-15);
+        assert!((found.area().unwrap()[0] - 0.76).abs() < 1e-15);
         assert!((found.average_precision().unwrap() - 0.741_666_666_666_666_7).abs() < 1e-15);
     }
 
     #[test]
     fn images_that_come_in_twos_leave_the_area_as_uncertain_as_half_of_them() {
         let width = |times: usize, groups: &Groups| {
-            let [low, high] = repeated(times).area(groups).interval_95.unwrap();
+            let [low, high] = interval(&repeated(times), groups).unwrap();
             ((high / (1.0 - high)) / (low / (1.0 - low))).ln()
         };
         let once = width(40, &alone(400));
@@ -311,15 +329,16 @@ mod tests {
         assert!((width(80, &alone(800)) / once - 0.5_f64.sqrt()).abs() < 0.01);
         // Of 19 fonts, an interval for large samples would be too narrow.
         let few: Vec<Option<String>> = (0..800).map(|row| Some((row % 19).to_string())).collect();
-        assert_eq!(repeated(80).area(&Groups::of(&few)).interval_95, None);
+        assert!(interval(&repeated(80), &Groups::of(&few)).unwrap_err().starts_with("there are fewer than 20 images"));
     }
 
     #[test]
     fn the_worst_ranking_is_the_best_one_upside_down() {
         let upside_down = Ranking::new(SCORES.iter().copied().zip(OF_CLASS.map(|is| !is)).cycle().take(100));
-        let (one, other) = (repeated(10).area(&alone(100)), upside_down.area(&alone(100)));
-        assert!((one.value.unwrap() + other.value.unwrap() - 1.0).abs() < 1e-15);
-        let [[low, high], [other_low, other_high]] = [one, other].map(|area| area.interval_95.unwrap());
+        let both = [repeated(10), upside_down];
+        let [one, other] = both.each_ref().map(|ranking| ranking.area().unwrap()[0]);
+        assert!((one + other - 1.0).abs() < 1e-15);
+        let [[low, high], [other_low, other_high]] = both.map(|ranking| interval(&ranking, &alone(100)).unwrap());
         assert!((low + other_high - 1.0).abs() < 1e-12 && (high + other_low - 1.0).abs() < 1e-12);
         assert!(0.0 < low && low < 0.76 && 0.76 < high && high < 1.0);
     }
@@ -328,19 +347,22 @@ mod tests {
     fn what_cannot_be_ranked_has_no_area_and_little_no_interval_but_a_perfect_one_has_its_lower_end() {
         for of_class in [[true; 10], [false; 10]] {
             let none = ranking(&SCORES, &of_class);
-            assert_eq!((none.area(&alone(10)).value, none.average_precision(), none.curve()), (None, None, None));
+            assert_eq!((none.area(), none.average_precision(), none.curve()), (None, None, None));
         }
         let first_four = [true, true, true, true, false, false, false, false, false, false];
-        let few = ranking(&SCORES, &first_four).area(&alone(10));
-        assert_eq!(few, Estimate { value: Some(1.0), interval_95: None });
+        let few = ranking(&SCORES, &first_four);
+        assert_eq!(few.area(), Some([1.0, 0.0]));
+        assert!(interval(&few, &alone(10)).unwrap_err().starts_with("there are fewer than 20 images"));
         let many = |scores: fn(usize) -> f64| {
-            let images = (0..60).map(|row| (scores(row), row < 25));
-            Ranking::new(images).area(&alone(60))
+            let ranking = Ranking::new((0..60).map(|row| (scores(row), row < 25)));
+            (ranking.area().unwrap()[0], interval(&ranking, &alone(60)))
         };
         let perfect = many(|row| 1.0 / (row as f64 + 1.0));
-        assert_eq!(perfect, Estimate { value: Some(1.0), interval_95: Some([wilson(25, 25)[0], 1.0]) });
-        assert_eq!(many(|_| 0.5), Estimate { value: Some(0.5), interval_95: None });
-        assert_eq!(many(|row| row as f64 / 60.0), Estimate { value: Some(0.0), interval_95: None });
+        assert_eq!(perfect, (1.0, Ok([wilson(25, 25)[0], 1.0])));
+        let alike = "the probabilities do not differ enough to leave a variance";
+        assert_eq!(many(|_| 0.5), (0.5, Err(alike.to_owned())));
+        let (area, reason) = many(|row| row as f64 / 60.0);
+        assert!(area == 0.0 && reason.unwrap_err().starts_with("every image of another class is ranked above"));
     }
 
     /// `roc_curve(truth, scores)` of scikit-learn, without its first corner.

@@ -21,7 +21,8 @@ pub fn fit(validation: &Outcomes) -> Result<FittedTemperature, &'static str> {
         return Err("the validation split has no image");
     }
     let beta = root(|beta| slope(validation, beta)).ok_or_else(|| {
-        if slope(validation, 1.0) < 0.0 {
+        // Where the logits are nearly multiplied by 0: at 1, those of a model that is very sure may leave nothing of the slope.
+        if slope(validation, 2.0_f64.powi(-WIDEST)) < 0.0 {
             "every validation image is classified rightly, and ever lower temperatures are ever better"
         } else {
             "the logits tell no more of the validation labels than guessing, and ever higher temperatures are ever better"
@@ -95,8 +96,10 @@ mod tests {
 
     #[test]
     fn where_there_is_no_best_one_the_reason_is_told() {
-        let all_right = Outcomes::new(vec![0, 1], array![[1.0, 0.0], [0.0, 1.0]], 1.0);
-        assert!(fit(&all_right).unwrap_err().starts_with("every validation image is classified rightly"));
+        for sureness in [1.0, 100.0] {
+            let all_right = Outcomes::new(vec![0, 1], array![[sureness, 0.0], [0.0, sureness]], 1.0);
+            assert!(fit(&all_right).unwrap_err().starts_with("every validation image is classified rightly"));
+        }
         let all_wrong = Outcomes::new(vec![1, 0], array![[1.0, 0.0], [0.0, 1.0]], 1.0);
         assert!(fit(&all_wrong).unwrap_err().contains("than guessing"));
         assert!(fit(&Outcomes::new(vec![], Array2::zeros((0, 2)), 1.0)).unwrap_err().contains("no image"));

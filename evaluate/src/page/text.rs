@@ -51,11 +51,13 @@ pub(crate) fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let magnitude = value.abs().log10().floor();
-    if magnitude < -4.0 {
+    // Once rounded: 9.996 has the digits of 10.
+    let rounded = format!("{value:.2e}");
+    let magnitude: i32 = rounded.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
+    if magnitude < -4 {
         return format!("{value:.1e}");
     }
-    let decimals = (2.0 - magnitude).max(0.0) as usize;
+    let decimals = usize::try_from(2 - magnitude).unwrap_or(0);
     format!("{value:.decimals$}")
 }
 
@@ -106,8 +108,9 @@ mod tests {
 
     #[test]
     fn numbers_have_three_significant_digits() {
-        let numbers = [0.0, 288.76, 12.345, 1.0, 0.2237, 0.000_012_3, -0.5];
-        assert_eq!(numbers.map(number), ["0", "289", "12.3", "1.00", "0.224", "1.2e-5", "-0.500"]);
+        let numbers = [0.0, 288.76, 12.345, 1.0, 0.2237, 0.000_012_3, -0.5, 0.9996, -9.996, 999.6, 0.000_099_96];
+        let expected = ["0", "289", "12.3", "1.00", "0.224", "1.2e-5", "-0.500", "1.00", "-10.0", "1000", "0.000100"];
+        assert_eq!(numbers.map(number), expected);
     }
 
     #[test]

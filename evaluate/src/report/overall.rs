@@ -71,6 +71,14 @@ pub struct Intervals {
     pub brier_score_95: Option<[f64; 2]>,
 }
 
+impl Intervals {
+    /// That of the accuracy for fonts like these, where names tell fonts, and more than one.
+    #[must_use]
+    pub fn accuracy_by_font(&self) -> Option<[f64; 2]> {
+        self.accuracy_95.filter(|_| self.unit == Unit::Font)
+    }
+}
+
 /// What succeeds or fails independently of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

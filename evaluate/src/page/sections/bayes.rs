@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::panels::Panels;
-use crate::page::text::{count, estimate, number, or_undefined, per_cent, percentage, undefined};
+use crate::page::text::{count, estimate, or_undefined, per_cent, percentage, undefined};
 use crate::report::{Bayes, ClassBayes, EstimatedPrior, Expectation, OtherPrior, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
@@ -23,7 +23,7 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
         (theorem(report, bayes))
         details {
             summary { "The same computation for every class" }
-            @for class in &bayes.classes { (computation(class)) }
+            @for class in &bayes.classes { (computation(report, class)) }
         }
         h3 { "Where the class is rarer" }
         p {
@@ -47,30 +47,29 @@ fn worked_example(bayes: &Bayes) -> Markup {
     else {
         return Markup::default();
     };
-    let of_ten_thousand = |share: f64| count((share * 10_000.0).round() as u64);
+    // Whole images, so that they add up.
+    let [of_class, found, false_alarms] =
+        [class.prior, says_and_is, says_and_is_not].map(|share| (share * 10_000.0).round() as u64);
     html! {
         div.computation {
             p {
-                "The least certain answer is “" strong { (class.class) } "”. Of 10,000 images, " (of_ten_thousand(class.prior))
-                " are of this class, and the model finds " (of_ten_thousand(says_and_is)) " of these. Of the other "
-                (of_ten_thousand(1.0 - class.prior)) " it takes " (of_ten_thousand(says_and_is_not)) " for one too. So it says “"
-                (class.class) "” " (of_ten_thousand(says_and_is + says_and_is_not)) " times, and is right in " (percentage(posterior)) "."
+                "The least certain answer is “" strong { (class.class) } "”. Of 10,000 images, " (count(of_class))
+                " are of this class, and the model finds " (count(found)) " of these. Of the other " (count(10_000 - of_class))
+                " it takes " (count(false_alarms)) " for one too. So it says “" (class.class) "” " (count(found + false_alarms))
+                " times, and is right in " (percentage(posterior)) "."
             }
             (sum(class))
         }
     }
 }
 
-fn computation(class: &ClassBayes) -> Markup {
+fn computation(report: &Report, class: &ClassBayes) -> Markup {
+    let reason = report.reason(&format!("bayes.classes.{}.posterior", class.class)).unwrap_or("undefined");
     html! {
         div.computation {
             p { strong { (class.class) } }
             @if class.posterior.is_some() { (sum(class)) } @else {
-                p { "The posterior does not exist: "
-                    @if class.recall.is_none() { "there is no image of this class." }
-                    @else if class.false_alarm_rate.is_none() { "there is no image of another class." }
-                    @else { "the model never says it." }
-                }
+                p { "The posterior does not exist: " (reason) "." }
             }
         }
     }
@@ -79,15 +78,15 @@ fn computation(class: &ClassBayes) -> Markup {
 /// The theorem with numbers, step by step.
 fn sum(class: &ClassBayes) -> Markup {
     let name = &class.class;
-    let prior = number(class.prior);
+    let prior = percentage(class.prior);
     html! {
         @if let (Some(recall), Some(false_alarm_rate), Some(hits), Some(says_and_is_not), Some(posterior)) =
             (class.recall, class.false_alarm_rate, class.says_and_is, class.says_and_is_not, class.posterior) {
-            @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(number);
+            @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(percentage);
             p.sum { "P(is " (name) " given says " (name) ") = recall · prior / (recall · prior + false alarm rate · (1 − prior))" }
-            p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (number(1.0 - class.prior)) ")" }
-            p.sum { "= " (hits) " / (" (hits) " + " (others) ") = " strong { (number(posterior)) }
-                @if let Some(counted) = class.counted_precision { "; counted: " (number(counted)) } }
+            p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (percentage(1.0 - class.prior)) ")" }
+            p.sum { "= " (hits) " / (" (hits) " + " (others) ") = " strong { (percentage(posterior)) }
+                @if let Some(counted) = class.counted_precision { "; counted: " (percentage(counted)) } }
         }
     }
 }
@@ -127,7 +126,7 @@ fn theorem(report: &Report, bayes: &Bayes) -> Markup {
         p { "The last columns are the posterior in per cent after one, two and three images of the same letter in different
              fonts, all of them taken for the class: what is believed of each letter after an image is the prior of the next. All
              take the counted shares for the true ones, which a few images more would change: a share of 0 may be larger (section 2
-             has its interval), no posterior is 100 %, and nines beyond the second rest on one or two images." }
+             has its interval), and no posterior is 100 %." }
     }
 }
 
@@ -256,8 +255,8 @@ fn estimated(report: &Report, bayes: &Bayes) -> Markup {
         p {
             "How frequent the classes are among " (count(*images)) " images without labels: by expectation maximisation on the
              probabilities" (Note::ExpectationMaximisation.mark()) " and from the answers and the validation split's confusion matrix
-             alone." (Note::BlackBoxShift.mark()) " Both take it that images of a class look as they do in the split, and only the
-             classes' frequencies differ; where that is so, the second asks nothing of the probabilities. Neither tells how far chance
+             alone." (Note::BlackBoxShift.mark()) " Both take it that images of a class look as they did in training and in the
+             validation split, and only the classes' frequencies differ; where that is so, the second asks nothing of the probabilities. Neither tells how far chance
              may have moved it." (uncalibrated(report))
             @if let Some(found) = expectation_maximisation {
                 " The first took " (count(found.rounds.into())) " rounds" @if !found.converged { ", and had not converged" } "."

@@ -183,7 +183,7 @@ fn counts(report: &Report) -> Figure {
     };
     let written = |images: u64| match images {
         0 => String::new(),
-        10_000.. => format!("{}k", images / 1000),
+        10_000.. => format!("{}k", (images + 500) / 1000),
         _ => images.to_string(),
     };
     let classes = &report.model.classes;
@@ -279,8 +279,9 @@ fn other_thresholds(report: &Report, figures: &mut Figures) -> Markup {
         }
         (figures.show(curves(&report.by_class), &html! {
             "Recall against the false alarm rate as the threshold falls; rates on a logarithmic scale, so that the area seen is not
-             the one in the table, and no false alarm at the left edge. The dot is the most probable class as the answer, which is no
-             threshold on one probability: it may lie off the curve." }))
+             the one in the table, and no false alarm at the left edge. The dot is the most probable class as the answer, which "
+            @if report.model.classes.len() == 2 { "is a threshold of one half." }
+            @else { "is no threshold on one probability: it may lie off the curve." } }))
         (areas(report, roc))
         (operating_points(report, roc))
     }

@@ -34,7 +34,7 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
 
 fn temperature(report: &Report, calibration: &Calibration) -> Markup {
     html! {
-        @if calibration.model_temperature == 1.0 { "The model's graph has no temperature." }
+        @if calibration.model_temperature == 1.0 { "The model's temperature is 1, which does not change its logits." }
         @else { "The model's graph divides its logits by a temperature of " (number(calibration.model_temperature)) "." }
         " "
         @match &calibration.fitted {

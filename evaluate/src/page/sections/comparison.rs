@@ -29,7 +29,9 @@ pub(crate) fn section(material: &Material<'_>, comparison: &Comparison) -> Resul
     let points = |share: f64| format!("{:+.2}", share * 100.0).replace('-', "−");
     Ok(html! {
         p {
-            "The other model, a perceptron " (network(&comparison.other)) ", on the same images: "
+            "The other model, "
+            @if comparison.other.hidden.is_empty() { "softmax regression " } @else { "a perceptron " }
+            (network(&comparison.other)) ", on the same images: "
             @if let Some(value) = comparison.other_accuracy.value {
                 "accuracy " strong { (percentage(value)) }
                 @if let Some(this) = report.overall.without_duplicates.accuracy.value { ", this one " strong { (percentage(this)) } }

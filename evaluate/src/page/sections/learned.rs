@@ -39,7 +39,10 @@ pub(crate) fn section(material: &Material<'_>, figures: &mut Figures) -> Result<
                 (Note::Saliency.mark()) " Bright is strong; each map has its own scale." }))
         }
         h3 { "The most and the least typical image of each class" }
-        p { "By the distance of what the last hidden layer makes of it from the class's mean." (Note::Typical.mark()) }
+        p {
+            "By the distance of " @if material.report.model.hidden.is_empty() { "its pixels" } @else {
+                "what the last hidden layer makes of it" } " from the class's mean." (Note::Typical.mark())
+        }
         (typical)
         (hidden_layers(&learned.hidden_layers))
     })
@@ -51,11 +54,11 @@ fn first_layer(material: &Material<'_>, learned: &Learned) -> Result<Option<Figu
     for unit in &learned.first_layer {
         let values = material.first_layer.row(unit.unit).to_vec();
         let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-        let active = unit.active_share.map_or_else(|| "no share of images: it is an output".to_owned(), percentage);
+        let active = unit.active_share.map(|share| format!(", active for {}", percentage(share))).unwrap_or_default();
         pictures.push(Tile {
             picture: picture::weights(&values, largest, [model.height, model.width])?,
             name: unit.active_share.map(per_cent).unwrap_or_default(),
-            words: format!("unit {}: length {}, active for {active}", unit.unit, number(unit.norm)),
+            words: format!("unit {}: length {}{active}", unit.unit, number(unit.norm)),
         });
     }
     if pictures.is_empty() {

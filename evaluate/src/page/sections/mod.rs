@@ -51,8 +51,8 @@ pub(super) fn all(material: &Material<'_>, figures: &mut Figures) -> Result<Vec<
 /// Why figures are missing.
 fn undefined(report: &Report) -> Markup {
     html! {
-        p { "A figure whose denominator is zero does not exist. It stands as a dash, and is left out of averages, but for the precision of
-             a class that has images and is never said, which counts as 0." }
+        p { "Figures that are not here, each with its reason. One whose denominator is zero is left out of averages, but for the
+             precision of a class that has images and is never said, which counts as 0." }
         (table("Figures that do not exist", &["figure", "why"], html! {
             @for undefined in &report.undefined {
                 tr { th scope="row" { code { (undefined.figure) } } td { (undefined.reason) } }

@@ -14,6 +14,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
     let unit = without_duplicates.intervals.unit.name();
     let is_by_font = without_duplicates.intervals.unit == Unit::Font;
+    let has_by_font = without_duplicates.intervals.accuracy_by_font().is_some();
+    let has_small_line = as_it_came.as_ref().is_some_and(|came| came.intervals.accuracy_95.is_some());
     html! {
         p {
             "All figures are on the " (split(report.split)) " split without images that occur twice in it ("
@@ -23,22 +25,25 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 @else { "; beside them, those on the test set as it came, with its duplicates (" (counted(came.images, "image")) ")" }
             }
             ". "
-            @if is_by_font {
+            @if has_by_font {
                 "Were other fonts drawn in the same way, 95 of 100 intervals by font would hold the figure that all fonts would give;
                  Wilson's would, if the glyphs of a font had nothing in common."
+            } @else if is_by_font {
+                "All are of one font, which tells nothing of others: were other images of it drawn in the same way, 95 of 100 intervals
+                 of Wilson would hold the figure that all of its images would give."
             } @else {
                 "Were other images drawn in the same way, 95 of 100 intervals of Wilson, or by image, would hold the figure that all
                  images would give."
             }
             " The Beta posterior answers otherwise: given these counts, independent images and Jeffreys' prior, the share lies in it
              with a probability of 95 %."
-            @if as_it_came.is_some() { " As it came, the small line is the interval by " (unit) "." }
+            @if has_small_line { " As it came, the small line is the interval by " (unit) "." }
         }
         (measures(report, without_duplicates, as_it_came.as_ref()))
         (figures.show(intervals(&report.overall), &html! {
             "How far chance may have moved the accuracy. Wilson's interval and the Beta posterior" (Note::Jeffreys.mark())
             " take the images as independent"
-            @if is_by_font && without_duplicates.intervals.accuracy_95.is_some() {
+            @if has_by_font {
                 "; the one by font counts what the glyphs of a font have in common, and is the one to trust"
             }
             "."
@@ -181,7 +186,7 @@ type Interval = (String, [f64; 2], f64);
 fn accuracy_intervals(quality: &Quality, which: &str) -> Vec<Interval> {
     let accuracy = &quality.accuracy;
     let Some(value) = accuracy.value else { return Vec::new() };
-    let by_font = quality.intervals.accuracy_95.filter(|_| quality.intervals.unit == Unit::Font);
+    let by_font = quality.intervals.accuracy_by_font();
     let intervals = [("Wilson", accuracy.wilson_95), ("Beta posterior", accuracy.jeffreys_95), ("by font", by_font)];
     let intervals = intervals.into_iter().filter_map(|(name, ends)| Some((name, ends?)));
     intervals.map(|(name, ends)| (format!("{name}{which}"), ends, value)).collect()

@@ -1,10 +1,10 @@
 //! The page's first lines: what was judged, and what came out, in a few sentences.
 
-use artifacts::SplitName;
+use artifacts::{ModelDescription, SplitName};
 use maud::{Markup, html};
 
 use crate::page::text::{count, counted, network, per_cent, percentage, split};
-use crate::report::{Calibration, ClassFigures, Quality, Report, Unit};
+use crate::report::{Calibration, ClassFigures, Report};
 
 /// What was judged.
 pub(crate) fn title(report: &Report) -> Markup {
@@ -28,18 +28,13 @@ pub(crate) fn verdict(report: &Report) -> Markup {
         "Of " (counted(accuracy.total, &format!("{} image", split(report.split)))) (unseen) ", the model names "
         (count(accuracy.count)) " rightly"
         @if let (Some(value), Some(wilson)) = (accuracy.value, accuracy.wilson_95) {
-            @let by_font = accuracy_by_font(quality);
+            @let by_font = quality.intervals.accuracy_by_font();
             @let ends = by_font.unwrap_or(wilson);
             ": " strong { (percentage(value)) } ", and with 95 % confidence between " (per_cent(ends[0])) " and " (per_cent(ends[1])) " %"
             @if by_font.is_some() { " for fonts like these" }
         }
         ". " (weakest(report)) " " (sureness(report))
     }
-}
-
-/// Its interval for fonts like these, where names tell fonts.
-fn accuracy_by_font(quality: &Quality) -> Option<[f64; 2]> {
-    quality.intervals.accuracy_95.filter(|_| quality.intervals.unit == Unit::Font)
 }
 
 /// The class that is recognised least often, and what it is taken for.
@@ -70,7 +65,7 @@ fn sureness(report: &Report) -> Markup {
     let (Some(accuracy), Some(wilson)) = (quality.accuracy.value, quality.accuracy.wilson_95) else {
         return Markup::default();
     };
-    let [low, high] = accuracy_by_font(quality).unwrap_or(wilson);
+    let [low, high] = quality.intervals.accuracy_by_font().unwrap_or(wilson);
     let confidence = before.mean_confidence;
     let expected = before.calibration_error_if_calibrated;
     html! {
@@ -93,7 +88,7 @@ fn sureness(report: &Report) -> Markup {
 /// What was judged in which tool.
 pub(crate) fn meta(report: &Report) -> Markup {
     html! {
-        "A multilayer perceptron " (network(&report.model)) " on " (report.model.height) "×" (report.model.width) " pixels; "
+        (kind(&report.model)) " " (network(&report.model)) " on " (report.model.height) "×" (report.model.width) " pixels; "
         (split(report.split)) " split of data set “" (report.dataset) "”; computed in ONNX Runtime on " (report.provider) "."
         @if let Some(parity) = &report.parity {
             " Its logits are the trainer's"
@@ -104,4 +99,9 @@ pub(crate) fn meta(report: &Report) -> Markup {
         }
         " The numbers, for programs, are in " a href="report.json" { "report.json" } "."
     }
+}
+
+/// What a network is called.
+fn kind(model: &ModelDescription) -> &'static str {
+    if model.hidden.is_empty() { "Softmax regression" } else { "A multilayer perceptron" }
 }

@@ -38,8 +38,7 @@ impl Figure {
     /// The figure in the page, with a caption.
     pub fn in_page(&self, caption: &Markup) -> Markup {
         // On a small screen a drawing shrinks as far as its letters stay legible; a wider one scrolls in its own box.
-        let size =
-            format!("max-width:{:.0}px;min-width:{:.0}px", self.width * 1.25, (self.width * 0.72).min(self.width));
+        let size = format!("max-width:{:.0}px;min-width:{:.0}px", self.width * 1.25, self.width * 0.72);
         html! {
             figure id={ "figure-" (self.name) } {
                 figcaption {
