@@ -54,7 +54,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         None => {
             let input = options.input.as_deref().expect("the command line takes one of the two");
-            let (folders, places) = folders::survey(input, options, scratch.folder())?;
+            let (folders, places) = folders::survey(input, options, scratch.folder(), console)?;
             say_found(&folders, input, console);
             let records = read::read_all(&folders, &places, &scratch, &pool, console)?;
             (folders, records)
