@@ -52,7 +52,8 @@ def run_chain(folder, variables, environment, umask, reorder):
     [data] = (folder / "data").iterdir()
     if reorder:
         for path in sorted((data / "raw").glob("*/*")):
-            reverse_order(path)
+            if path.is_dir():
+                reverse_order(path)
     make("all")
     [run] = (folder / "runs").iterdir()
     return data, run

@@ -231,7 +231,8 @@ def listed_in(archive, part):
                     while piece := file.read(1 << 20):
                         digest.update(piece)
                 found.append((places, digest.hexdigest()))
-    while len({places[0] for places, _ in found}) == 1:
+    # A single class is no folder around the classes: files lie in it.
+    while len({places[0] for places, _ in found}) == 1 and any(len(places) > 2 for places, _ in found):
         found = [(places[1:], digest) for places, digest in found if len(places) > 1]
     names = [(os.fsencode("/".join(places)), places, digest) for places, digest in found if len(places) == 2]
     return [(os.fsencode(places[0]), os.fsencode(places[1]), f"{digest}  {part}/".encode() + name + b"\n")

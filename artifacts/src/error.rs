@@ -53,17 +53,7 @@ impl Error {
             Self::File(error) => hint(error),
             Self::Kind { expected, .. } => Some(format!("name a {expected}")),
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
-                stage_that_writes(path).map(|stage| {
-                    // `make` looks at the records of the stages, not at the files that they vouch for.
-                    if path.file_name().and_then(OsStr::to_str).is_some_and(is_of_a_shard) {
-                        format!(
-                            "remove the data set's {} and run `make {stage}`, which writes all anew",
-                            Dataset::FILE_NAME
-                        )
-                    } else {
-                        format!("write it anew: run `make {stage}`, or `{stage}` by hand")
-                    }
-                })
+                stage_that_writes(path).map(|stage| format!("write it anew: {}", made_anew(path, stage)))
             }
         }
     }
@@ -78,18 +68,36 @@ pub fn hint(error: &files::Error) -> Option<String> {
         files::Error::Changed { path } => stage_that_writes(path)
             .map(|stage| format!("leave the folder alone until the run is over, and write it anew: `make {stage}`")),
         files::Error::Digest { path, recorded_by, .. } => stage_that_writes(path).map(|stage| {
-            // `make` looks at the record, not at the files that it vouches for.
-            let first = if stage_that_writes(recorded_by) == Some(stage) {
-                format!("remove `{}` and ", recorded_by.display())
+            let anew = if stage_that_writes(recorded_by) == Some(stage) {
+                made_anew(path, stage)
             } else {
-                String::new()
+                format!("run `make {stage}`")
             };
-            format!("the file was changed or belongs to another run: {first}run `make {stage}`")
+            format!("the file was changed or belongs to another run: {anew}")
         }),
         _ => None,
     };
     of_the_stage.or_else(|| error.hint().map(str::to_owned))
 }
+
+/// What makes `stage` write its file `path` again. `make` compares a stage's record with what it last wrote; of its other
+/// files it sees that they are gone. Without its record a folder is not replaced.
+fn made_anew(path: &Path, stage: &str) -> String {
+    let is_record = path.file_name().and_then(OsStr::to_str).is_some_and(|name| RECORDS.contains(&name));
+    if is_record { format!("run `make {stage}`") } else { format!("remove `{}` and run `make {stage}`", path.display()) }
+}
+
+/// What the stages write last, each in its folder.
+const RECORDS: [&str; 5] = [
+    Source::FILE_NAME,
+    Dataset::FILE_NAME,
+    RunDirectory::TRAINING_RECORD,
+    RunDirectory::EXPORT_RECORD,
+    EVALUATION_RECORD,
+];
+
+/// The report's, which `evaluate` writes.
+const EVALUATION_RECORD: &str = "report.json";
 
 fn stage_that_writes(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
@@ -101,7 +109,7 @@ fn stage_that_writes(path: &Path) -> Option<&'static str> {
         RunDirectory::METRICS | RunDirectory::TIMINGS | RunDirectory::REFERENCE_LOGITS => "train",
         RunDirectory::CROSS_VALIDATION | RunDirectory::OUT_OF_SAMPLE_LOGITS => "train",
         RunDirectory::MODEL | RunDirectory::EXPORT_RECORD => "export",
-        "report.json" | "predictions.npy" | "probabilities.npy" => "evaluate",
+        EVALUATION_RECORD | "predictions.npy" | "probabilities.npy" => "evaluate",
         _ => return None,
     })
 }

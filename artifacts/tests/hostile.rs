@@ -355,8 +355,8 @@ fn a_shard_of_another_data_set_is_found_by_its_digest() {
     fs::write(&path, bytes).unwrap();
     let error = one.rows(&one.dataset, true).unwrap_err();
     assert!(matches!(error, Error::File(files::Error::Digest { .. })));
-    // A make that is asked again looks at the record alone.
-    let hint = format!("remove `{}` and run `make preprocess`", one.path("dataset.json").display());
+    // A make that is asked again compares the record alone; without that, the folder would not be replaced.
+    let hint = format!("remove `{}` and run `make preprocess`", path.display());
     assert!(error.hint().unwrap().ends_with(&hint), "{error:?}");
     assert!(one.rows(&one.dataset, false).is_ok(), "--no-verify");
 }
@@ -392,4 +392,30 @@ fn another_document_under_the_name_of_a_record_is_refused() {
     let path = example.path(Dataset::FILE_NAME);
     let message = artifacts::read_json::<TrainingRecord>(&path).unwrap_err().to_string();
     assert!(message.ends_with("is a dataset.json, not a training.json"), "{message}");
+}
+
+#[test]
+fn a_damaged_file_is_to_be_removed_and_a_damaged_record_to_stay() {
+    let hint = |name: &str| {
+        let path = Path::new("some").join(name);
+        Error::Malformed { path, kind: "file", reason: String::new() }.hint().unwrap()
+    };
+    for (record, stage) in [
+        ("source.json", "fetch"),
+        ("dataset.json", "preprocess"),
+        ("training.json", "train"),
+        ("export.json", "export"),
+        ("report.json", "evaluate"),
+    ] {
+        assert_eq!(hint(record), format!("write it anew: run `make {stage}`"));
+    }
+    for (file, stage) in [
+        ("labels-00000.npy", "preprocess"),
+        ("removed.jsonl", "preprocess"),
+        ("checkpoint.safetensors", "train"),
+        ("metrics.jsonl", "train"),
+        ("model.onnx", "export"),
+    ] {
+        assert_eq!(hint(file), format!("write it anew: remove `some/{file}` and run `make {stage}`"));
+    }
 }

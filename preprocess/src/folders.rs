@@ -10,6 +10,7 @@ use archive::is_hidden;
 use artifacts::{Dataset, Role, Source};
 use files::{Digest, IoContext as _};
 use scratch::{FileVec, Name, Names};
+use terminal::Console;
 
 use crate::error::Error;
 use crate::options::Options;
@@ -36,7 +37,7 @@ pub struct Folders {
 /// A file in a class folder.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageFile {
-    /// `PART/CLASS/NAME` with forward slashes, which is its name in every artifact.
+    /// `train/CLASS/NAME` or `test/CLASS/NAME` with forward slashes, which is its name in every artifact.
     pub name: Name,
     /// The index of its class.
     pub label: u8,
@@ -71,11 +72,11 @@ impl Places {
 
 /// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over. What
 /// is kept of each file is in `scratch`.
-pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folders, Places), Error> {
+pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console) -> Result<(Folders, Places), Error> {
     let mut source_digests = BTreeMap::new();
     let mut name = input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut train = (input.to_owned(), "");
-    let mut test = options.test_input.clone().map(|folder| (folder, ""));
+    let mut train = input.to_owned();
+    let mut test = options.test_input.clone();
     if input.join(Source::FILE_NAME).exists() {
         let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
         source_digests = source.provenance.inputs;
@@ -84,43 +85,40 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path) -> Result<(Folder
         for part in source.parts {
             let folder = input.join(&part.directory);
             match part.role {
-                Role::Train => train = (folder, Role::Train.directory()),
-                Role::Test if test.is_none() => test = Some((folder, Role::Test.directory())),
+                Role::Train => train = folder,
+                Role::Test if test.is_none() => test = Some(folder),
                 Role::Test => {}
             }
         }
     }
-    if test.is_some() {
-        train.1 = Role::Train.directory();
-    }
 
-    let no_classes = [Some(options.output.as_path()), test.as_ref().map(|(folder, _)| folder.as_path())];
+    let no_classes = [Some(options.output.as_path()), test.as_deref()];
     let no_classes: Vec<PathBuf> =
         no_classes.into_iter().flatten().filter_map(|path| path.canonicalize().ok()).collect();
-    let train_classes = class_folders(&train.0, &no_classes)?;
-    let classes: Vec<String> = train_classes.keys().cloned().collect();
-    check_classes(&classes, &train.0)?;
     let mut listing = Listing {
         names: Names::new(scratch)?,
         files: FileVec::new(scratch)?,
         places: Places { class_folders: Vec::new(), all: FileVec::new(scratch)? },
         of_folder: FileVec::new(scratch)?,
     };
+    let train_classes = class_folders(&train, &no_classes, console)?;
+    let classes: Vec<String> = train_classes.keys().cloned().collect();
+    check_classes(&classes, &train)?;
     for (label, (class, folder)) in (0..=u8::MAX).zip(train_classes) {
-        listing.add(folder, &prefixed(train.1, &class), label, false)?;
+        listing.add(folder, Role::Train, &class, label)?;
     }
-    if let Some((test, _)) = &test {
-        let test_classes = class_folders(test, &no_classes)?;
+    if let Some(test) = &test {
+        let test_classes = class_folders(test, &no_classes, console)?;
         if test_classes.is_empty() {
             return Err(Error::NoTestClass { folder: test.clone() });
         }
         for (class, folder) in test_classes {
-            let label = label_of(&class, &classes, &train.0, test)?;
-            listing.add(folder, &prefixed(Role::Test.directory(), &class), label, true)?;
+            let label = label_of(&class, &classes, &train, test)?;
+            listing.add(folder, Role::Test, &class, label)?;
         }
     }
     let name = options.name.clone().or(name).unwrap_or_else(|| "unnamed".to_owned());
-    let (has_test_part, place) = (test.is_some(), train.0);
+    let (has_test_part, place) = (test.is_some(), train);
     let Listing { names, files, places, .. } = listing;
     Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, places))
 }
@@ -140,13 +138,10 @@ pub fn label_of(class: &str, classes: &[String], train: &Path, test: &Path) -> R
     label.ok_or_else(|| Error::TestClass { test: test.to_owned(), train: train.to_owned(), class: class.to_owned() })
 }
 
-fn prefixed(part: &str, class: &str) -> String {
-    if part.is_empty() { class.to_owned() } else { format!("{part}/{class}") }
-}
-
 /// The visible folders in `folder`, by name, but for `no_classes`: the output of an earlier run, and the folder to test on.
-/// Links stand for what they lead to. Skipped, as hidden, is macOS's `__MACOSX`.
-fn class_folders(folder: &Path, no_classes: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, Error> {
+/// Links stand for what they lead to. Skipped, as hidden, is macOS's `__MACOSX`; and a folder in which there is nothing, which
+/// is no class of an archive either.
+fn class_folders(folder: &Path, no_classes: &[PathBuf], console: &Console) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut folders = BTreeMap::new();
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
         let path = entry.context("read the folder", folder)?.path();
@@ -158,12 +153,26 @@ fn class_folders(folder: &Path, no_classes: &[PathBuf]) -> Result<BTreeMap<Strin
         if !is_folder || path.canonicalize().is_ok_and(|path| no_classes.contains(&path)) {
             continue;
         }
+        if !has_something(&path)? {
+            console.warn(format!("`{}` is no class: there is nothing in it", path.display()));
+            continue;
+        }
         match name {
             Some(name) => drop(folders.insert(name, path)),
             None => return Err(Error::ClassName { path }),
         }
     }
     Ok(folders)
+}
+
+/// Whether a visible entry is in the folder.
+fn has_something(folder: &Path) -> Result<bool, Error> {
+    for entry in fs::read_dir(folder).context("read the folder", folder)? {
+        if !is_hidden(entry.context("read the folder", folder)?.file_name().as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The files so far.
@@ -177,7 +186,8 @@ struct Listing {
 
 impl Listing {
     /// Adds the visible entries of a class folder, by name. What is no image will not decode, and be said.
-    fn add(&mut self, folder: PathBuf, prefix: &str, label: u8, is_test: bool) -> Result<(), Error> {
+    fn add(&mut self, folder: PathBuf, role: Role, class: &str, label: u8) -> Result<(), Error> {
+        let (prefix, is_test) = (format!("{}/{class}", role.directory()), role == Role::Test);
         self.of_folder.clear();
         for entry in fs::read_dir(&folder).context("read the folder", &folder)? {
             let entry = entry.context("read the folder", &folder)?;
@@ -192,7 +202,7 @@ impl Listing {
             let is_text = text.is_some();
             // A name that no line of text can hold is written with escapes; the file itself is found by its own.
             let text = text.unwrap_or_else(|| on_disk.to_string_lossy().escape_debug().to_string());
-            let name = self.names.add(&[prefix, "/", &text].map(str::as_bytes))?;
+            let name = self.names.add(&[&prefix, "/", &text].map(str::as_bytes))?;
             let name_on_disk = if is_text {
                 name.part(prefix.len() + 1, text.len())
             } else {

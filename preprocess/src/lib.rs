@@ -30,7 +30,7 @@ use terminal::{Console, counted};
 
 use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
-use crate::split::{Assigned, Member};
+use crate::split::{Assigned, Member, Shares};
 
 /// What there is in an output folder.
 const PARTS: [&str; 6] = ["train", "valid", "test", Dataset::FILE_NAME, Dataset::REMOVED_LIST, StageTimings::FILE_NAME];
@@ -46,24 +46,26 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME, |name| PARTS.contains(&name))?;
     let scratch = Scratch::create(staged.path())?;
-    let (folders, records) = match wanted {
+    let (folders, records, shares) = match wanted {
         Some(wanted) => {
+            let shares = Shares::of(options, options.test_archive.is_some())?;
             let (folders, records) = archives::read_all(&wanted, options, &scratch, &pool, console)?;
             say_found(&folders, &folders.place, console);
-            (folders, records)
+            (folders, records, shares)
         }
         None => {
             let input = options.input.as_deref().expect("the command line takes one of the two");
-            let (folders, places) = folders::survey(input, options, scratch.folder())?;
+            let (folders, places) = folders::survey(input, options, scratch.folder(), console)?;
+            let shares = Shares::of(options, folders.has_test_part)?;
             say_found(&folders, input, console);
             let records = read::read_all(&folders, &places, &scratch, &pool, console)?;
-            (folders, records)
+            (folders, records, shares)
         }
     };
     let decoded = Decoded::of(&folders, &records, &scratch)?;
     drop(records);
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
-    let dataset = pool.install(|| write(&folders, &decoded, &scratch, staged.path(), options, console))?;
+    let dataset = pool.install(|| write(&folders, &decoded, shares, &scratch, staged.path(), options, console))?;
     scratch.remove()?;
     before.with(env!("CARGO_PKG_NAME"), beginning).write(staged.path())?;
     staged.commit()?;
@@ -80,12 +82,13 @@ fn say_found(folders: &Folders, place: &Path, console: &Console) {
 fn write(
     folders: &Folders,
     decoded: &Decoded,
+    shares: Shares,
     scratch: &Scratch,
     folder: &Path,
     options: &Options,
     console: &Console,
 ) -> Result<Dataset, Error> {
-    let (mut images, groups) = split::assign(folders, &decoded.images, options, scratch.folder())?;
+    let (mut images, groups) = split::assign(folders, &decoded.images, shares, options.seed, scratch.folder())?;
     let (findings, removed) = duplicates::remove(&mut images, scratch.folder())?;
     let removed_list = shards::write_removed_list(folder, &images, &folders.names, &findings)?;
     let (splits, pixels) = shards::write_splits(folder, &images, folders, decoded, scratch, options, console)?;

@@ -54,18 +54,36 @@ impl Member {
     }
 }
 
-/// Gives every image a split; returns them with their groups. Both are kept in `scratch`.
+/// The shares of the training part's images to test and to validate on.
+#[derive(Debug, Clone, Copy)]
+pub struct Shares {
+    test: f64,
+    valid: f64,
+}
+
+impl Shares {
+    /// Those of `options`; where there is a test part, that is tested on.
+    ///
+    /// # Errors
+    /// When they leave nothing to train on.
+    pub fn of(options: &Options, has_test_part: bool) -> Result<Self, Error> {
+        let test_fraction = if has_test_part { 0.0 } else { options.test_fraction };
+        let valid_fraction = options.valid_fraction;
+        if test_fraction + valid_fraction >= 1.0 {
+            return Err(Error::Fractions { test_fraction, valid_fraction });
+        }
+        Ok(Self { test: test_fraction, valid: valid_fraction })
+    }
+}
+
+/// Gives every image a split, by `seed`; returns them with their groups. Both are kept in `scratch`.
 pub fn assign(
     folders: &Folders,
     images: &[DecodedImage],
-    options: &Options,
+    shares: Shares,
+    seed: u64,
     scratch: &Path,
 ) -> Result<(FileVec<Assigned>, FileVec<Member>), Error> {
-    let test_fraction = if folders.has_test_part { 0.0 } else { options.test_fraction };
-    let valid_fraction = options.valid_fraction;
-    if test_fraction + valid_fraction >= 1.0 {
-        return Err(Error::Fractions { test_fraction, valid_fraction });
-    }
     let mut assigned = FileVec::new(scratch)?;
     for &DecodedImage { file, at, pixels } in images {
         let file = folders.files[file];
@@ -73,8 +91,8 @@ pub fn assign(
         let ImageFile { name, label, is_test } = file;
         assigned.push(Assigned { name, at, pixels, label, is_test, split, kept: true })?;
     }
-    let groups = groups_in_random_order(&assigned, &folders.names, options.seed, scratch)?;
-    for (split, fraction) in [(SplitName::Test, test_fraction), (SplitName::Valid, valid_fraction)] {
+    let groups = groups_in_random_order(&assigned, &folders.names, seed, scratch)?;
+    for (split, fraction) in [(SplitName::Test, shares.test), (SplitName::Valid, shares.valid)] {
         deal(&mut assigned, &groups, folders.classes.len(), split, fraction);
     }
     Ok((assigned, groups))
@@ -169,22 +187,7 @@ mod tests {
             source_digests: BTreeMap::new(),
             place: PathBuf::new(),
         };
-        let options = Options {
-            input: None,
-            test_input: None,
-            archive: None,
-            test_archive: None,
-            output: PathBuf::new(),
-            name: None,
-            valid_fraction: 0.2,
-            test_fraction: 0.2,
-            max_rejects: 0.0,
-            shard_size: 1,
-            seed,
-            threads: None,
-            limits: archive::Limits { max_files: 0, max_unpacked_bytes: 0 },
-        };
-        let (assigned, _) = assign(&folders, &images, &options, scratch.path()).unwrap();
+        let (assigned, _) = assign(&folders, &images, Shares { test: 0.2, valid: 0.2 }, seed, scratch.path()).unwrap();
         let key = |&(font, class): &(u8, u8)| {
             let group = if is_named(font) { format!("{font:03}") } else { format!("{font}-{class}") };
             (is_named(font), group, class)

@@ -166,6 +166,31 @@ fn a_test_archive_gives_the_bytes_that_its_folders_give() {
     assert_eq!((dataset.removed.leaks, dataset.removed.conflicting_leaks), (20, 1));
 }
 
+/// But for what dataset.json says of where they come from.
+#[test]
+fn class_folders_give_what_an_archive_of_them_gives() {
+    let workplace = Workplace::new();
+    for (name, files) in [("large.tar", with_trouble("large/")), ("small.tar", letters("small/", 290, 40))] {
+        fs::write(workplace.path(name), tar(&files)).unwrap();
+    }
+    workplace.unpack(Source::new("mine"), Role::Train, "large.tar", "large/", 610);
+    workplace.unpack(Source::new("mine"), Role::Test, "small.tar", "small/", 80);
+    let folders = ["--input", "raw/train", "--test-input", "raw/test"];
+    let archives = ["--archive", "large.tar", "--test-archive", "small.tar"];
+    for parts in [2, 4] {
+        let [of_folders, of_archives] = [("of-folders", folders), ("of-archives", archives)].map(|(output, source)| {
+            let rest = ["--output", output, "--max-rejects", "0.05", "--name", "mine"];
+            workplace.run_well(&[&source[..parts], &rest].concat());
+            let mut files = contents(&workplace.path(output));
+            files.remove(&PathBuf::from(Dataset::FILE_NAME)).unwrap();
+            let (mut dataset, _) = Dataset::read(&workplace.path(output)).unwrap();
+            dataset.provenance.inputs.retain(|name, _| name == "files");
+            (files, dataset)
+        });
+        assert_eq!(of_folders, of_archives);
+    }
+}
+
 #[test]
 fn what_is_no_archive_of_class_folders_is_said_as_fetch_says_it_and_leaves_nothing() {
     let good = gzip(&tar(&letters("set/", 0, 40)));

@@ -106,9 +106,10 @@ fn every_row_of_a_shard_is_the_image_that_its_name_says() {
     for split in SplitName::ALL {
         let data = dataset.open(&workplace.output(), split, true).unwrap();
         for (row, name) in data.names().unwrap().iter().enumerate() {
-            let image = image::open(workplace.input().join(name)).unwrap().into_luma8();
+            let below = name.strip_prefix("train/").unwrap();
+            let image = image::open(workplace.input().join(below)).unwrap().into_luma8();
             assert_eq!(data.image(row), image.as_raw().as_slice(), "{name}");
-            assert_eq!(data.label(row), u8::from(name.starts_with('B')), "{name}");
+            assert_eq!(data.label(row), u8::from(below.starts_with('B')), "{name}");
             assert!(seen.insert(name.clone()), "{name} twice");
         }
     }
@@ -221,11 +222,11 @@ fn files_that_are_no_image_are_named_with_the_reason_and_stop_nothing() {
     workplace.file("B/.hidden.png", b"passed over");
     let dataset = workplace.run_well(&["--max-rejects", "0.02"]);
     let rejected: Vec<_> = dataset.rejected.iter().map(|file| (file.file.as_str(), file.reason.as_str())).collect();
-    assert_eq!(rejected[0], ("A/empty.png", "it is empty"));
-    assert_eq!(rejected[1], ("A/text.png", "it is no PNG file"));
-    assert_eq!(rejected[2].0, "B/cut.png");
+    assert_eq!(rejected[0], ("train/A/empty.png", "it is empty"));
+    assert_eq!(rejected[1], ("train/A/text.png", "it is no PNG file"));
+    assert_eq!(rejected[2].0, "train/B/cut.png");
     assert!(rejected[2].1.starts_with("it does not decode: "), "{}", rejected[2].1);
-    assert_eq!(rejected[3], ("B/large.png", "it is 5 pixels high and 5 wide, not 3 pixels high and 4 wide"));
+    assert_eq!(rejected[3], ("train/B/large.png", "it is 5 pixels high and 5 wide, not 3 pixels high and 4 wide"));
     assert_eq!(rejected.len(), 4);
 }
 
@@ -238,7 +239,7 @@ fn too_many_broken_files_fail_and_leave_no_data_set() {
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
     assert!(message.contains("2 of 102 files are rejected, more than the 1 % of --max-rejects"), "{message}");
-    assert!(message.contains("A/empty.png: it is empty") && message.contains("hint:"), "{message}");
+    assert!(message.contains("train/A/empty.png: it is empty") && message.contains("hint:"), "{message}");
     assert_eq!(fs::read_dir(workplace.0.path()).unwrap().count(), 1, "nothing but the input");
 }
 
@@ -295,7 +296,7 @@ fn other_colour_types_become_grey_and_are_counted() {
     workplace.file("B/deep.png", &png(&DynamicImage::ImageLuma16(deep)));
     let dataset = workplace.run_well(&[]);
     assert_eq!(dataset.converted, BTreeMap::from([("grey, 16-bit".to_owned(), 1), ("rgb, 8-bit".to_owned(), 1)]));
-    for (file, pixels) in [("A/colour.png", &grey), ("B/deep.png", &other)] {
+    for (file, pixels) in [("train/A/colour.png", &grey), ("train/B/deep.png", &other)] {
         let found = SplitName::ALL.into_iter().find_map(|split| {
             let data = dataset.open(&workplace.output(), split, true).unwrap();
             let row = data.names().unwrap().iter().position(|name| name == file)?;
@@ -321,8 +322,8 @@ fn one_bit_images_are_counted_and_what_is_transparent_is_white() {
         for (row, name) in data.names().unwrap().iter().enumerate() {
             // Black at alpha 128 of 255 over white: 255 - 128 = 127.
             let expected: [u8; 12] = match name.as_str() {
-                "A/bit.png" => [255; 12],
-                "B/alpha.png" => [0, 0, 127, 127, 0, 0, 127, 127, 0, 0, 127, 127],
+                "train/A/bit.png" => [255; 12],
+                "train/B/alpha.png" => [0, 0, 127, 127, 0, 0, 127, 127, 0, 0, 127, 127],
                 _ => continue,
             };
             assert_eq!(data.image(row), expected, "{name}");
@@ -386,7 +387,7 @@ fn what_is_no_regular_file_is_named_and_does_not_hang() {
     let dataset = workplace.run_well(&[]);
     let rejected: Vec<_> = dataset.rejected.iter().map(|file| (file.file.as_str(), file.reason.as_str())).collect();
     let folder = "it is a folder: images are read in class folders alone";
-    assert_eq!(rejected, [("A/folder.png", folder), ("B/pipe.png", "it is no regular file")]);
+    assert_eq!(rejected, [("train/A/folder.png", folder), ("train/B/pipe.png", "it is no regular file")]);
 }
 
 #[test]
@@ -422,10 +423,10 @@ fn duplicates_and_conflicts_are_removed_and_listed() {
         .collect();
     // Of twins in two splits, the one in training goes; of contested ones in training, both.
     assert!(
-        pairs.iter().any(|(file, same)| file == "A/twice.png" && same == "A/0007.png")
-            || pairs.iter().any(|(file, same)| file == "A/0007.png" && same == "A/twice.png")
+        pairs.iter().any(|(file, same)| file == "train/A/twice.png" && same == "train/A/0007.png")
+            || pairs.iter().any(|(file, same)| file == "train/A/0007.png" && same == "train/A/twice.png")
     );
-    assert!(pairs.iter().any(|(file, _)| file == "A/0008.png" || file == "B/mislabelled.png"));
+    assert!(pairs.iter().any(|(file, _)| file == "train/A/0008.png" || file == "train/B/mislabelled.png"));
     let kept: usize = SplitName::ALL.map(|split| dataset.split(split).images).iter().sum();
     let RemovedCounts { duplicates, leaks, conflicting_leaks, conflicts, .. } = dataset.removed;
     let removed = duplicates + leaks + conflicting_leaks + conflicts;
@@ -447,7 +448,7 @@ fn no_font_is_in_two_splits_and_classes_keep_their_share() {
     assert_eq!(dataset.splits.test.images_by_class, [12, 12, 12]);
     assert_eq!(dataset.splits.valid.images_by_class, [12, 12, 12]);
     let fonts = SplitName::ALL.map(|split| {
-        let stems = workplace.names(split).into_iter().map(|name| name[2..].to_owned());
+        let stems = workplace.names(split).into_iter().map(|name| name["train/A/".len()..].to_owned());
         stems.collect::<BTreeSet<_>>()
     });
     assert!(fonts[0].is_disjoint(&fonts[1]) && fonts[0].is_disjoint(&fonts[2]) && fonts[1].is_disjoint(&fonts[2]));
@@ -554,5 +555,5 @@ fn quiet_says_nothing_and_verbose_names_the_rejected() {
     let workplace = Workplace::with_letters(60);
     workplace.file("A/empty.png", b"");
     assert_eq!(stderr(&workplace.run(&["-q"])), "");
-    assert!(stderr(&workplace.run(&["-v"])).contains("A/empty.png: it is empty"));
+    assert!(stderr(&workplace.run(&["-v"])).contains("train/A/empty.png: it is empty"));
 }

@@ -14,6 +14,9 @@ use flate2::{Compression, Crc};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use tempfile::TempDir;
 
+mod support;
+use support::contents;
+
 const WIDTH: u32 = 5;
 const HEIGHT: u32 = 6;
 
@@ -59,16 +62,17 @@ impl Workplace {
         let output = self.run(&["--input", "in"]);
         assert!(output.status.success(), "{}", stderr(&output));
         let (dataset, _) = Dataset::read(&self.path("out")).unwrap();
+        let below = |name: &str| name.strip_prefix("train/").unwrap().to_owned();
         let mut decoded = BTreeMap::new();
         for split in SplitName::ALL {
             let data = dataset.open(&self.path("out"), split, true).unwrap();
             let names = data.names().unwrap().into_iter().enumerate();
-            decoded.extend(names.map(|(row, name)| (name, data.image(row).to_vec())));
+            decoded.extend(names.map(|(row, name)| (below(&name), data.image(row).to_vec())));
         }
         let all = decoded.len();
         decoded.retain(|name, _| !name.contains("good-"));
         assert_eq!(all - decoded.len(), 200);
-        (dataset.rejected.into_iter().map(|file| (file.file, file.reason)).collect(), decoded)
+        (dataset.rejected.into_iter().map(|file| (below(&file.file), file.reason)).collect(), decoded)
     }
 }
 
@@ -354,8 +358,25 @@ fn the_number_of_classes_is_limited_and_the_limit_named() {
 #[test]
 fn a_class_without_images_is_said() {
     let workplace = Workplace::new();
-    fs::create_dir(workplace.path("in/C")).unwrap();
+    workplace.file("C/text.png", b"not a picture");
     let output = workplace.run(&["--input", "in"]);
     assert!(output.status.success());
     assert!(stderr(&output).contains("class `C` has no image in the train split"), "{}", stderr(&output));
+}
+
+/// An archive holds no empty folders, or none that is looked at.
+#[test]
+fn folders_with_nothing_in_them_are_no_classes_and_no_label_depends_on_them() {
+    let workplace = Workplace::new();
+    assert!(workplace.run(&["--input", "in"]).status.success());
+    let before = contents(&workplace.path("out"));
+    fs::create_dir(workplace.path("in/0")).unwrap();
+    workplace.file("Aa/.DS_Store", b"");
+    let output = workplace.run(&["--input", "in"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for folder in ["in/0", "in/Aa"] {
+        let expected = format!("warning: `{folder}` is no class: there is nothing in it");
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+    }
+    assert_eq!(contents(&workplace.path("out")), before);
 }

@@ -144,7 +144,7 @@ pub enum Removed {
 /// A line of `removed.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedImage {
-    /// The image, relative to the folder that was preprocessed.
+    /// The image, as `train/CLASS/NAME` or `test/CLASS/NAME`.
     pub file: String,
     /// The split that it was in.
     pub split: SplitName,
@@ -157,7 +157,7 @@ pub struct RemovedImage {
 /// A file that is no usable image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// The file, relative to the folder that was preprocessed.
+    /// The file, as `train/CLASS/NAME` or `test/CLASS/NAME`.
     pub file: String,
     /// What is wrong with it.
     pub reason: String,
