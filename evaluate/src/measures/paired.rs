@@ -53,7 +53,7 @@ fn sign_flip(differences: &[i64]) -> f64 {
     let sizes: Vec<usize> = differences.iter().map(|d| d.unsigned_abs() as usize).filter(|&size| size > 0).collect();
     let total: usize = sizes.iter().sum();
     let observed = differences.iter().sum::<i64>().unsigned_abs() as usize;
-    // The probability of each sum of the sizes with a plus; with those with a minus taken away, it is twice this less the total.
+    // The probability of each sum of the sizes with a plus; less those with a minus, that is twice the sum less the total.
     let mut probabilities = vec![0.0; total + 1];
     probabilities[0] = 1.0;
     let mut most = 0;

@@ -278,8 +278,8 @@ impl Note {
             ),
             Self::Typical => (
                 "Typical images",
-                "the Euclidean distance of the last hidden layer's activations, or of the pixels where there is none, from their mean \
-                 over the class's images",
+                "the Euclidean distance of the last hidden layer's activations, or of the pixels where there is none, from \
+                 their mean over the class's images",
                 "As defined here.",
             ),
             Self::DeadUnits => {
@@ -298,8 +298,9 @@ impl Note {
             Self::DifferenceByFont => (
                 "Difference by font",
                 "the mean difference ± Student's t times the square root of its variance over the fonts; the probability is that \
-                 |Σ ±d| is at least |Σ d| with the signs of fair coins, all of them counted, d being a font's images that one model \
-                 alone gets right less those of the other. Where no font has more than one such image, it is McNemar's exact test",
+                 |Σ ±d| is at least |Σ d| with the signs of fair coins, all of them counted, d being a font's images that one \
+                 model alone gets right less those of the other. Where no font has more than one such image, it is McNemar's \
+                 exact test",
                 "R. A. Fisher, The Design of Experiments, 1935, chapter III. With many fonts, much the same: V. L. Durkalski, \
                  Y. Y. Palesch, S. R. Lipsitz, P. F. Rust, Statistics in Medicine 22, 2003.",
             ),

@@ -47,14 +47,14 @@ impl Comparison {
 pub struct DifferenceByFont {
     /// How many fonts there are.
     pub fonts: u64,
-    /// The interval `d ± t √v` with the variance `v` of the mean over the fonts and Student's t, within −1 and 1. Nothing with a
-    /// single font, or where all fonts have the same difference.
+    /// The interval `d ± t √v` with the variance `v` of the mean over the fonts and Student's t, within −1 and 1. Nothing with
+    /// a single font, or where all fonts have the same difference.
     pub difference_95: Option<[f64; 2]>,
     /// The exact p value of the hypothesis that neither is better in any font: the share of all signs of the `d` with which
     /// `|Σ ±d|` is at least `|Σ d|`, where `d` is a font's images that this model alone gets right less those that the other
     /// alone does. It is R. A. Fisher's randomisation test for pairs ("The Design of Experiments", 1935, chapter III), and
-    /// McNemar's exact test where no font has more than one such image; with many fonts it comes near to the test by χ² of V. L.
-    /// Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust, Statistics in Medicine 22, 2003. It is 1 where no font has a
+    /// McNemar's exact test where no font has more than one such image; with many fonts it comes near to the test by χ² of V.
+    /// L. Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust, Statistics in Medicine 22, 2003. It is 1 where no font has a
     /// difference.
     pub p: f64,
 }

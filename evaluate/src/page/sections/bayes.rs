@@ -84,7 +84,8 @@ fn sum(class: &ClassBayes) -> Markup {
             (class.recall, class.false_alarm_rate, class.says_and_is, class.says_and_is_not, class.posterior) {
             @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(percentage);
             p.sum { "P(is " (name) " given says " (name) ") = recall · prior / (recall · prior + false alarm rate · (1 − prior))" }
-            p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (percentage(1.0 - class.prior)) ")" }
+            @let rest = percentage(1.0 - class.prior);
+            p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (rest) ")" }
             p.sum { "= " (hits) " / (" (hits) " + " (others) ") = " strong { (percentage(posterior)) }
                 @if let Some(counted) = class.counted_precision { "; counted: " (percentage(counted)) } }
         }
@@ -256,7 +257,8 @@ fn estimated(report: &Report, bayes: &Bayes) -> Markup {
             "How frequent the classes are among " (count(*images)) " images without labels: by expectation maximisation on the
              probabilities" (Note::ExpectationMaximisation.mark()) " and from the answers and the validation split's confusion matrix
              alone." (Note::BlackBoxShift.mark()) " Both take it that images of a class look as they did in training and in the
-             validation split, and only the classes' frequencies differ; where that is so, the second asks nothing of the probabilities. Neither tells how far chance
+             validation split, and only the classes' frequencies differ; where that is so, the second asks nothing of the
+             probabilities. Neither tells how far chance
              may have moved it." (uncalibrated(report))
             @if let Some(found) = expectation_maximisation {
                 " The first took " (count(found.rounds.into())) " rounds" @if !found.converged { ", and had not converged" } "."

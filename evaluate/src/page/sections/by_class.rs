@@ -279,7 +279,8 @@ fn other_thresholds(report: &Report, figures: &mut Figures) -> Markup {
         }
         (figures.show(curves(&report.by_class), &html! {
             "Recall against the false alarm rate as the threshold falls; rates on a logarithmic scale, so that the area seen is not
-             the one in the table, and no false alarm at the left edge. The dot is the most probable class as the answer, which "
+             the one in the table, and no false alarm at the left edge. The dot is the most probable class as the
+             answer, which "
             @if report.model.classes.len() == 2 { "is a threshold of one half." }
             @else { "is no threshold on one probability: it may lie off the curve." } }))
         (areas(report, roc))

@@ -29,8 +29,8 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
                 "Were other fonts drawn in the same way, 95 of 100 intervals by font would hold the figure that all fonts would give;
                  Wilson's would, if the glyphs of a font had nothing in common."
             } @else if is_by_font {
-                "All are of one font, which tells nothing of others: were other images of it drawn in the same way, 95 of 100 intervals
-                 of Wilson would hold the figure that all of its images would give."
+                "All are of one font, which tells nothing of others: were other images of it drawn in the same way, 95 of 100
+                 intervals of Wilson would hold the figure that all of its images would give."
             } @else {
                 "Were other images drawn in the same way, 95 of 100 intervals of Wilson, or by image, would hold the figure that all
                  images would give."
