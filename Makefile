@@ -172,9 +172,13 @@ export_outputs := $(exported) $(run)/model.onnx
 evaluate_outputs := $(report) $(addprefix $(run)/report/,report.html timings.html timings.json logits.npy predictions.npy \
 	probabilities.npy saliency.npy validation-logits.npy figures/confusion-counts.svg)
 
+# A person's own files count with their age: one that is put in the place of a younger one is no newer than what came of that.
+own_files = $(if $(filter fetch,$(1)),$(local_archives), \
+	$(if $(filter evaluate,$(1)),$(wildcard $(PRIOR) $(ESTIMATE_PRIOR) $(COMPARE))))
 # Threads and verbosity decide no result; a library of the person's own choice does.
 decisive = $(strip $(filter-out -q -v -vv --quiet --verbose,$($(1)_arguments)) \
-	$(if $(filter train export evaluate,$(1)),on $(data)) $(if $(filter evaluate,$(1)),$(if $(onnxruntime),,by $(ORT_DYLIB_PATH))))
+	$(if $(filter train export evaluate,$(1)),on $(data)) $(if $(filter evaluate,$(1)),$(if $(onnxruntime),,by $(ORT_DYLIB_PATH))) \
+	$(foreach file,$(call own_files,$(1)),$(shell date -r '$(file)' +%s)))
 note = $(if $(filter fetch preprocess,$(1)),$(data),$(run))/.$(1).arguments
 checksum = cksum < $(firstword $($(1)_outputs))
 differ = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))

@@ -115,6 +115,19 @@ def test_a_data_set_straight_from_an_archive_is_verified_by_the_archive(finished
     assert done.stdout.splitlines()[-1] == "verify: the chain is whole; not here: 2"
 
 
+def test_a_test_archive_of_one_class_is_verified_too(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    archives = {"ARCHIVE": tmp_path / "letters.tar.gz", "TEST_ARCHIVE": tmp_path / "test.tar.gz"}
+    write_archive(archives["TEST_ARCHIVE"], seed=9, images=25, letters="A")
+    chain.make("all", **archives, **VARIABLES)
+    done = chain.make("verify", check=False, **archives)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "verify: the chain is whole"
+    dataset = tmp_path / "data/letters/shards/dataset.json"
+    listed = f"ok       the images that {dataset} names are those in {archives['ARCHIVE']} and {archives['TEST_ARCHIVE']}"
+    assert listed in done.stdout, done.stdout
+
+
 def test_images_that_were_exchanged_before_the_data_set_was_made_are_not_those_of_the_archive(finished, tmp_path):
     chain = copy_of(finished, tmp_path)
     data, archive = tmp_path / "data/letters", tmp_path / "letters.tar.gz"

@@ -84,7 +84,11 @@ pub fn hint(error: &files::Error) -> Option<String> {
 /// files it sees that they are gone. Without its record a folder is not replaced.
 fn made_anew(path: &Path, stage: &str) -> String {
     let is_record = path.file_name().and_then(OsStr::to_str).is_some_and(|name| RECORDS.contains(&name));
-    if is_record { format!("run `make {stage}`") } else { format!("remove `{}` and run `make {stage}`", path.display()) }
+    if is_record {
+        format!("run `make {stage}`")
+    } else {
+        format!("remove `{}` and run `make {stage}`", path.display())
+    }
 }
 
 /// What the stages write last, each in its folder.

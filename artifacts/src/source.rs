@@ -1,7 +1,10 @@
+use std::path::Path;
+
 use files::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::document::Document;
+use crate::document::{Document, parse_json};
+use crate::error::Result;
 use crate::provenance::Provenance;
 
 /// `raw/source.json`: where the images under `raw/` come from.
@@ -22,7 +25,7 @@ pub struct Source {
 pub struct Part {
     /// What its images are for.
     pub role: Role,
-    /// The folder of class folders, relative to `raw/`.
+    /// The folder of class folders, relative to `raw/`: [`Role::directory`].
     pub directory: String,
     /// The archive's file name; its digest stands among the provenance's inputs.
     pub archive: String,
@@ -65,6 +68,20 @@ impl Source {
         Self { provenance, name: name.to_owned(), parts: Vec::new() }
     }
 
+    /// What `bytes` say, which are those of the file `path`.
+    ///
+    /// # Errors
+    /// When they are no JSON of this kind and schema version, or its parts are others than [`Source::parts`] says.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        parse_json(bytes, path)
+    }
+
+    /// The part to test on, if there is one.
+    #[must_use]
+    pub fn test_part(&self) -> Option<&Part> {
+        self.parts.iter().find(|part| part.role == Role::Test)
+    }
+
     /// With an archive of `bytes` bytes and `files` files.
     #[must_use]
     pub fn with_part(mut self, role: Role, archive: &str, digest: Digest, bytes: u64, files: u64) -> Self {
@@ -78,4 +95,17 @@ impl Source {
 impl Document for Source {
     const KIND: &'static str = Self::FILE_NAME;
     const SCHEMA_VERSION: u32 = 1;
+
+    fn check(&self) -> Result<(), String> {
+        let roles: Vec<Role> = self.parts.iter().map(|part| part.role).collect();
+        if !matches!(roles[..], [Role::Train] | [Role::Train, Role::Test]) {
+            return Err("its parts are not one to train on and at most one to test on, in this order".to_owned());
+        }
+        match self.parts.iter().find(|part| part.directory != part.role.directory()) {
+            Some(Part { role, directory, .. }) => {
+                Err(format!("its part `{}` lies in `{}`", role.directory(), directory.escape_debug()))
+            }
+            None => Ok(()),
+        }
+    }
 }

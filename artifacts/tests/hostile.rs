@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use artifacts::{
-    Checkpoint, Dataset, Error, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard, ShardFile,
-    Split, SplitName, Splits, TrainingRecord, logits, npy,
+    Checkpoint, Dataset, Error, Fonts, LinearLayer, ModelDescription, Part, Provenance, RemovedCounts, Role, Shard,
+    ShardFile, Source, Split, SplitName, Splits, TrainingRecord, logits, npy,
 };
 use files::Digest;
 use ndarray::{Array1, Array2, Array3};
@@ -417,5 +417,39 @@ fn a_damaged_file_is_to_be_removed_and_a_damaged_record_to_stay() {
         ("model.onnx", "export"),
     ] {
         assert_eq!(hint(file), format!("write it anew: remove `some/{file}` and run `make {stage}`"));
+    }
+}
+
+#[test]
+fn a_source_json_that_lies_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(Source::FILE_NAME);
+    let part = |role: Role, directory: &str| Part {
+        role,
+        directory: directory.to_owned(),
+        archive: "letters.tar".to_owned(),
+        bytes: 1,
+        files: 1,
+    };
+    let (train, test) = (part(Role::Train, "train"), part(Role::Test, "test"));
+    for parts in [vec![train.clone()], vec![train.clone(), test.clone()]] {
+        let honest = Source { parts, ..Source::new("letters") };
+        artifacts::write_json(&path, &honest).unwrap();
+        assert_eq!(Source::parse(&fs::read(&path).unwrap(), &path).unwrap(), honest);
+    }
+    let order = "not one to train on and at most one to test on";
+    for (parts, expected) in [
+        (vec![], order),
+        (vec![test.clone()], order),
+        (vec![test.clone(), train.clone()], order),
+        (vec![train.clone(), train.clone()], order),
+        (vec![train.clone(), test.clone(), test], order),
+        (vec![part(Role::Train, "/etc")], "its part `train` lies in `/etc`"),
+        (vec![train, part(Role::Test, "../..")], "its part `test` lies in `../..`"),
+    ] {
+        artifacts::write_json(&path, &Source { parts, ..Source::new("letters") }).unwrap();
+        let error = artifacts::read_json::<Source>(&path).unwrap_err();
+        assert_names(&error, &path, expected);
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }

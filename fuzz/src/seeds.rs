@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use artifacts::{
-    Checkpoint, Dataset, EpochMetrics, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Shard,
-    ShardFile, Split, Splits, logits, npy,
+    Checkpoint, Dataset, EpochMetrics, Fonts, LinearLayer, ModelDescription, Provenance, RemovedCounts, Role, Shard,
+    ShardFile, Source, Split, Splits, logits, npy,
 };
 use files::Digest;
 use flate2::Compression;
@@ -52,6 +52,9 @@ pub fn write(folder: &Path) -> Result<(), train::Error> {
         image.write_to(&mut bytes, ImageFormat::Png).map_err(|error| context(io::Error::other(error)))?;
         put(name, &bytes.into_inner())?;
     }
+    let source = Source::new("letters").with_part(Role::Train, "large.tar.gz", Digest::of(b"large"), 5, 2);
+    let source = source.with_part(Role::Test, "small.tar.gz", Digest::of(b"small"), 5, 1);
+    artifacts::write_json(&folder.join("source/two-parts"), &source)?;
     put("digest/abc", Digest::of(b"abc").to_string().as_bytes())?;
     let plain = archive().map_err(context)?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());

@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 use std::sync::LazyLock;
 
 use archive::{Input, Limits};
-use artifacts::{Checkpoint, Dataset, Provenance, SplitName, npy};
+use artifacts::{Checkpoint, Dataset, Provenance, Role, Source, SplitName, npy};
 use clap::Parser;
 use files::Digest;
 use flate2::Crc;
@@ -27,7 +27,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "archive", check: archive },
     Target { name: "checkpoint", check: checkpoint },
     Target { name: "dataset", check: dataset },
@@ -35,6 +35,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "logits", check: logits },
     Target { name: "png", check: png },
     Target { name: "shard", check: shard },
+    Target { name: "source", check: source },
     Target { name: "state", check: state },
 ];
 
@@ -159,6 +160,15 @@ fn dataset(bytes: &[u8]) -> bool {
             assert!(components.all(|component| matches!(component, Component::Normal(_))), "{}", file.path);
         }
     }
+    true
+}
+
+/// One part to train on and at most one to test on, each in the folder that is its own.
+fn source(bytes: &[u8]) -> bool {
+    let Ok(source) = Source::parse(bytes, Path::new("source")) else { return false };
+    let directories: Vec<&str> = source.parts.iter().map(|part| part.directory.as_str()).collect();
+    assert!(matches!(directories[..], ["train"] | ["train", "test"]), "{directories:?}");
+    assert_eq!(source.test_part().map(|part| part.role), source.parts.get(1).map(|_| Role::Test));
     true
 }
 

@@ -79,17 +79,16 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console
     let mut test = options.test_input.clone();
     if input.join(Source::FILE_NAME).exists() {
         let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
-        source_digests = source.provenance.inputs;
+        train = input.join(Role::Train.directory());
+        source_digests = source.provenance.inputs.clone();
         source_digests.insert(Source::FILE_NAME.to_owned(), digest);
-        name = Some(source.name);
-        for part in source.parts {
-            let folder = input.join(&part.directory);
-            match part.role {
-                Role::Train => train = folder,
-                Role::Test if test.is_none() => test = Some(folder),
-                Role::Test => {}
-            }
+        match source.test_part() {
+            // Another folder is tested on: no image comes of this archive.
+            Some(part) if test.is_some() => drop(source_digests.remove(&part.archive)),
+            Some(_) => test = Some(input.join(Role::Test.directory())),
+            None => {}
         }
+        name = Some(source.name);
     }
 
     let no_classes = [Some(options.output.as_path()), test.as_deref()];

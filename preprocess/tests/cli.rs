@@ -498,6 +498,38 @@ fn a_test_archive_is_the_test_split_and_its_images_leave_the_training() {
 }
 
 #[test]
+fn an_archive_whose_images_are_not_tested_on_is_no_input() {
+    let workplace = Workplace::new();
+    let other = workplace.0.path().join("other");
+    for class in ["A", "B"] {
+        (0..40).for_each(|index| workplace.image(&format!("train/{class}/{index}.png"), &glyph(class, index)));
+        workplace.image(&format!("test/{class}/40.png"), &glyph(class, 40));
+        fs::create_dir_all(other.join(class)).unwrap();
+        fs::write(other.join(class).join("50.png"), png(&DynamicImage::ImageLuma8(glyph(class, 50)))).unwrap();
+    }
+    let source = Source::new("letters").with_part(Role::Train, "large.tar.gz", Digest::of(b"large"), 1, 80);
+    let source = source.with_part(Role::Test, "small.tar.gz", Digest::of(b"small"), 1, 2);
+    artifacts::write_json(&workplace.input().join("source.json"), &source).unwrap();
+    let inputs = |dataset: Dataset| dataset.provenance.inputs.into_keys().collect::<Vec<_>>();
+    assert_eq!(inputs(workplace.run_well(&[])), ["files", "large.tar.gz", "small.tar.gz", "source.json"]);
+    let dataset = workplace.run_well(&["--test-input", other.to_str().unwrap()]);
+    assert_eq!(inputs(dataset), ["files", "large.tar.gz", "source.json"]);
+    assert_eq!(BTreeSet::from_iter(workplace.names(SplitName::Test)).len(), 2);
+    assert!(workplace.names(SplitName::Test).iter().all(|name| name.ends_with("/50.png")));
+}
+
+#[test]
+fn shares_that_leave_nothing_are_refused_before_an_image_is_looked_at() {
+    let workplace = Workplace::new();
+    for class in ["A", "B"] {
+        workplace.file(&format!("{class}/text.png"), b"not a picture");
+    }
+    let run = workplace.run(&["--valid-fraction", "0.5", "--test-fraction", "0.5"]);
+    assert_eq!(run.status.code(), Some(2));
+    assert!(stderr(&run).contains("leave nothing to train on"), "{}", stderr(&run));
+}
+
+#[test]
 fn a_second_run_replaces_the_data_set_and_a_failed_one_leaves_it() {
     let workplace = Workplace::with_letters(50);
     workplace.run_well(&[]);
