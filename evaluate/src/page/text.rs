@@ -46,6 +46,11 @@ pub(crate) fn percentage(share: f64) -> String {
     format!("{}\u{a0}%", per_cent(share))
 }
 
+/// A share to reckon with: three significant digits, or more to tell it from 100 %.
+pub(crate) fn term(share: f64) -> String {
+    if share < 0.1 { format!("{}\u{a0}%", number(share * 100.0)) } else { percentage(share) }
+}
+
 /// Three significant digits.
 pub(crate) fn number(value: f64) -> String {
     if value == 0.0 {
@@ -104,6 +109,13 @@ mod tests {
     fn a_share_that_is_not_whole_does_not_look_so() {
         let shares = [0.9611, 1.0, 0.0, 0.9996, 0.000_04, 1.0 / 3.0, 1e-9, 1.0 - 1e-9];
         assert_eq!(shares.map(per_cent), ["96.1", "100.0", "0.0", "99.96", "0.004", "33.3", "<0.001", ">99.999"]);
+    }
+
+    #[test]
+    fn a_term_keeps_its_digits_however_small_it_is() {
+        let shares = [0.0, 0.000_123, 0.008_9, 0.097_7, 0.101, 0.9996, 1.0];
+        let texts = ["0", "0.0123", "0.890", "9.77", "10.1", "99.96", "100.0"].map(|text| format!("{text}\u{a0}%"));
+        assert_eq!(shares.map(term), texts);
     }
 
     #[test]

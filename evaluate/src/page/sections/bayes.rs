@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::Figure;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::panels::Panels;
-use crate::page::text::{count, estimate, or_undefined, per_cent, percentage, undefined};
+use crate::page::text::{count, estimate, or_undefined, per_cent, percentage, term, undefined};
 use crate::report::{Bayes, ClassBayes, EstimatedPrior, Expectation, OtherPrior, Report};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
@@ -78,13 +78,13 @@ fn computation(report: &Report, class: &ClassBayes) -> Markup {
 /// The theorem with numbers, step by step.
 fn sum(class: &ClassBayes) -> Markup {
     let name = &class.class;
-    let prior = percentage(class.prior);
+    let prior = term(class.prior);
     html! {
         @if let (Some(recall), Some(false_alarm_rate), Some(hits), Some(says_and_is_not), Some(posterior)) =
             (class.recall, class.false_alarm_rate, class.says_and_is, class.says_and_is_not, class.posterior) {
-            @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(percentage);
+            @let [recall, rate, hits, others] = [recall, false_alarm_rate, hits, says_and_is_not].map(term);
             p.sum { "P(is " (name) " given says " (name) ") = recall · prior / (recall · prior + false alarm rate · (1 − prior))" }
-            @let rest = percentage(1.0 - class.prior);
+            @let rest = term(1.0 - class.prior);
             p.sum { "= " (recall) " · " (prior) " / (" (recall) " · " (prior) " + " (rate) " · " (rest) ")" }
             p.sum { "= " (hits) " / (" (hits) " + " (others) ") = " strong { (percentage(posterior)) }
                 @if let Some(counted) = class.counted_precision { "; counted: " (percentage(counted)) } }
