@@ -193,14 +193,13 @@ fn begin(
     console: &Console,
 ) -> Result<Progress, Error> {
     let path = run.training_state();
-    let existing = Existing::find(run, &options.hyperparameters, data.digest);
     if options.resume && path.exists() {
         let (progress, states) = Progress::read(&path, &options.hyperparameters, data.digest, ensemble.model())?;
         console.say(format!("train: resuming after epoch {}", progress.epochs()));
         ensemble.set_states(states)?;
         return Ok(progress);
     }
-    match existing {
+    match Existing::find(run, &options.hyperparameters, data.digest) {
         Some(Existing { differences, .. }) if options.resume && !differences.is_empty() => {
             return Err(Error::OtherTraining { path: run.training_record(), differences });
         }
