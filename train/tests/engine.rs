@@ -243,7 +243,7 @@ fn every_family_of_processors_computes_the_same_bytes() {
     let images = Images::patterns(300, 8, 9, 40, 6);
     let data = data(&images, &images, 0.45, 0.25);
     for flags in [
-        "--hidden 70,33 --dropout 0.2 --input-dropout 0.1 --ema-decay 0.9 --weight-decay 0.1",
+        "--hidden 90,70 --dropout 0.2 --input-dropout 0.1 --ema-decay 0.9 --weight-decay 0.1",
         "--hidden 40 --augment strong --clip-norm 0.5 --label-smoothing 0.1",
     ] {
         let case = Case { flags, images: 300, batch_size: 300 };

@@ -7,14 +7,16 @@ use artifacts::Weights as WeightsKind;
 use half::f16;
 
 use super::adam::Parameters;
-use super::kernel::Processor;
+use super::kernel::{Along, Processor};
+use super::nonzeros::{self, Nonzeros};
 use super::overflow::Overflow;
-use super::panels::{Buffer, HalfLine, LANES, Layout, Line, Shared};
+use super::panels::{Buffer, HalfLine, LANES, Layout, Line, Matrix, Shared};
 use super::phases::{
-    Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums, Update,
+    Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums,
+    Transpose, Update, linear,
 };
 use super::pool::Pool;
-use super::product::{Grid, MOST_A_GRADIENT_TASK, MOST_A_TASK, Operands};
+use super::product::{AnyProduct, Grid, MOST_A_GRADIENT_TASK, Operand, Product, even_parts};
 use crate::adam::Adam;
 use crate::data::Data;
 use crate::dropout::Dropout;
@@ -70,8 +72,7 @@ struct Member {
 /// What the products of a training step read beside these buffers, or instead of them.
 #[derive(Debug)]
 enum Copies {
-    /// The deltas in panels of outputs.
-    Single { transposed_deltas: Vec<Buffer> },
+    Single(Box<Singles>),
     /// Everything.
     Half(Box<Halves>),
 }
@@ -81,7 +82,19 @@ impl Copies {
     fn new(precision: Precision, model: &Mlp, batch: usize, lines: Vec<usize>) -> Self {
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         if precision != Precision::F16 {
-            return Self::Single { transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect() };
+            let hidden = &model.layers()[..model.layers().len() - 1];
+            let widest = hidden.iter().map(|layer| layer.outputs).max().unwrap_or(0);
+            return Self::Single(Box::new(Singles {
+                transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
+                transposed_inputs: hidden.iter().map(|layer| Buffer::new(layer.inputs, batch)).collect(),
+                transposed_weights: hidden
+                    .iter()
+                    .skip(1)
+                    .map(|layer| Buffer::new(layer.inputs, layer.outputs))
+                    .collect(),
+                by_output: hidden.iter().map(|layer| Nonzeros::new(layer.outputs, batch)).collect(),
+                by_image: Nonzeros::new(batch, if hidden.len() > 1 { widest } else { 0 }),
+            }));
         }
         Self::Half(Box::new(Halves {
             transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
@@ -92,6 +105,21 @@ impl Copies {
             overflow: Overflow::default(),
         }))
     }
+}
+
+/// Operands whose directions are exchanged, and without zeros.
+#[derive(Debug)]
+struct Singles {
+    /// The deltas in panels of outputs.
+    transposed_deltas: Vec<Buffer>,
+    /// The input of each hidden layer in panels of inputs.
+    transposed_inputs: Vec<Buffer>,
+    /// The weight of each hidden layer but the first in panels of inputs.
+    transposed_weights: Vec<Buffer>,
+    /// The deltas of each hidden layer, by outputs.
+    by_output: Vec<Nonzeros>,
+    /// The input, or later the deltas, of the hidden layer that is computed with, by images.
+    by_image: Nonzeros,
 }
 
 /// Operands in half precision, each written where the original is.
@@ -123,10 +151,13 @@ impl Networks {
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         let gradients = vec![Line::ZERO; if hyperparameters.clip_norm.is_some() { end } else { 0 }];
-        let grid = |place: &Place| {
-            Grid::new([place.layout.panels(), place.layout.blocks()], MOST_A_GRADIENT_TASK, pool.threads())
+        let is_sparse = |layer| precision != Precision::F16 && layer + 1 < places.len();
+        let grid = |(layer, place): (usize, &Place)| {
+            let sparse = [nonzeros::MOST_A_TASK, processor.together()];
+            let most = if is_sparse(layer) { sparse } else { MOST_A_GRADIENT_TASK };
+            Grid::new([place.layout.panels(), place.layout.blocks()], most, pool.threads())
         };
-        let gradient_grids: Vec<Grid> = places.iter().map(grid).collect();
+        let gradient_grids: Vec<Grid> = places.iter().enumerate().map(grid).collect();
         let lines = || vec![Line::ZERO; end];
         let member = |seed| Member { seed, parameters: lines(), exp_avg: lines(), exp_avg_sq: lines(), averaged: None };
         let mut networks = Self {
@@ -189,7 +220,7 @@ impl Networks {
             exp_avg_sq: self.extract(exp_avg_sq),
             averaged: averaged.as_ref().map(|averaged| self.extract(averaged)),
             loss_scale: match &self.copies {
-                Copies::Single { .. } => None,
+                Copies::Single(_) => None,
                 Copies::Half(halves) => Some(halves.loss_scales[self.selected]),
             },
         }
@@ -239,7 +270,7 @@ impl Networks {
         let augmentation = self.hyperparameters.augmentation();
         let dropout = (input_dropout > 0.0).then(|| Dropout::new(input_dropout, seed, step.index, 0));
         let last = self.places.len() - 1;
-        for panels in parts(rows.len()) {
+        for panels in even_parts(rows.len().div_ceil(LANES), MOST_A_PART) {
             self.gather(Images::Training { rows, epoch, seed, augmentation, dropout }, panels.clone());
             for layer in 0..last {
                 self.forward(layer, panels.clone(), Some(step.index), WeightsKind::Trained);
@@ -260,7 +291,7 @@ impl Networks {
     /// Whether a gradient has left half precision since this was last asked.
     fn overflowed(&mut self) -> bool {
         match &mut self.copies {
-            Copies::Single { .. } => false,
+            Copies::Single(_) => false,
             Copies::Half(halves) => halves.overflow.take(),
         }
     }
@@ -269,7 +300,7 @@ impl Networks {
     /// a batch.
     pub fn predict(&mut self, first: usize, weights: WeightsKind, logits: &mut [f32]) {
         let count = logits.len() / self.model.outputs();
-        for panels in parts(count) {
+        for panels in even_parts(count.div_ceil(LANES), MOST_A_PART) {
             self.gather(Images::Validation { first, count }, panels.clone());
             for layer in 0..self.places.len() {
                 self.forward(layer, panels.clone(), None, weights);
@@ -280,14 +311,16 @@ impl Networks {
     }
 
     fn gather(&mut self, images: Images<'_>, panels: Range<usize>) {
+        let (transposed, halves) = match &mut self.copies {
+            Copies::Single(singles) => (singles.transposed_inputs.first_mut().map(Buffer::shared), None),
+            Copies::Half(halves) => (None, Some(halves.inputs[0].shared())),
+        };
         let mut phase = Gather {
             data: &self.data,
             images,
             input: self.activations[0].shared(),
-            halves: match &mut self.copies {
-                Copies::Single { .. } => None,
-                Copies::Half(halves) => Some(halves.inputs[0].shared()),
-            },
+            transposed,
+            halves,
             labels: Shared::new(&mut self.labels),
             panels,
         };
@@ -305,23 +338,40 @@ impl Networks {
         };
         let place = self.places[layer];
         let (before, after) = self.activations.split_at_mut(layer + 1);
-        let (operands, halves) = match &mut self.copies {
+        let single = linear([before[layer].matrix(), place.weight(parameters)]);
+        let (product, transposed, halves) = match &mut self.copies {
+            Copies::Single(singles) => {
+                let Singles { transposed_inputs, by_image, .. } = &mut **singles;
+                let hidden = transposed_inputs.len();
+                let (before, after) = transposed_inputs.split_at_mut(hidden.min(layer + 1));
+                let sparse = if let Some(input) = before.get(layer).filter(|_| layer > 0) {
+                    let on = (self.processor, &mut self.pool);
+                    by_image.search(on, input.matrix(), lines(&panels), single.terms, place.layout.panels());
+                    by_image.product(place.weight(parameters), single.terms)
+                } else {
+                    None
+                };
+                let product = sparse.map_or(AnyProduct::Single(single), AnyProduct::Sparse);
+                (product, after.first_mut().map(Buffer::shared), None)
+            }
             Copies::Half(halves) if training.is_some() => {
                 let (before, after) = halves.inputs.split_at_mut(layer + 1);
-                let operands =
-                    Operands::Half([before[layer].matrix(), place.weight(&halves.parameters[self.selected])]);
-                (operands, after.first_mut().map(Buffer::shared))
+                let weight = place.weight(&halves.parameters[self.selected]);
+                let product = AnyProduct::Half(linear([before[layer].matrix(), weight]));
+                (product, None, after.first_mut().map(Buffer::shared))
             }
-            _ => (Operands::Single([before[layer].matrix(), place.weight(parameters)]), None),
+            Copies::Half(_) => (AnyProduct::Single(single), None, None),
         };
         let output = after[0].shared();
         let blocks = output.layout.blocks();
+        let grid = Grid::new([blocks, panels.len()], product.most_a_task(self.processor), self.pool.threads());
         let mut phase = Forward {
-            operands,
+            product,
             biases: place.biases(parameters),
             output,
+            transposed,
             halves,
-            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).starting_at(panels.start),
+            grid: grid.starting_at(panels.start),
             is_hidden,
             dropout: training
                 .filter(|_| is_hidden && dropout > 0.0)
@@ -337,10 +387,10 @@ impl Networks {
         let loss = Loss::new(loss, label_smoothing, self.model.outputs(), count);
         let (before, after) = self.activations.split_at_mut(last + 1);
         let parameters = &self.members[self.selected].parameters;
-        let (operands, copies, scale) = match &mut self.copies {
-            Copies::Single { transposed_deltas } => (
-                Operands::Single([before[last].matrix(), place.weight(parameters)]),
-                DeltaCopies::Single(transposed_deltas[last].shared()),
+        let (product, copies, scale) = match &mut self.copies {
+            Copies::Single(singles) => (
+                AnyProduct::Single(linear([before[last].matrix(), place.weight(parameters)])),
+                DeltaCopies::Single(singles.transposed_deltas[last].shared()),
                 1.0,
             ),
             Copies::Half(halves) => {
@@ -350,12 +400,12 @@ impl Networks {
                     by_output: transposed_deltas[last].shared(),
                     overflow,
                 };
-                let operands = Operands::Half([inputs[last].matrix(), place.weight(&parameters[self.selected])]);
-                (operands, copies, loss_scales[self.selected].scale)
+                let product = linear([inputs[last].matrix(), place.weight(&parameters[self.selected])]);
+                (AnyProduct::Half(product), copies, loss_scales[self.selected].scale)
             }
         };
         let mut phase = Judge {
-            operands,
+            product,
             biases: place.biases(parameters),
             logits: after[0].shared(),
             delta: Delta { by_image: self.deltas[last].shared(), copies },
@@ -373,11 +423,26 @@ impl Networks {
         let place = self.places[layer];
         let (before, after) = self.deltas.split_at_mut(layer);
         let by_image = before[layer - 1].shared();
-        let (operands, copies) = match &mut self.copies {
-            Copies::Single { transposed_deltas } => (
-                Operands::Single([after[0].matrix(), place.weight(&self.members[self.selected].parameters)]),
-                DeltaCopies::Single(transposed_deltas[layer - 1].shared()),
-            ),
+        let (product, copies) = match &mut self.copies {
+            Copies::Single(singles) => {
+                let Singles { transposed_deltas, transposed_weights, by_image, .. } = &mut **singles;
+                let (before, here) = transposed_deltas.split_at_mut(layer);
+                let single = backward([after[0].matrix(), place.weight(&self.members[self.selected].parameters)]);
+                let sparse = if let Some(weight) = transposed_weights.get_mut(layer - 1) {
+                    let inputs = weight.layout.panels();
+                    if panels.start == 0 && Nonzeros::may_pay(single.terms, inputs) {
+                        let mut phase = Transpose { from: single.b, to: weight.shared() };
+                        self.processor.run(&mut self.pool, &mut phase);
+                    }
+                    let on = (self.processor, &mut self.pool);
+                    by_image.search(on, here[0].matrix(), lines(&panels), single.terms, inputs);
+                    by_image.product(weight.matrix(), single.terms)
+                } else {
+                    None
+                };
+                let product = sparse.map_or(AnyProduct::Single(single), AnyProduct::Sparse);
+                (product, DeltaCopies::Single(before[layer - 1].shared()))
+            }
             Copies::Half(halves) => {
                 let Halves { parameters, deltas, transposed_deltas, overflow, .. } = &mut **halves;
                 let (before, after) = deltas.split_at_mut(layer);
@@ -386,15 +451,16 @@ impl Networks {
                     by_output: transposed_deltas[layer - 1].shared(),
                     overflow,
                 };
-                (Operands::Half([after[0].matrix(), place.weight(&parameters[self.selected])]), copies)
+                (AnyProduct::Half(backward([after[0].matrix(), place.weight(&parameters[self.selected])])), copies)
             }
         };
         let blocks = by_image.layout.blocks();
+        let grid = Grid::new([blocks, panels.len()], product.most_a_task(self.processor), self.pool.threads());
         let mut phase = Backward {
-            operands,
+            product,
             output: &self.activations[layer].lines,
             previous: Delta { by_image, copies },
-            grid: Grid::new([blocks, panels.len()], MOST_A_TASK, self.pool.threads()).starting_at(panels.start),
+            grid: grid.starting_at(panels.start),
             scale: Dropout::scale(self.hyperparameters.dropout),
         };
         self.processor.run(&mut self.pool, &mut phase);
@@ -404,8 +470,15 @@ impl Networks {
     /// moved then, without it all but what that gradient was for.
     fn learn(&mut self, count: usize, step: Step) -> bool {
         let (layers, copies, overflow, scale) = match &mut self.copies {
-            Copies::Single { transposed_deltas } => {
-                (Layers::Single { deltas: transposed_deltas, inputs: &self.activations }, None, None, 1.0)
+            Copies::Single(singles) => {
+                let Singles { transposed_deltas, transposed_inputs, by_output, .. } = &mut **singles;
+                for ((nonzeros, inputs), deltas) in by_output.iter_mut().zip(&*transposed_inputs).zip(&self.deltas) {
+                    let outputs = 0..deltas.layout.blocks() * LANES;
+                    let (terms, panels) = (count.next_multiple_of(LANES), inputs.layout.panels());
+                    nonzeros.search((self.processor, &mut self.pool), deltas.matrix(), outputs, terms, panels);
+                }
+                let (deltas, inputs) = (&transposed_deltas[..], &self.activations[..]);
+                (Layers::Single { deltas, inputs, transposed_inputs, nonzeros: by_output }, None, None, 1.0)
             }
             Copies::Half(halves) => {
                 let Halves { parameters, inputs, transposed_deltas, loss_scales, overflow, .. } = &mut **halves;
@@ -464,11 +537,14 @@ fn places(model: &Mlp) -> Vec<Place> {
     model.layers().iter().map(place).collect()
 }
 
-/// The panels of a batch of so many images, one part after the other.
-fn parts(count: usize) -> impl Iterator<Item = Range<usize>> {
-    let panels = count.div_ceil(LANES);
-    let parts = panels.div_ceil(MOST_A_PART);
-    (0..parts).map(move |part| part * panels / parts..(part + 1) * panels / parts)
+/// The loss's gradient by a layer's input, from that by its output and its weight.
+fn backward<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
+    Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES }
+}
+
+/// The lines of these panels where their lanes are lines.
+fn lines(panels: &Range<usize>) -> Range<usize> {
+    panels.start * LANES..panels.end * LANES
 }
 
 /// The tasks of all grids, by how far each is in its own.

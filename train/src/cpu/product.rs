@@ -12,7 +12,8 @@
 
 use std::ops::Range;
 
-use super::kernel::{Along, Family, HALF_RUN, Phase, Rows};
+use super::kernel::{Along, Family, HALF_RUN, Phase, Processor, Rows};
+use super::nonzeros::{self, SparseProduct};
 use super::panels::{Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
@@ -117,19 +118,52 @@ pub struct Product<'a, L = Line> {
     pub terms: usize,
 }
 
+/// What computes a product block by block.
+pub trait Blocks {
+    /// For how many panels, one after the other, the places of blocks must differ, where a block is complete before the next
+    /// one of its panel begins.
+    fn rooms(&self) -> Option<usize>;
+
+    /// Computes blocks of the product: `place` gives the place of each, and `finish` gets it once it is complete. Shortly
+    /// before, `prepare` is called.
+    ///
+    /// # Safety
+    /// The processor is of the family, and the operands have as many terms as the product.
+    unsafe fn multiply<'b, F: Family>(
+        &self,
+        panels: Range<usize>,
+        blocks: Range<usize>,
+        place: impl FnMut(usize, usize) -> &'b mut Block,
+        prepare: impl FnMut(usize, usize),
+        finish: impl FnMut(&mut Block, usize, usize),
+    );
+}
+
 impl<'a, L: Operand> Product<'a, L> {
     /// How often a block is added to before it is complete.
-    pub fn passes(&self) -> usize {
+    fn passes(&self) -> usize {
         self.terms.div_ceil(L::TERMS)
     }
 
-    /// Computes blocks of the product: `place` gives the place of each, which for [`Operand::PANELS`] panels one after the
-    /// other must differ, and `finish` gets it once it is complete.
-    ///
-    /// # Safety
-    /// The processor is of the family, and both operands have as many terms, a multiple of [`LANES`].
+    /// The elements of `b` for a block, from a term on.
     #[inline(always)]
-    pub unsafe fn multiply<'b, F: Family>(
+    fn rows(&self, block: usize, term: usize) -> Rows<'a, L> {
+        let stride = self.b.layout.stride();
+        let (first, stride) = match self.along {
+            Along::Depth => (block * stride + term, LANES),
+            Along::Lanes => (term / LANES * stride + block * LANES, stride),
+        };
+        Rows { lines: &self.b.lines[first..], stride, along: self.along }
+    }
+}
+
+impl<L: Operand> Blocks for Product<'_, L> {
+    fn rooms(&self) -> Option<usize> {
+        (self.passes() == 1).then_some(L::PANELS)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<'b, F: Family>(
         &self,
         panels: Range<usize>,
         blocks: Range<usize>,
@@ -157,27 +191,28 @@ impl<'a, L: Operand> Product<'a, L> {
             }
         }
     }
-
-    /// The elements of `b` for a block, from a term on.
-    #[inline(always)]
-    fn rows(&self, block: usize, term: usize) -> Rows<'a, L> {
-        let stride = self.b.layout.stride();
-        let (first, stride) = match self.along {
-            Along::Depth => (block * stride + term, LANES),
-            Along::Lanes => (term / LANES * stride + block * LANES, stride),
-        };
-        Rows { lines: &self.b.lines[first..], stride, along: self.along }
-    }
 }
 
-/// A [`Product`]'s `a` and `b`, in the precision in which they are kept. A phase has code of its own for each: a closure that
-/// both shared would not be inlined, and be compiled for any processor.
+/// A product of a phase. A phase has code of its own for each: a closure that they shared would not be inlined, and be compiled
+/// for any processor.
 #[derive(Debug, Clone, Copy)]
-pub enum Operands<'a> {
+pub enum AnyProduct<'a> {
     /// In `f32`.
-    Single([Matrix<'a>; 2]),
+    Single(Product<'a>),
+    /// Likewise, without the zeros of an operand.
+    Sparse(SparseProduct<'a>),
     /// In half precision.
-    Half([Matrix<'a, HalfLine>; 2]),
+    Half(Product<'a, HalfLine>),
+}
+
+impl AnyProduct<'_> {
+    /// Its largest tasks, in blocks and panels.
+    pub fn most_a_task(self, processor: Processor) -> [usize; 2] {
+        match self {
+            Self::Single(_) | Self::Half(_) => MOST_A_TASK,
+            Self::Sparse(_) => [processor.together(), nonzeros::MOST_A_TASK],
+        }
+    }
 }
 
 /// How a product's blocks, in two directions, are divided into tasks. The result does not depend on it.
@@ -217,27 +252,34 @@ impl Grid {
     /// The blocks of a task in each direction.
     #[inline(always)]
     pub fn task(self, task: usize) -> [Range<usize>; 2] {
-        let row = self.sizes[1].div_ceil(self.parts[1]);
-        let part = |direction: usize, index: usize| {
-            let start = index * self.parts[direction];
-            start..self.sizes[direction].min(start + self.parts[direction])
-        };
-        let second = part(1, task % row);
-        [part(0, task / row), self.first + second.start..self.first + second.end]
+        let [outer, inner] = [0, 1].map(|direction| self.sizes[direction].div_ceil(self.parts[direction]));
+        let second = even_part(self.sizes[1], inner, task % inner);
+        [even_part(self.sizes[0], outer, task / inner), self.first + second.start..self.first + second.end]
     }
+}
+
+/// The parts of so many, as few of at most so many as there can be, of which none is longer by more than one than another.
+pub fn even_parts(length: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = length.div_ceil(most);
+    (0..parts).map(move |part| even_part(length, parts, part))
+}
+
+#[inline(always)]
+fn even_part(length: usize, parts: usize, part: usize) -> Range<usize> {
+    part * length / parts..(part + 1) * length / parts
 }
 
 /// A product alone: its blocks go where they belong, and nothing happens to them.
 #[derive(Debug)]
-pub struct Multiply<'a, L = Line> {
-    product: Product<'a, L>,
+pub struct Multiply<'a, P> {
+    product: P,
     /// In blocks and panels, or the other way round.
     grid: Grid,
     panels_first: bool,
     out: SharedMatrix<'a>,
 }
 
-impl<'a, L: Operand> Multiply<'a, L> {
+impl<'a, L: Operand> Multiply<'a, Product<'a, L>> {
     /// The product to `out`, in tasks of at most so many blocks and panels.
     ///
     /// # Panics
@@ -267,7 +309,7 @@ impl<'a, L: Operand> Multiply<'a, L> {
     }
 }
 
-impl<L: Operand> Phase for Multiply<'_, L> {
+impl<P: Blocks + Sync> Phase for Multiply<'_, P> {
     fn tasks(&self) -> usize {
         self.grid.tasks()
     }
@@ -289,7 +331,7 @@ impl<L: Operand> Phase for Multiply<'_, L> {
 mod tests {
     use half::f16;
 
-    use super::super::kernel::Processor;
+    use super::super::nonzeros::Nonzeros;
     use super::super::panels::{Buffer, Layout, Line};
     use super::super::pool::Pool;
     use super::*;
@@ -364,6 +406,62 @@ mod tests {
     fn every_processor_s_product_is_the_chain_of_multiply_adds_to_the_bit() {
         let chain = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0_f32, |sum, (&a, &b)| b.mul_add(a, sum));
         on_every_processor(|on, sizes, along| multiply(on, sizes, along, |&line| line, chain));
+    }
+
+    /// Rows of `b` with so many zeros of either sign in ten elements, and the product without them.
+    fn multiply_without_zeros(on: (Processor, usize), sizes: [usize; 3], zeros: usize) -> Option<[Vec<f32>; 2]> {
+        let ([lanes, terms, rows], (processor, threads)) = (sizes, on);
+        let [a, mut b] = factors(sizes);
+        for (index, value) in b.iter_mut().enumerate().filter(|(index, _)| index * 7 % 10 < zeros) {
+            *value = if index % 2 == 0 { 0.0 } else { -0.0 };
+        }
+        let mut operands = [Buffer::new(lanes, terms), Buffer::new(terms, rows)];
+        let [a_laid, b_laid] = &mut operands;
+        a_laid.layout.fill(&a, &mut a_laid.lines);
+        let transposed: Vec<f32> = (0..terms * rows).map(|index| b[index % rows * terms + index / rows]).collect();
+        b_laid.layout.fill(&transposed, &mut b_laid.lines);
+
+        let mut pool = Pool::new(threads).unwrap();
+        let (whole_rows, whole_terms) = (rows.next_multiple_of(LANES), terms.next_multiple_of(LANES));
+        let mut nonzeros = Nonzeros::new(rows, terms);
+        let panels = a_laid.layout.panels();
+        nonzeros.search((processor, &mut pool), b_laid.matrix(), 0..whole_rows, whole_terms, panels);
+        let product = nonzeros.product(a_laid.matrix(), whole_terms)?;
+        let mut out = Buffer::new(rows, lanes);
+        out.lines.fill(Line([f32::NAN; LANES]));
+        let layout = out.layout;
+        let grid = Grid::new([layout.blocks(), layout.panels()], AnyProduct::Sparse(product).most_a_task(processor), 1);
+        let mut phase = Multiply { product, grid, panels_first: false, out: out.shared() };
+        processor.run(&mut pool, &mut phase);
+        let mut found = vec![0.0; rows * lanes];
+        layout.extract(&out.lines, &mut found);
+        let expected = (0..rows * lanes).map(|index| {
+            let (row, lane) = (index / lanes, index % lanes);
+            let (a, b) = (&a[lane * terms..][..terms], &b[row * terms..][..terms]);
+            a.iter().zip(b).fold(0.0_f32, |sum, (&a, &b)| b.mul_add(a, sum))
+        });
+        Some([found, expected.collect()])
+    }
+
+    #[test]
+    fn a_product_without_zeros_is_that_with_them_to_the_bit() {
+        for processor in Processor::available() {
+            for sizes in [[40, 64, 16], [97, 300, 50], [784, 130, 33], [200, 1000, 300], [33, 64, 1]] {
+                for (zeros, threads) in [(4, 1), (6, 3), (9, 2), (10, 1)] {
+                    let found = multiply_without_zeros((processor, threads), sizes, zeros);
+                    let [found, expected] = found.expect("zeros that are worth their search");
+                    assert_eq!(found, expected, "{sizes:?}, {zeros} zeros in ten, on {}", processor.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_are_multiplied_where_few_are_or_few_elements() {
+        let on = (Processor::Portable, 1);
+        for (sizes, zeros) in [([64, 128, 32], 2), ([64, 48, 32], 9), ([32, 128, 32], 9)] {
+            assert!(multiply_without_zeros(on, sizes, zeros).is_none(), "{sizes:?}, {zeros} zeros in ten");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Case {
     pub batch_size: usize,
 }
 
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 12] = [
     Case { flags: "--hidden none", images: 7, batch_size: 7 },
     Case { flags: "--hidden 16", images: 1, batch_size: 1 },
     Case { flags: "--hidden 16 --label-smoothing 0.2", images: 33, batch_size: 64 },
@@ -31,6 +31,8 @@ pub const CASES: [Case; 11] = [
     Case { flags: "--hidden 300 --dropout 0.5 --label-smoothing 0.1", images: 130, batch_size: 130 },
     Case { flags: "--hidden 40,3,270 --dropout 0.1 --label-smoothing 0.1", images: 5, batch_size: 300 },
     Case { flags: "--hidden 12,5 --dropout 0.1 --input-dropout 0.1", images: 520, batch_size: 520 },
+    // Whose zeros are left out of products, in two parts of the batch.
+    Case { flags: "--hidden 100,80 --dropout 0.1", images: 520, batch_size: 520 },
     Case { flags: "--hidden 8,1", images: 12, batch_size: 12 },
     Case { flags: "--hidden 11 --loss generalized-cross-entropy", images: 19, batch_size: 19 },
     Case { flags: "--hidden 11 --loss symmetric-cross-entropy --label-smoothing 0.1", images: 19, batch_size: 19 },

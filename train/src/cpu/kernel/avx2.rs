@@ -4,6 +4,7 @@ use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_load_ps, _mm256_set1_ps,
 
 use super::tile;
 use super::{Family, Phase, Rows, transpose};
+use crate::cpu::nonzeros::Lists;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.
@@ -27,10 +28,18 @@ impl Family for Avx2 {
         unsafe { multiply(lines, rows, block, adds) }
     }
 
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
-    unsafe fn transposed(block: &Block) -> Block {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+        // SAFETY: the caller's.
+        unsafe { multiply_nonzeros(lines, stride, lists, sums, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(block: &Block, to: &mut Block) {
         // SAFETY: every processor of the family has AVX2.
-        unsafe { transpose::block(block) }
+        unsafe { transpose::block(block, to) }
     }
 
     #[inline(always)]
@@ -47,6 +56,16 @@ impl Family for Avx2 {
 unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
     // SAFETY: the caller's.
     unsafe { tile::multiply::<__m256, 2>(lines, rows, block, adds) }
+}
+
+/// [`Family::multiply_nonzeros`], once for all phases.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    // SAFETY: the caller's.
+    unsafe { tile::multiply_nonzeros::<__m256, 2>(lines, stride, lists, sums, adds) }
 }
 
 tile::register!(__m256, 8, _mm256_set1_ps, _mm256_load_ps, _mm256_store_ps, |sum, factor, line| _mm256_fmadd_ps(

@@ -4,6 +4,7 @@ use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps,
 
 use super::tile;
 use super::{Family, Phase, Rows, transpose};
+use crate::cpu::nonzeros::Lists;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.
@@ -27,10 +28,18 @@ impl Family for Avx512 {
         unsafe { multiply(lines, rows, block, adds) }
     }
 
+    const TOGETHER: usize = 8;
+
     #[inline(always)]
-    unsafe fn transposed(block: &Block) -> Block {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+        // SAFETY: the caller's.
+        unsafe { multiply_nonzeros(lines, stride, lists, sums, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(block: &Block, to: &mut Block) {
         // SAFETY: every processor of the family has AVX2.
-        unsafe { transpose::block(block) }
+        unsafe { transpose::block(block, to) }
     }
 
     #[inline(always)]
@@ -47,6 +56,16 @@ impl Family for Avx512 {
 unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
     // SAFETY: the caller's.
     unsafe { tile::multiply::<__m512, 1>(lines, rows, block, adds) }
+}
+
+/// [`Family::multiply_nonzeros`], once for all phases.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    // SAFETY: the caller's.
+    unsafe { tile::multiply_nonzeros::<__m512, 1>(lines, stride, lists, sums, adds) }
 }
 
 tile::register!(__m512, 16, _mm512_set1_ps, _mm512_load_ps, _mm512_store_ps, |sum, factor, line| _mm512_fmadd_ps(

@@ -10,6 +10,7 @@ use std::arch::x86_64::{
 use super::avx512::Avx512;
 use super::tile::sixteen_times;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
+use crate::cpu::nonzeros::Lists;
 use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// A processor of this family.
@@ -31,6 +32,14 @@ impl Family for Avx512Fp16 {
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
         unsafe { Avx512::multiply(lines, rows, block, adds) }
+    }
+
+    const TOGETHER: usize = Avx512::TOGETHER;
+
+    #[inline(always)]
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+        // SAFETY: the caller's.
+        unsafe { Avx512::multiply_nonzeros(lines, stride, lists, sums, adds) }
     }
 
     #[inline(always)]
@@ -59,9 +68,9 @@ impl Family for Avx512Fp16 {
     }
 
     #[inline(always)]
-    unsafe fn transposed(block: &Block) -> Block {
+    unsafe fn transpose(block: &Block, to: &mut Block) {
         // SAFETY: the caller's.
-        unsafe { Avx512::transposed(block) }
+        unsafe { Avx512::transpose(block, to) }
     }
 
     #[inline(always)]

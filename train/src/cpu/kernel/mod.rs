@@ -19,6 +19,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
+use super::nonzeros::{CHUNK, Lists, MOST_TOGETHER};
 use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
 
@@ -55,6 +56,17 @@ pub trait Family {
     /// The processor is of the family; `lines` are a multiple of [`LANES`]; `rows` has as many terms.
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool);
 
+    /// How many panels [`multiply_nonzeros`](Self::multiply_nonzeros) is fastest with: as many as give two multiply-adds a
+    /// cycle something to do while others wait for each other.
+    const TOGETHER: usize;
+
+    /// Adds to a block for each of some panels, or overwrites it with, the products of the listed elements and of the lines
+    /// that these are for: `sums[p][r].0[l] = fma(element, lines[p * stride + term].0[l], sums[p][r].0[l])`.
+    ///
+    /// # Safety
+    /// The processor is of the family.
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool);
+
     /// The same of half-precision operands, for two panels: every [`HALF_RUN`] terms are summed up in half precision, each
     /// multiply-add rounded once, and their sum is added to the block.
     ///
@@ -76,11 +88,11 @@ pub trait Family {
         half::narrowed(lines)
     }
 
-    /// The block with lines and lanes exchanged.
+    /// Writes the block with lines and lanes exchanged.
     ///
     /// # Safety
     /// The processor is of the family.
-    unsafe fn transposed(block: &Block) -> Block;
+    unsafe fn transpose(block: &Block, to: &mut Block);
 
     /// Rows of bytes with rows and columns exchanged.
     fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES];
@@ -164,6 +176,21 @@ impl Processor {
         }
     }
 
+    /// How many panels [`Family::multiply_nonzeros`] is fastest with.
+    pub fn together(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Fp16 => avx512_fp16::Avx512Fp16::TOGETHER,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::Avx512::TOGETHER,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::Avx2::TOGETHER,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => neon::Neon::TOGETHER,
+            Self::Portable => portable::Portable::TOGETHER,
+        }
+    }
+
     /// For the person.
     pub fn name(self) -> &'static str {
         match self {
@@ -229,6 +256,12 @@ fn has_terms<L>(rows: Rows<'_, L>, count: usize) -> bool {
     count.is_multiple_of(LANES) && (count == 0 || (count / LANES - 1) * rows.stride + LANES <= rows.lines.len())
 }
 
+/// Whether there are as many panels as blocks for them, and each has the lines of a chunk.
+#[inline(always)]
+fn has_chunk(lines: &[Line], stride: usize, sums: &[Block]) -> bool {
+    (1..=MOST_TOGETHER).contains(&sums.len()) && (sums.len() - 1) * stride + CHUNK <= lines.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,7 +281,11 @@ mod tests {
         #[inline(always)]
         unsafe fn run<F: Family>(&self, task: usize) {
             // SAFETY: the phase runs with the family of this processor; there is one task.
-            unsafe { *self.found.part(task) = [(F::transposed(&self.block), F::transposed_bytes(self.bytes))] };
+            unsafe {
+                let [(block, bytes)] = self.found.part(task);
+                F::transpose(&self.block, block);
+                *bytes = F::transposed_bytes(self.bytes);
+            }
         }
     }
 

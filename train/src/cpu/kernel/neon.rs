@@ -7,6 +7,7 @@ use std::arch::aarch64::{
 
 use super::tile;
 use super::{Family, Rows};
+use crate::cpu::nonzeros::Lists;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.
@@ -20,18 +21,24 @@ impl Family for Neon {
         unsafe { multiply(lines, rows, block, adds) }
     }
 
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
-    unsafe fn transposed(block: &Block) -> Block {
-        let mut other = [Line::ZERO; LANES];
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+        // SAFETY: the caller's.
+        unsafe { multiply_nonzeros(lines, stride, lists, sums, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(block: &Block, to: &mut Block) {
         for (line, lane) in (0..LANES).step_by(4).flat_map(|line| (0..LANES).step_by(4).map(move |lane| (line, lane))) {
             // SAFETY: four values of a line.
             let rows = std::array::from_fn(|row| unsafe { vld1q_f32(block[line + row].0[lane..].as_ptr()) });
             for (row, values) in four_by_four(rows).into_iter().enumerate() {
                 // SAFETY: as above.
-                unsafe { vst1q_f32(other[lane + row].0[line..].as_mut_ptr(), values) };
+                unsafe { vst1q_f32(to[lane + row].0[line..].as_mut_ptr(), values) };
             }
         }
-        other
     }
 
     #[inline(always)]
@@ -58,6 +65,15 @@ impl Family for Neon {
 unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
     // SAFETY: the caller's.
     unsafe { tile::multiply::<float32x4_t, 4>(lines, rows, block, adds) }
+}
+
+/// [`Family::multiply_nonzeros`], once for all phases.
+///
+/// # Safety
+/// As there.
+unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    // SAFETY: the caller's.
+    unsafe { tile::multiply_nonzeros::<float32x4_t, 4>(lines, stride, lists, sums, adds) }
 }
 
 tile::register!(float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, |sum, factor, line| vfmaq_f32(sum, factor, line));

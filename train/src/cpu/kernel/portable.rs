@@ -1,6 +1,7 @@
 //! The families' reference.
 
-use super::{Along, Family, Rows, has_terms};
+use super::{Along, Family, Rows, has_chunk, has_terms};
+use crate::cpu::nonzeros::Lists;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Any processor.
@@ -33,9 +34,26 @@ impl Family for Portable {
         }
     }
 
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
-    unsafe fn transposed(block: &Block) -> Block {
-        std::array::from_fn(|lane| Line(std::array::from_fn(|line| block[line].0[lane])))
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+        debug_assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
+        for (sums, lines) in sums.iter_mut().zip(lines.chunks(stride)) {
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let mut found = if adds { *sum } else { Line::ZERO };
+                for element in lists.row(row) {
+                    let line = lines[element.term as usize].0;
+                    found.0.iter_mut().zip(line).for_each(|(sum, value)| *sum = element.value.mul_add(value, *sum));
+                }
+                *sum = found;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(block: &Block, to: &mut Block) {
+        *to = std::array::from_fn(|lane| Line(std::array::from_fn(|line| block[line].0[lane])));
     }
 
     #[inline(always)]

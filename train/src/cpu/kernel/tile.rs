@@ -1,6 +1,7 @@
 //! A block of a product in registers of any width.
 
-use super::{Along, Rows, has_terms, prefetch};
+use super::{Along, Rows, has_chunk, has_terms, prefetch};
+use crate::cpu::nonzeros::{CHUNK, Lists, Nonzero};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A register of a family of processors, with instructions that are always inlined into code that is compiled for the
@@ -173,6 +174,83 @@ unsafe fn part<R: Register, const N: usize, const ROWS: usize, const ROW: usize,
         for (row, sum) in sums.iter().enumerate() {
             for (part, sum) in sum.iter().enumerate() {
                 sum.store(to.add(row * LANES + part * R::LANES));
+            }
+        }
+    }
+}
+
+/// How many rows ahead lists are asked for, and how many lines of each: half of it, which is what a `ReLU` leaves.
+const AHEAD: usize = 2;
+const AHEAD_LINES: usize = CHUNK * size_of::<Nonzero>() / size_of::<Line>() / 2;
+
+/// [`Family::multiply_nonzeros`](super::Family::multiply_nonzeros) with `N` registers for a line.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn multiply_nonzeros<R: Register, const N: usize>(
+    lines: &[Line],
+    stride: usize,
+    lists: Lists<'_>,
+    sums: &mut [Block],
+    adds: bool,
+) {
+    assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
+    let (lines, stride, count) = (lines.as_ptr().cast::<f32>(), stride * LANES, sums.len());
+    let to = sums.as_mut_ptr().cast::<f32>();
+    for row in 0..LANES {
+        let elements = lists.row(row);
+        // Each list ends where nobody foresees it, and the next one lies elsewhere.
+        let ahead = lists.elements.as_ptr().wrapping_add(row + AHEAD).cast::<Line>();
+        (0..AHEAD_LINES).for_each(|line| prefetch(ahead.wrapping_add(line)));
+        macro_rules! of_panels {
+            ($($panels:literal)*) => {
+                match count {
+                    // SAFETY: the caller's, and just asserted.
+                    $($panels => unsafe { line::<R, N, $panels>(lines, stride, elements, to.add(row * LANES), adds) },)*
+                    _ => unreachable!("more panels than are multiplied together"),
+                }
+            };
+        }
+        of_panels!(1 2 3 4 5 6 7 8);
+    }
+}
+
+/// A line of a block for each of `P` panels.
+///
+/// # Safety
+/// The processor is of the family; the pointers are to the lines of a chunk of each panel, and to a line in each of the
+/// panels' blocks.
+#[inline(always)]
+unsafe fn line<R: Register, const N: usize, const P: usize>(
+    lines: *const f32,
+    stride: usize,
+    elements: &[Nonzero],
+    to: *mut f32,
+    adds: bool,
+) {
+    let place = |panel: usize, part: usize| panel * LANES * LANES + part * R::LANES;
+    // SAFETY: all places are within what the caller promises: an element's term is one of a chunk.
+    unsafe {
+        let mut sums = [[R::splat(0.0); N]; P];
+        if adds {
+            for (panel, sums) in sums.iter_mut().enumerate() {
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    *sum = R::load(to.add(place(panel, part)));
+                }
+            }
+        }
+        for element in elements {
+            let (factor, lines) = (R::splat(element.value), lines.add(element.term as usize * LANES));
+            for (panel, sums) in sums.iter_mut().enumerate() {
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    *sum = sum.add_product(factor, R::load(lines.add(panel * stride + part * R::LANES)));
+                }
+            }
+        }
+        for (panel, sums) in sums.iter().enumerate() {
+            for (part, sum) in sums.iter().enumerate() {
+                sum.store(to.add(place(panel, part)));
             }
         }
     }

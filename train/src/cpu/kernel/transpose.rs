@@ -1,34 +1,35 @@
 //! Transpositions with the instructions that all x86-64 families here share.
 
 use std::arch::x86_64::{
-    __m128i, __m256, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_load_ps,
+    __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_load_ps,
     _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_store_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
 
-use crate::cpu::panels::{Block, LANES, Line};
+use crate::cpu::panels::{Block, LANES};
 
-/// The block with lines and lanes exchanged.
+/// Writes the block with lines and lanes exchanged.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub unsafe fn block(block: &Block) -> Block {
-    let mut other = [Line::ZERO; LANES];
+pub unsafe fn block(block: &Block, to: &mut Block) {
     for (line, lane) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
         // SAFETY: eight values from a line's first or ninth one, which are aligned to 32 bytes.
-        let rows = std::array::from_fn(|row| unsafe { _mm256_load_ps(block[line + row].0[lane..].as_ptr()) });
-        for (row, values) in eight_by_eight(rows).into_iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { _mm256_store_ps(other[lane + row].0[line..].as_mut_ptr(), values) };
-        }
+        unsafe {
+            let from = block.as_ptr().cast::<f32>().add(line * LANES + lane);
+            eight_by_eight(from, to.as_mut_ptr().cast::<f32>().add(lane * LANES + line));
+        };
     }
-    other
 }
 
+/// # Safety
+/// Both are to eight values in each of eight lines, aligned to 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eight_by_eight(rows: [__m256; 8]) -> [__m256; 8] {
+unsafe fn eight_by_eight(from: *const f32, to: *mut f32) {
+    // SAFETY: the caller's.
+    let rows: [_; 8] = std::array::from_fn(|row| unsafe { _mm256_load_ps(from.add(row * LANES)) });
     // Pairs of rows, element by element; then fours of them; then the halves of the registers are put right.
     let pairs = |a: usize| (_mm256_unpacklo_ps(rows[a], rows[a + 1]), _mm256_unpackhi_ps(rows[a], rows[a + 1]));
     let fours = |a: usize| {
@@ -41,9 +42,13 @@ fn eight_by_eight(rows: [__m256; 8]) -> [__m256; 8] {
         ]
     };
     let (upper, lower) = (fours(0), fours(4));
-    let [a, b, c, d] = [0, 1, 2, 3].map(|row| _mm256_permute2f128_ps::<0x20>(upper[row], lower[row]));
-    let [e, f, g, h] = [0, 1, 2, 3].map(|row| _mm256_permute2f128_ps::<0x31>(upper[row], lower[row]));
-    [a, b, c, d, e, f, g, h]
+    for row in 0..4 {
+        // SAFETY: the caller's.
+        unsafe {
+            _mm256_store_ps(to.add(row * LANES), _mm256_permute2f128_ps::<0x20>(upper[row], lower[row]));
+            _mm256_store_ps(to.add((row + 4) * LANES), _mm256_permute2f128_ps::<0x31>(upper[row], lower[row]));
+        }
+    }
 }
 
 /// Sixteen rows of bytes with rows and columns exchanged.

@@ -3,14 +3,14 @@
 use std::hint::select_unpredictable;
 
 use super::Delta;
-use crate::cpu::kernel::{Along, Family, Phase, prefetch};
-use crate::cpu::panels::{Block, LANES, Line, Matrix};
-use crate::cpu::product::{Grid, Operand, Operands, Product};
+use crate::cpu::kernel::{Family, Phase, prefetch};
+use crate::cpu::panels::{Block, Line};
+use crate::cpu::product::{AnyProduct, Blocks, Grid};
 
 /// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
 pub struct Backward<'a> {
-    /// The next layer's gradient in panels of images and the weight.
-    pub operands: Operands<'a>,
+    /// Of the next layer's gradient and weight.
+    pub product: AnyProduct<'a>,
     /// The hidden layer's output, after activation and dropout.
     pub output: &'a [Line],
     pub previous: Delta<'a>,
@@ -28,9 +28,10 @@ impl Phase for Backward<'_> {
     unsafe fn run<F: Family>(&self, task: usize) {
         // SAFETY: the caller's.
         unsafe {
-            match self.operands {
-                Operands::Single(operands) => self.run_in::<F, _>(operands, task),
-                Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+            match self.product {
+                AnyProduct::Single(product) => self.run_in::<F>(product, task),
+                AnyProduct::Sparse(product) => self.run_in::<F>(product, task),
+                AnyProduct::Half(product) => self.run_in::<F>(product, task),
             }
         }
     }
@@ -42,10 +43,8 @@ impl Backward<'_> {
     /// # Safety
     /// As [`Phase::run`].
     #[inline(always)]
-    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
+    unsafe fn run_in<F: Family>(&self, product: impl Blocks, task: usize) {
         let [blocks, panels] = self.grid.task(task);
-        let [a, b] = operands;
-        let product = Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES };
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.previous.by_image.block(panel, block) }

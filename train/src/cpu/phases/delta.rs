@@ -2,7 +2,7 @@
 
 use crate::cpu::kernel::{Family, prefetch};
 use crate::cpu::overflow::{HALF_LIMIT, Overflow};
-use crate::cpu::panels::{Block, HalfLine, SharedMatrix};
+use crate::cpu::panels::{Block, HalfLine, LANES, Line, SharedMatrix};
 
 /// A place for the loss's gradient by the output of a layer before its activation.
 pub struct Delta<'a> {
@@ -29,12 +29,13 @@ impl Delta<'_> {
     pub(super) unsafe fn store<F: Family>(&self, gradients: &Block, panel: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
-            let transposed = F::transposed(gradients);
             match &self.copies {
-                DeltaCopies::Single(by_output) => *by_output.block(block, panel) = transposed,
+                DeltaCopies::Single(by_output) => F::transpose(gradients, by_output.block(block, panel)),
                 DeltaCopies::Half { by_image, by_output, overflow } => {
                     overflow.find(gradients, HALF_LIMIT);
                     *by_image.block(panel, block) = F::narrowed(gradients);
+                    let mut transposed = [Line::ZERO; LANES];
+                    F::transpose(gradients, &mut transposed);
                     *by_output.block(block, panel) = F::narrowed(&transposed);
                 }
             }
@@ -55,7 +56,7 @@ impl Delta<'_> {
 }
 
 #[inline(always)]
-fn prefetch_block<L>(matrix: &SharedMatrix<'_, L>, panel: usize, block: usize) {
+pub(super) fn prefetch_block<L>(matrix: &SharedMatrix<'_, L>, panel: usize, block: usize) {
     for line in matrix.layout.block(panel, block) {
         prefetch(matrix.lines.place(line));
     }

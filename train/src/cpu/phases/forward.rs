@@ -2,10 +2,11 @@
 
 use std::hint::select_unpredictable;
 
-use super::{add_bias, linear};
+use super::add_bias;
+use super::delta::prefetch_block;
 use crate::cpu::kernel::{Family, Phase};
-use crate::cpu::panels::{Block, HalfLine, Line, Matrix, SharedMatrix};
-use crate::cpu::product::{Grid, Operand, Operands};
+use crate::cpu::panels::{Block, HalfLine, Line, SharedMatrix};
+use crate::cpu::product::{AnyProduct, Blocks, Grid};
 use crate::dropout::Dropout;
 
 /// Adds the biases of a block's outputs and puts the sums through a `ReLU`.
@@ -21,10 +22,12 @@ fn add_bias_and_rectify(outputs: &mut Block, bias: &Line) {
 
 /// The output of a hidden layer, or logits.
 pub struct Forward<'a> {
-    /// Input and weight.
-    pub operands: Operands<'a>,
+    /// Of input and weight.
+    pub product: AnyProduct<'a>,
     pub biases: &'a [Line],
     pub output: SharedMatrix<'a>,
+    /// The same in panels of outputs.
+    pub transposed: Option<SharedMatrix<'a>>,
     /// The same for products in half precision.
     pub halves: Option<SharedMatrix<'a, HalfLine>>,
     pub grid: Grid,
@@ -41,9 +44,10 @@ impl Phase for Forward<'_> {
     unsafe fn run<F: Family>(&self, task: usize) {
         // SAFETY: the caller's.
         unsafe {
-            match self.operands {
-                Operands::Single(operands) => self.run_in::<F, _>(operands, task),
-                Operands::Half(operands) => self.run_in::<F, _>(operands, task),
+            match self.product {
+                AnyProduct::Single(product) => self.run_in::<F>(product, task),
+                AnyProduct::Sparse(product) => self.run_in::<F>(product, task),
+                AnyProduct::Half(product) => self.run_in::<F>(product, task),
             }
         }
     }
@@ -55,7 +59,7 @@ impl Forward<'_> {
     /// # Safety
     /// As [`Phase::run`].
     #[inline(always)]
-    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], task: usize) {
+    unsafe fn run_in<F: Family>(&self, product: impl Blocks, task: usize) {
         let [blocks, panels] = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
@@ -70,12 +74,22 @@ impl Forward<'_> {
             if let Some(dropout) = self.dropout {
                 dropout.apply(outputs, panel, block);
             }
-            if let Some(halves) = &self.halves {
-                // SAFETY: each block is in one task; the processor is of the family.
-                unsafe { *halves.block(panel, block) = F::narrowed(outputs) };
+            // SAFETY: each block is in one task; the processor is of the family.
+            unsafe {
+                if let Some(transposed) = &self.transposed {
+                    F::transpose(outputs, transposed.block(block, panel));
+                }
+                if let Some(halves) = &self.halves {
+                    *halves.block(panel, block) = F::narrowed(outputs);
+                }
+            }
+        };
+        let prepare = |panel, block| {
+            if let Some(transposed) = &self.transposed {
+                prefetch_block(transposed, block, panel);
             }
         };
         // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
-        unsafe { linear(operands).multiply::<F>(panels, blocks, place, |_, _| {}, finish) };
+        unsafe { product.multiply::<F>(panels, blocks, place, prepare, finish) };
     }
 }

@@ -14,6 +14,8 @@ pub struct Gather<'a> {
     pub data: &'a Data,
     pub images: Images<'a>,
     pub input: SharedMatrix<'a>,
+    /// The same in panels of pixels.
+    pub transposed: Option<SharedMatrix<'a>>,
     /// The same for products in half precision.
     pub halves: Option<SharedMatrix<'a, HalfLine>>,
     /// The label of each training image; zeros after the last one, and where the split is validated.
@@ -76,6 +78,12 @@ impl Phase for Gather<'_> {
                     for block in 0..self.input.layout.blocks() {
                         // SAFETY: each panel is in one task.
                         dropout.apply(unsafe { self.input.block(panel, block) }, panel, block);
+                    }
+                }
+                if let Some(transposed) = &self.transposed {
+                    for block in 0..self.input.layout.blocks() {
+                        // SAFETY: each panel is in one task; the processor is of the family.
+                        unsafe { F::transpose(self.input.block(panel, block), transposed.block(block, panel)) };
                     }
                 }
                 if let Some(halves) = &self.halves {
@@ -150,7 +158,7 @@ impl Gather<'_> {
                 Line(*pixels.expect("an image has whole blocks"))
             });
             // SAFETY: the caller's.
-            unsafe { *self.input.block(panel, index) = F::transposed(&lanes) };
+            unsafe { F::transpose(&lanes, self.input.block(panel, index)) };
         }
         AUGMENTED.set((images, scratch));
     }

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use artifacts::Dataset;
 
-use super::{Delta, add_bias, linear};
+use super::{Delta, add_bias};
 use crate::cpu::kernel::{Family, Phase};
-use crate::cpu::panels::{Block, LANES, Line, Matrix, Shared, SharedMatrix};
-use crate::cpu::product::{Operand, Operands};
+use crate::cpu::panels::{Block, LANES, Line, Shared, SharedMatrix};
+use crate::cpu::product::{AnyProduct, Blocks};
 use crate::softmax::Loss;
 
 /// The last layer with the loss of each image, and the loss's gradient by the logits in panels of images and of classes.
 pub struct Judge<'a> {
-    /// Input and weight.
-    pub operands: Operands<'a>,
+    /// Of input and weight.
+    pub product: AnyProduct<'a>,
     pub biases: &'a [Line],
     pub logits: SharedMatrix<'a>,
     pub delta: Delta<'a>,
@@ -36,9 +36,10 @@ impl Phase for Judge<'_> {
         let panel = self.panels.start + task;
         // SAFETY: the caller's.
         unsafe {
-            match self.operands {
-                Operands::Single(operands) => self.run_in::<F, _>(operands, panel),
-                Operands::Half(operands) => self.run_in::<F, _>(operands, panel),
+            match self.product {
+                AnyProduct::Single(product) => self.run_in::<F>(product, panel),
+                AnyProduct::Sparse(product) => self.run_in::<F>(product, panel),
+                AnyProduct::Half(product) => self.run_in::<F>(product, panel),
             }
         }
     }
@@ -50,7 +51,7 @@ impl Judge<'_> {
     /// # Safety
     /// As [`Phase::run`].
     #[inline(always)]
-    unsafe fn run_in<F: Family, L: Operand>(&self, operands: [Matrix<'_, L>; 2], panel: usize) {
+    unsafe fn run_in<F: Family>(&self, product: impl Blocks, panel: usize) {
         let layout = self.logits.layout;
         let place = |panel, block| {
             // SAFETY: each panel is in one task.
@@ -58,7 +59,7 @@ impl Judge<'_> {
         };
         let finish = |logits: &mut Block, _, block| add_bias(logits, &self.biases[block]);
         // SAFETY: the processor is of the family; the terms are whole blocks of both operands.
-        unsafe { linear(operands).multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish) };
+        unsafe { product.multiply::<F>(panel..panel + 1, 0..layout.blocks(), place, |_, _| {}, finish) };
 
         let lanes = LANES.min(self.count - panel * LANES);
         let classes = layout.depth;

@@ -6,9 +6,10 @@ use super::Place;
 use crate::adam::Adam;
 use crate::cpu::adam::Parameters;
 use crate::cpu::kernel::{Along, Family, Phase};
+use crate::cpu::nonzeros::Nonzeros;
 use crate::cpu::overflow::Overflow;
 use crate::cpu::panels::{Block, Buffer, HalfLine, LANES, Line, Matrix, Shared};
-use crate::cpu::product::{Grid, Operand, Operands, Product};
+use crate::cpu::product::{Blocks, Grid, Operand, Product};
 
 /// The gradients by the weights and biases of all layers; each is used as soon as it is known.
 pub struct Learn<'a> {
@@ -26,21 +27,13 @@ pub struct Learn<'a> {
 }
 
 /// What gradients by weights are computed from.
+#[derive(Clone, Copy)]
 pub enum Layers<'a> {
     /// The loss's gradient by the output of each layer, in panels of outputs, and the input of each, in panels of images.
-    Single { deltas: &'a [Buffer], inputs: &'a [Buffer] },
-    /// The same in half precision.
+    /// Of the hidden ones also the input in panels of inputs, and the gradient without zeros, by outputs.
+    Single { deltas: &'a [Buffer], inputs: &'a [Buffer], transposed_inputs: &'a [Buffer], nonzeros: &'a [Nonzeros] },
+    /// Deltas and inputs in half precision.
     Half { deltas: &'a [Buffer<HalfLine>], inputs: &'a [Buffer<HalfLine>] },
-}
-
-impl<'a> Layers<'a> {
-    #[inline(always)]
-    fn operands(&self, layer: usize) -> Operands<'a> {
-        match self {
-            Self::Single { deltas, inputs } => Operands::Single([deltas[layer].matrix(), inputs[layer].matrix()]),
-            Self::Half { deltas, inputs } => Operands::Half([deltas[layer].matrix(), inputs[layer].matrix()]),
-        }
-    }
 }
 
 /// What becomes of gradients.
@@ -85,11 +78,27 @@ impl Phase for Learn<'_> {
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
+        let terms = self.count.next_multiple_of(LANES);
         // SAFETY: the caller's.
         unsafe {
-            match self.layers.operands(layer) {
-                Operands::Single(operands) => self.run_in::<F, _>(operands, layer, task),
-                Operands::Half(operands) => self.run_in::<F, _>(operands, layer, task),
+            match self.layers {
+                Layers::Single { deltas, inputs, transposed_inputs, nonzeros } => {
+                    let deltas = deltas[layer].matrix();
+                    let hidden = nonzeros.get(layer).zip(transposed_inputs.get(layer));
+                    if let Some(product) =
+                        hidden.and_then(|(nonzeros, inputs)| nonzeros.product(inputs.matrix(), terms))
+                    {
+                        self.run_in::<F, _>(deltas, product, layer, task);
+                    } else {
+                        let product = Product { a: deltas, b: inputs[layer].matrix(), along: Along::Lanes, terms };
+                        self.run_in::<F, _>(deltas, product, layer, task);
+                    }
+                }
+                Layers::Half { deltas, inputs } => {
+                    let deltas = deltas[layer].matrix();
+                    let product = Product { a: deltas, b: inputs[layer].matrix(), along: Along::Lanes, terms };
+                    self.run_in::<F, _>(deltas, product, layer, task);
+                }
             }
         }
     }
@@ -101,24 +110,29 @@ impl Learn<'_> {
     /// # Safety
     /// As [`Phase::run`].
     #[inline(always)]
-    unsafe fn run_in<F: Family, L: Operand>(&self, [a, b]: [Matrix<'_, L>; 2], layer: usize, task: usize) {
+    unsafe fn run_in<F: Family, L: Operand>(
+        &self,
+        deltas: Matrix<'_, L>,
+        product: impl Blocks,
+        layer: usize,
+        task: usize,
+    ) {
         let [panels, blocks] = self.grids[layer].task(task);
         let place_of_layer = self.places[layer];
         let terms = self.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {
                 let mut sums = Line::ZERO;
-                for line in &a.lines[panel * a.layout.stride()..][..terms] {
+                for line in &deltas.lines[panel * deltas.layout.stride()..][..terms] {
                     sums.0.iter_mut().zip(line.widened()).for_each(|(sum, value)| *sum += value);
                 }
                 // SAFETY: each panel's biases are in the task of its first block; the processor is of the family.
                 unsafe { self.learn::<F, 1>(place_of_layer.bias + panel, &[sums]) };
             }
         }
-        let product = Product { a, b, along: Along::Lanes, terms };
         let mut gradients = GRADIENTS.take();
         // A block that is complete at once leaves its room to the next one, in the first cache.
-        let panels_at_a_time = (product.passes() == 1).then_some(L::PANELS);
+        let panels_at_a_time = product.rooms();
         let rooms = panels_at_a_time.unwrap_or(panels.len() * blocks.len());
         gradients.resize(rooms, [Line::ZERO; LANES]);
         let room = Shared::new(&mut gradients);

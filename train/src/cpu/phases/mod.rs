@@ -10,6 +10,7 @@ mod forward;
 mod gather;
 mod judge;
 mod learn;
+mod transpose;
 mod update;
 
 use super::kernel::Along;
@@ -21,6 +22,7 @@ pub use forward::Forward;
 pub use gather::{Gather, Images};
 pub use judge::Judge;
 pub use learn::{Layers, Learn, Learning};
+pub use transpose::Transpose;
 pub use update::{SquareSums, Update};
 
 /// Where a layer's parameters lie.
@@ -47,8 +49,7 @@ impl Place {
 }
 
 /// A layer's output before its activation, from its input and weight.
-#[inline(always)]
-fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
+pub fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
     Product { a, b, along: Along::Depth, terms: a.layout.blocks() * LANES }
 }
 
