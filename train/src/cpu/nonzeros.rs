@@ -174,13 +174,9 @@ impl Phase for Search<'_> {
             let ([list], [count]) = unsafe { (self.elements.part(row), self.counts.part(row)) };
             let mut found = 0;
             for (index, panel) in panels.clone().enumerate() {
-                let values = &self.matrix.lines[panel * self.matrix.layout.stride() + line].0;
-                for (lane, &value) in values.iter().enumerate() {
-                    // There is room: no more were found than looked at.
-                    list[found % CHUNK] = Nonzero { term: (index * LANES + lane) as u32, value };
-                    // Both zeros are left out.
-                    found += usize::from(value.to_bits() << 1 != 0);
-                }
+                let values = &self.matrix.lines[panel * self.matrix.layout.stride() + line];
+                // SAFETY: the processor is of the family.
+                found = unsafe { F::list_nonzeros(values, index * LANES, list, found) };
             }
             *count = found as u8;
         }
@@ -227,14 +223,18 @@ impl Blocks for SparseProduct<'_> {
                     unsafe { F::multiply_nonzeros(lines, stride, self.b.lists(chunk, panel), sums, chunk > 0) };
                 }
             }
-            for (sums, panel) in room.chunks_exact(together.len()).zip(panels.clone()) {
-                together.clone().for_each(|block| prepare(panel, block));
-                for (sums, block) in sums.iter().zip(together.clone()) {
-                    let out = place(panel, block);
-                    // SAFETY: the processor is of the family.
-                    unsafe { F::transpose(sums, out) };
-                    finish(out, panel, block);
+            let width = together.len();
+            let at = |index: usize| (panels.start + index / width, together.start + index % width);
+            for (index, sums) in room.iter().enumerate() {
+                if index + 1 < room.len() {
+                    let (panel, block) = at(index + 1);
+                    prepare(panel, block);
                 }
+                let (panel, block) = at(index);
+                let out = place(panel, block);
+                // SAFETY: the processor is of the family.
+                unsafe { F::transpose(sums, out) };
+                finish(out, panel, block);
             }
         }
         SUMS.set(room);

@@ -3,8 +3,8 @@
 use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_load_ps, _mm256_set1_ps, _mm256_store_ps};
 
 use super::tile;
-use super::{Family, Phase, Rows, transpose};
-use crate::cpu::nonzeros::Lists;
+use super::{Family, Phase, Rows, listing, transpose};
+use crate::cpu::nonzeros::{List, Lists};
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.
@@ -26,6 +26,12 @@ impl Family for Avx2 {
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
         unsafe { multiply(lines, rows, block, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, found: usize) -> usize {
+        // SAFETY: every processor of the family has AVX2.
+        unsafe { listing::list_nonzeros(line, first, list, found) }
     }
 
     const TOGETHER: usize = 6;

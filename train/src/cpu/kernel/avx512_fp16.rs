@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 use super::avx512::Avx512;
 use super::tile::sixteen_times;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
-use crate::cpu::nonzeros::Lists;
+use crate::cpu::nonzeros::{List, Lists};
 use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// A processor of this family.
@@ -32,6 +32,12 @@ impl Family for Avx512Fp16 {
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
         unsafe { Avx512::multiply(lines, rows, block, adds) }
+    }
+
+    #[inline(always)]
+    unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, found: usize) -> usize {
+        // SAFETY: the caller's.
+        unsafe { Avx512::list_nonzeros(line, first, list, found) }
     }
 
     const TOGETHER: usize = Avx512::TOGETHER;

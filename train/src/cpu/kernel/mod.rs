@@ -11,6 +11,8 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_fp16;
 mod half;
+#[cfg(target_arch = "x86_64")]
+mod listing;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -19,7 +21,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
-use super::nonzeros::{CHUNK, Lists, MOST_TOGETHER};
+use super::nonzeros::{CHUNK, List, Lists, MOST_TOGETHER, Nonzero};
 use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
 
@@ -55,6 +57,24 @@ pub trait Family {
     /// # Safety
     /// The processor is of the family; `lines` are a multiple of [`LANES`]; `rows` has as many terms.
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool);
+
+    /// Appends to a list, in which so many elements were found, those of a line other than zero, of which the first value is
+    /// that of this term, and returns how many it has then. Whatever follows them in the list is overwritten.
+    ///
+    /// # Safety
+    /// The processor is of the family.
+    ///
+    /// # Panics
+    /// Where there is no room for a line.
+    #[inline(always)]
+    unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
+        assert!(found + LANES <= list.len(), "room for what may be found");
+        for (term, &value) in (first..).zip(&line.0) {
+            list[found] = Nonzero { term: term as u32, value };
+            found += usize::from(value != 0.0);
+        }
+        found
+    }
 
     /// How many panels [`multiply_nonzeros`](Self::multiply_nonzeros) is fastest with: as many as give two multiply-adds a
     /// cycle something to do while others wait for each other.

@@ -196,23 +196,37 @@ pub unsafe fn multiply_nonzeros<R: Register, const N: usize>(
     adds: bool,
 ) {
     assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
-    let (lines, stride, count) = (lines.as_ptr().cast::<f32>(), stride * LANES, sums.len());
-    let to = sums.as_mut_ptr().cast::<f32>();
+    let (lines, stride) = (lines.as_ptr().cast::<f32>(), stride * LANES);
+    macro_rules! of_panels {
+        ($($panels:literal)*) => {
+            match sums.len() {
+                // SAFETY: the caller's, and just asserted.
+                $($panels => unsafe { blocks::<R, N, $panels>(lines, stride, lists, sums.as_mut_ptr().cast(), adds) },)*
+                _ => unreachable!("more panels than are multiplied together"),
+            }
+        };
+    }
+    of_panels!(1 2 3 4 5 6 7 8);
+}
+
+/// A block for each of `P` panels.
+///
+/// # Safety
+/// The processor is of the family; the pointers are to the lines of a chunk of each panel, and to the panels' blocks.
+#[inline(always)]
+unsafe fn blocks<R: Register, const N: usize, const P: usize>(
+    lines: *const f32,
+    stride: usize,
+    lists: Lists<'_>,
+    to: *mut f32,
+    adds: bool,
+) {
     for row in 0..LANES {
-        let elements = lists.row(row);
         // Each list ends where nobody foresees it, and the next one lies elsewhere.
         let ahead = lists.elements.as_ptr().wrapping_add(row + AHEAD).cast::<Line>();
         (0..AHEAD_LINES).for_each(|line| prefetch(ahead.wrapping_add(line)));
-        macro_rules! of_panels {
-            ($($panels:literal)*) => {
-                match count {
-                    // SAFETY: the caller's, and just asserted.
-                    $($panels => unsafe { line::<R, N, $panels>(lines, stride, elements, to.add(row * LANES), adds) },)*
-                    _ => unreachable!("more panels than are multiplied together"),
-                }
-            };
-        }
-        of_panels!(1 2 3 4 5 6 7 8);
+        // SAFETY: the caller's.
+        unsafe { line::<R, N, P>(lines, stride, lists.row(row), to.add(row * LANES), adds) };
     }
 }
 

@@ -1,0 +1,57 @@
+//! Listing what is not zero with the instructions that all x86-64 families here share.
+
+use std::arch::x86_64::{
+    _CMP_NEQ_UQ, _mm_cvtsi64_si128, _mm256_add_epi32, _mm256_castps_si256, _mm256_cmp_ps, _mm256_cvtepu8_epi32,
+    _mm256_load_ps, _mm256_movemask_ps, _mm256_permute2x128_si256, _mm256_permutevar8x32_ps, _mm256_set1_epi32,
+    _mm256_setzero_ps, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpacklo_epi32,
+};
+
+use crate::cpu::nonzeros::List;
+use crate::cpu::panels::{LANES, Line};
+
+/// Values in a register.
+const WIDTH: usize = 8;
+
+/// For each choice of values in a register the places of those that are chosen, one after the other, a byte each.
+static CHOSEN: [i64; 1 << WIDTH] = {
+    let mut all = [0; 1 << WIDTH];
+    let mut choice = 0;
+    while choice < all.len() {
+        let (mut place, mut found) = (0, 0);
+        while place < WIDTH {
+            if choice >> place & 1 == 1 {
+                all[choice] |= (place as i64) << (8 * found);
+                found += 1;
+            }
+            place += 1;
+        }
+        choice += 1;
+    }
+    all
+};
+
+/// [`Family::list_nonzeros`](super::Family::list_nonzeros).
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
+    for part in (0..LANES).step_by(WIDTH) {
+        assert!(found + WIDTH <= list.len(), "room for what may be found");
+        // SAFETY: half a line is read, which is aligned to its size, and as many elements are written as there is room for.
+        unsafe {
+            let values = _mm256_load_ps(line.0[part..].as_ptr());
+            let chosen = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(values, _mm256_setzero_ps()));
+            let places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(CHOSEN[chosen as usize]));
+            let values = _mm256_castps_si256(_mm256_permutevar8x32_ps(values, places));
+            let terms = _mm256_add_epi32(places, _mm256_set1_epi32((first + part) as i32));
+            let (low, high) = (_mm256_unpacklo_epi32(terms, values), _mm256_unpackhi_epi32(terms, values));
+            let to = list.as_mut_ptr().add(found);
+            _mm256_storeu_si256(to.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
+            _mm256_storeu_si256(to.add(WIDTH / 2).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
+            found += chosen.count_ones() as usize;
+        }
+    }
+    found
+}
