@@ -82,7 +82,9 @@ impl Copies {
     fn new(precision: Precision, model: &Mlp, batch: usize, lines: Vec<usize>) -> Self {
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         if precision != Precision::F16 {
-            let hidden = &model.layers()[..model.layers().len() - 1];
+            // A step of few images is over before zeros are found.
+            let hidden = if batch < nonzeros::FEWEST_TERMS { 0 } else { model.layers().len() - 1 };
+            let hidden = &model.layers()[..hidden];
             let widest = hidden.iter().map(|layer| layer.outputs).max().unwrap_or(0);
             return Self::Single(Box::new(Singles {
                 transposed_deltas: widths().map(|width| Buffer::new(width, batch)).collect(),
@@ -105,12 +107,20 @@ impl Copies {
             overflow: Overflow::default(),
         }))
     }
+
+    /// How many layers, from the first on, have products that may leave out zeros.
+    fn sparse_layers(&self) -> usize {
+        match self {
+            Self::Single(singles) => singles.by_output.len(),
+            Self::Half(_) => 0,
+        }
+    }
 }
 
-/// Operands whose directions are exchanged, and without zeros.
+/// Operands whose directions are exchanged, and without zeros: those of hidden layers where their products may leave them out.
 #[derive(Debug)]
 struct Singles {
-    /// The deltas in panels of outputs.
+    /// The deltas of every layer in panels of outputs.
     transposed_deltas: Vec<Buffer>,
     /// The input of each hidden layer in panels of inputs.
     transposed_inputs: Vec<Buffer>,
@@ -151,10 +161,10 @@ impl Networks {
         let batch = hyperparameters.batch_size.min(data.train.len().max(data.valid.len()));
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         let gradients = vec![Line::ZERO; if hyperparameters.clip_norm.is_some() { end } else { 0 }];
-        let is_sparse = |layer| precision != Precision::F16 && layer + 1 < places.len();
+        let copies = Copies::new(precision, &model, batch, vec![end; hyperparameters.ensemble as usize]);
         let grid = |(layer, place): (usize, &Place)| {
             let sparse = [nonzeros::MOST_A_TASK, processor.together()];
-            let most = if is_sparse(layer) { sparse } else { MOST_A_GRADIENT_TASK };
+            let most = if layer < copies.sparse_layers() { sparse } else { MOST_A_GRADIENT_TASK };
             Grid::new([place.layout.panels(), place.layout.blocks()], most, pool.threads())
         };
         let gradient_grids: Vec<Grid> = places.iter().enumerate().map(grid).collect();
@@ -170,7 +180,7 @@ impl Networks {
             gradients,
             activations: [model.inputs()].into_iter().chain(widths()).map(|width| Buffer::new(batch, width)).collect(),
             deltas: widths().map(|width| Buffer::new(batch, width)).collect(),
-            copies: Copies::new(precision, &model, batch, vec![end; hyperparameters.ensemble as usize]),
+            copies,
             losses: vec![0.0; batch.next_multiple_of(LANES)],
             labels: vec![0; batch.next_multiple_of(LANES)],
             gradient_tasks: tasks_by_share(&gradient_grids),
@@ -347,7 +357,7 @@ impl Networks {
                 let sparse = if let Some(input) = before.get(layer).filter(|_| layer > 0) {
                     let on = (self.processor, &mut self.pool);
                     by_image.search(on, input.matrix(), lines(&panels), single.terms, place.layout.panels());
-                    by_image.product(place.weight(parameters), single.terms)
+                    by_image.product(place.weight(parameters))
                 } else {
                     None
                 };
@@ -436,7 +446,7 @@ impl Networks {
                     }
                     let on = (self.processor, &mut self.pool);
                     by_image.search(on, here[0].matrix(), lines(&panels), single.terms, inputs);
-                    by_image.product(weight.matrix(), single.terms)
+                    by_image.product(weight.matrix())
                 } else {
                     None
                 };

@@ -30,7 +30,7 @@ pub const MOST_TOGETHER: usize = 8;
 /// The most blocks of rows in a task of such a product; of `a`'s lanes it has those that are multiplied together.
 pub const MOST_A_TASK: usize = 16;
 /// The fewest terms, and panels of the other factor, with which a product without zeros is worth their search.
-const FEWEST_TERMS: usize = CHUNK;
+pub const FEWEST_TERMS: usize = CHUNK;
 const FEWEST_PANELS: usize = 3;
 /// The largest share of elements other than zero with which such a product is faster.
 const MOST_NONZERO: f64 = 0.65;
@@ -72,8 +72,8 @@ pub struct Nonzeros {
     rows: usize,
     elements: Vec<List>,
     counts: Vec<u8>,
-    /// Whether a product of what was searched last is faster without the zeros.
-    pays: bool,
+    /// The terms of the last search, where a product with what was found is faster than one with the zeros.
+    terms: Option<usize>,
 }
 
 impl Nonzeros {
@@ -81,7 +81,7 @@ impl Nonzeros {
     pub fn new(rows: usize, terms: usize) -> Self {
         let rows = rows.next_multiple_of(LANES);
         let lists = rows * terms.div_ceil(CHUNK);
-        Self { rows, elements: vec![[Nonzero::default(); CHUNK]; lists], counts: vec![0; lists], pays: false }
+        Self { rows, elements: vec![[Nonzero::default(); CHUNK]; lists], counts: vec![0; lists], terms: None }
     }
 
     /// Whether a product of so many terms, with so many panels of the other factor, may be faster without zeros.
@@ -105,8 +105,8 @@ impl Nonzeros {
         let chunks = terms.div_ceil(CHUNK);
         assert!(lines.end <= self.rows && chunks * self.rows <= self.counts.len(), "room for what is found");
         assert!([lines.start, lines.end, terms].iter().all(|end| end.is_multiple_of(LANES)), "whole blocks");
-        self.pays = Self::may_pay(terms, panels);
-        if !self.pays {
+        self.terms = None;
+        if !Self::may_pay(terms, panels) {
             return;
         }
         let mut search = Search {
@@ -122,16 +122,17 @@ impl Nonzeros {
             self.counts[chunk * self.rows..][lines.clone()].iter().map(|&count| usize::from(count)).sum()
         };
         let found: usize = (0..chunks).map(found).sum();
-        self.pays = found as f64 <= MOST_NONZERO * (lines.len() * terms) as f64;
+        self.terms = (found as f64 <= MOST_NONZERO * (lines.len() * terms) as f64).then_some(terms);
     }
 
-    /// The product with `a` of so many terms, those that were searched last; none where one with the zeros is faster.
+    /// The product of `a` and what was searched last; none where one with the zeros is faster.
     ///
     /// # Panics
     /// Where `a` does not have the terms.
-    pub fn product<'a>(&'a self, a: Matrix<'a>, terms: usize) -> Option<SparseProduct<'a>> {
+    pub fn product<'a>(&'a self, a: Matrix<'a>) -> Option<SparseProduct<'a>> {
+        let terms = self.terms?;
         assert!(terms <= a.layout.blocks() * LANES, "{terms} terms");
-        self.pays.then_some(SparseProduct { a, b: self, chunks: terms.div_ceil(CHUNK) })
+        Some(SparseProduct { a, b: self, chunks: terms.div_ceil(CHUNK) })
     }
 
     /// The lists of a block of rows.

@@ -426,7 +426,7 @@ mod tests {
         let mut nonzeros = Nonzeros::new(rows, terms);
         let panels = a_laid.layout.panels();
         nonzeros.search((processor, &mut pool), b_laid.matrix(), 0..whole_rows, whole_terms, panels);
-        let product = nonzeros.product(a_laid.matrix(), whole_terms)?;
+        let product = nonzeros.product(a_laid.matrix())?;
         let mut out = Buffer::new(rows, lanes);
         out.lines.fill(Line([f32::NAN; LANES]));
         let layout = out.layout;

@@ -5,7 +5,7 @@ use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_load_ps, _mm256_set1_ps,
 use super::tile;
 use super::{Family, Phase, Rows, listing, transpose};
 use crate::cpu::nonzeros::{List, Lists};
-use crate::cpu::panels::{Block, LANES, Line};
+use crate::cpu::panels::{Block, Line};
 
 /// A processor of this family.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub unsafe fn run(phase: &impl Phase, task: usize) {
 }
 
 impl Family for Avx2 {
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
@@ -34,8 +36,6 @@ impl Family for Avx2 {
         unsafe { listing::list_nonzeros(line, first, list, found) }
     }
 
-    const TOGETHER: usize = 6;
-
     #[inline(always)]
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
         // SAFETY: the caller's.
@@ -46,11 +46,6 @@ impl Family for Avx2 {
     unsafe fn transpose(block: &Block, to: &mut Block) {
         // SAFETY: every processor of the family has AVX2.
         unsafe { transpose::block(block, to) }
-    }
-
-    #[inline(always)]
-    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        transpose::bytes(rows)
     }
 }
 

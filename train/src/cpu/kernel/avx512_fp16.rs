@@ -28,6 +28,8 @@ pub unsafe fn run(phase: &impl Phase, task: usize) {
 }
 
 impl Family for Avx512Fp16 {
+    const TOGETHER: usize = Avx512::TOGETHER;
+
     #[inline(always)]
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
@@ -39,8 +41,6 @@ impl Family for Avx512Fp16 {
         // SAFETY: the caller's.
         unsafe { Avx512::list_nonzeros(line, first, list, found) }
     }
-
-    const TOGETHER: usize = Avx512::TOGETHER;
 
     #[inline(always)]
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
@@ -77,11 +77,6 @@ impl Family for Avx512Fp16 {
     unsafe fn transpose(block: &Block, to: &mut Block) {
         // SAFETY: the caller's.
         unsafe { Avx512::transpose(block, to) }
-    }
-
-    #[inline(always)]
-    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        Avx512::transposed_bytes(rows)
     }
 }
 

@@ -51,12 +51,28 @@ pub struct Rows<'a, L = Line> {
 
 /// A family of processors.
 pub trait Family {
+    /// How many panels [`multiply_nonzeros`](Self::multiply_nonzeros) is fastest with: as many as give two multiply-adds a
+    /// cycle something to do while others wait for each other.
+    const TOGETHER: usize;
+
     /// Adds to `block`, or overwrites it with, the products of rows and lines: with `t` over the lines,
     /// `block[r].0[l] = fma(rows[r, t], lines[t].0[l], block[r].0[l])`.
     ///
     /// # Safety
     /// The processor is of the family; `lines` are a multiple of [`LANES`]; `rows` has as many terms.
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool);
+
+    /// The same of half-precision operands, for two panels: every [`HALF_RUN`] terms are summed up in half precision, each
+    /// multiply-add rounded once, and their sum is added to the block.
+    ///
+    /// # Safety
+    /// As [`multiply`](Self::multiply); both panels have as many lines.
+    #[inline(always)]
+    unsafe fn multiply_halves(lines: [&[HalfLine]; 2], rows: Rows<'_, HalfLine>, blocks: [&mut Block; 2], adds: bool) {
+        for (lines, block) in lines.into_iter().zip(blocks) {
+            half::multiply(lines, rows, block, adds);
+        }
+    }
 
     /// Appends to a list, in which so many elements were found, those of a line other than zero, of which the first value is
     /// that of this term, and returns how many it has then. Whatever follows them in the list is overwritten.
@@ -76,28 +92,12 @@ pub trait Family {
         found
     }
 
-    /// How many panels [`multiply_nonzeros`](Self::multiply_nonzeros) is fastest with: as many as give two multiply-adds a
-    /// cycle something to do while others wait for each other.
-    const TOGETHER: usize;
-
     /// Adds to a block for each of some panels, or overwrites it with, the products of the listed elements and of the lines
     /// that these are for: `sums[p][r].0[l] = fma(element, lines[p * stride + term].0[l], sums[p][r].0[l])`.
     ///
     /// # Safety
     /// The processor is of the family.
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool);
-
-    /// The same of half-precision operands, for two panels: every [`HALF_RUN`] terms are summed up in half precision, each
-    /// multiply-add rounded once, and their sum is added to the block.
-    ///
-    /// # Safety
-    /// As [`multiply`](Self::multiply); both panels have as many lines.
-    #[inline(always)]
-    unsafe fn multiply_halves(lines: [&[HalfLine]; 2], rows: Rows<'_, HalfLine>, blocks: [&mut Block; 2], adds: bool) {
-        for (lines, block) in lines.into_iter().zip(blocks) {
-            half::multiply(lines, rows, block, adds);
-        }
-    }
 
     /// The lines' values rounded to half precision, ties to even.
     ///
@@ -113,9 +113,6 @@ pub trait Family {
     /// # Safety
     /// The processor is of the family.
     unsafe fn transpose(block: &Block, to: &mut Block);
-
-    /// Rows of bytes with rows and columns exchanged.
-    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES];
 }
 
 /// A phase of a step: tasks that any thread may do in any order.
@@ -289,8 +286,7 @@ mod tests {
 
     struct Transpose<'a> {
         block: Block,
-        bytes: [[u8; LANES]; LANES],
-        found: Shared<'a, (Block, [[u8; LANES]; LANES])>,
+        found: Shared<'a, Block>,
     }
 
     impl Phase for Transpose<'_> {
@@ -302,9 +298,8 @@ mod tests {
         unsafe fn run<F: Family>(&self, task: usize) {
             // SAFETY: the phase runs with the family of this processor; there is one task.
             unsafe {
-                let [(block, bytes)] = self.found.part(task);
-                F::transpose(&self.block, block);
-                *bytes = F::transposed_bytes(self.bytes);
+                let [found] = self.found.part(task);
+                F::transpose(&self.block, found);
             }
         }
     }
@@ -313,13 +308,12 @@ mod tests {
     fn every_processor_exchanges_lines_and_lanes() {
         for processor in Processor::available() {
             let block = std::array::from_fn(|line| Line(std::array::from_fn(|lane| (100 * line + lane) as f32)));
-            let bytes = std::array::from_fn(|row| std::array::from_fn(|column| (16 * row + column) as u8));
-            let mut found = [([Line::ZERO; LANES], [[0; LANES]; LANES])];
-            let mut phase = Transpose { block, bytes, found: Shared::new(&mut found) };
+            let mut found = [[Line::ZERO; LANES]];
+            let mut phase = Transpose { block, found: Shared::new(&mut found) };
             processor.run(&mut Pool::new(1).unwrap(), &mut phase);
-            let [(other, other_bytes)] = found;
+            let [other] = found;
             for (i, j) in (0..LANES).flat_map(|i| (0..LANES).map(move |j| (i, j))) {
-                assert_eq!((other[i].0[j], other_bytes[i][j]), (block[j].0[i], bytes[j][i]), "{}", processor.name());
+                assert_eq!(other[i].0[j], block[j].0[i], "{}", processor.name());
             }
         }
     }

@@ -1,8 +1,8 @@
 //! 64-bit ARM: 32 registers of 4 lanes, which every processor has and every function is compiled for.
 
 use std::arch::aarch64::{
-    float32x4_t, uint8x16_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vld1q_u8, vreinterpretq_f32_f64, vreinterpretq_f64_f32,
-    vst1q_f32, vst1q_u8, vtrn1q_f32, vtrn1q_f64, vtrn2q_f32, vtrn2q_f64, vzip1q_u8, vzip2q_u8,
+    float32x4_t, vdupq_n_f32, vfmaq_f32, vld1q_f32, vreinterpretq_f32_f64, vreinterpretq_f64_f32, vst1q_f32,
+    vtrn1q_f32, vtrn1q_f64, vtrn2q_f32, vtrn2q_f64,
 };
 
 use super::tile;
@@ -15,13 +15,13 @@ use crate::cpu::panels::{Block, LANES, Line};
 pub struct Neon;
 
 impl Family for Neon {
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         // SAFETY: the caller's.
         unsafe { multiply(lines, rows, block, adds) }
     }
-
-    const TOGETHER: usize = 6;
 
     #[inline(always)]
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
@@ -39,22 +39,6 @@ impl Family for Neon {
                 unsafe { vst1q_f32(to[lane + row].0[line..].as_mut_ptr(), values) };
             }
         }
-    }
-
-    #[inline(always)]
-    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        // SAFETY: an array of 16 bytes is read.
-        let mut rows = rows.map(|row| unsafe { vld1q_u8(row.as_ptr()) });
-        // Each round interleaves row i with row i + 8; after four of them every byte has come to its place.
-        for _ in 0..4 {
-            rows = std::array::from_fn(|row| interleaved(rows[row / 2], rows[row / 2 + 8], row % 2 == 1));
-        }
-        rows.map(|row| {
-            let mut bytes = [0; LANES];
-            // SAFETY: an array of 16 bytes is written.
-            unsafe { vst1q_u8(bytes.as_mut_ptr(), row) };
-            bytes
-        })
     }
 }
 
@@ -97,10 +81,4 @@ fn four_by_four(rows: [float32x4_t; 4]) -> [float32x4_t; 4] {
         ]
         .map(|row| vreinterpretq_f32_f64(row))
     }
-}
-
-#[inline(always)]
-fn interleaved(one: uint8x16_t, other: uint8x16_t, high: bool) -> uint8x16_t {
-    // SAFETY: every processor of the family has these.
-    unsafe { if high { vzip2q_u8(one, other) } else { vzip1q_u8(one, other) } }
 }

@@ -12,6 +12,8 @@ pub struct Portable;
 const ROWS: usize = 4;
 
 impl Family for Portable {
+    const TOGETHER: usize = 6;
+
     #[inline(always)]
     unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool) {
         debug_assert!(has_terms(rows, lines.len()), "as many terms as lines");
@@ -34,8 +36,6 @@ impl Family for Portable {
         }
     }
 
-    const TOGETHER: usize = 6;
-
     #[inline(always)]
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
         debug_assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
@@ -54,10 +54,5 @@ impl Family for Portable {
     #[inline(always)]
     unsafe fn transpose(block: &Block, to: &mut Block) {
         *to = std::array::from_fn(|lane| Line(std::array::from_fn(|line| block[line].0[lane])));
-    }
-
-    #[inline(always)]
-    fn transposed_bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
     }
 }

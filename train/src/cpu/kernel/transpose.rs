@@ -1,8 +1,7 @@
 //! Transpositions with the instructions that all x86-64 families here share.
 
 use std::arch::x86_64::{
-    __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8, _mm256_load_ps,
-    _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_store_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    _mm256_load_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_store_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
 
 use crate::cpu::panels::{Block, LANES};
@@ -49,27 +48,4 @@ unsafe fn eight_by_eight(from: *const f32, to: *mut f32) {
             _mm256_store_ps(to.add((row + 4) * LANES), _mm256_permute2f128_ps::<0x31>(upper[row], lower[row]));
         }
     }
-}
-
-/// Sixteen rows of bytes with rows and columns exchanged.
-#[inline(always)]
-pub fn bytes(rows: [[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-    // SAFETY: an array of 16 bytes is read; SSE2, which has this and all below, is part of x86-64.
-    let mut rows: [_; LANES] = std::array::from_fn(|row| unsafe { _mm_loadu_si128(rows[row].as_ptr().cast()) });
-    // Each round interleaves row i with row i + 8; after four of them every byte has come to its place.
-    for _ in 0..4 {
-        rows = std::array::from_fn(|row| interleaved(rows[row / 2], rows[row / 2 + 8], row % 2 == 1));
-    }
-    let mut columns = [[0; LANES]; LANES];
-    for (column, row) in columns.iter_mut().zip(rows) {
-        // SAFETY: an array of 16 bytes is written.
-        unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), row) };
-    }
-    columns
-}
-
-#[inline(always)]
-fn interleaved(one: __m128i, other: __m128i, high: bool) -> __m128i {
-    // SAFETY: SSE2 is part of x86-64.
-    unsafe { if high { _mm_unpackhi_epi8(one, other) } else { _mm_unpacklo_epi8(one, other) } }
 }

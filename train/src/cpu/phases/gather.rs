@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::augment::{Augmentation, Scratch};
-use crate::cpu::kernel::{Family, Phase};
+use crate::cpu::kernel::{Family, Phase, prefetch};
 use crate::cpu::panels::{Block, HalfLine, LANES, Line, Shared, SharedMatrix};
 use crate::data::Data;
 use crate::dropout::Dropout;
@@ -75,15 +75,15 @@ impl Phase for Gather<'_> {
                     }
                 }
                 if let Some(dropout) = dropout {
-                    for block in 0..self.input.layout.blocks() {
-                        // SAFETY: each panel is in one task.
-                        dropout.apply(unsafe { self.input.block(panel, block) }, panel, block);
-                    }
-                }
-                if let Some(transposed) = &self.transposed {
-                    for block in 0..self.input.layout.blocks() {
+                    for index in 0..self.input.layout.blocks() {
                         // SAFETY: each panel is in one task; the processor is of the family.
-                        unsafe { F::transpose(self.input.block(panel, block), transposed.block(block, panel)) };
+                        unsafe {
+                            let block = self.input.block(panel, index);
+                            dropout.apply(block, panel, index);
+                            if let Some(transposed) = &self.transposed {
+                                F::transpose(block, transposed.block(index, panel));
+                            }
+                        }
                     }
                 }
                 if let Some(halves) = &self.halves {
@@ -113,23 +113,42 @@ impl Gather<'_> {
         let mut lanes = [NO_IMAGE; LANES];
         lanes.iter_mut().zip(images).for_each(|(lane, image)| *lane = image);
         let standardisation = self.data.standardisation();
+        let depth = self.input.layout.depth;
+        // The images lie anywhere.
+        for pixels in lanes.iter().flat_map(|image| image.iter().step_by(size_of::<Line>())) {
+            prefetch(pixels);
+        }
         for index in 0..self.input.layout.blocks() {
-            let mut rows = [[0; LANES]; LANES];
-            for (row, image) in rows.iter_mut().zip(&lanes) {
+            let mut block = [Line::ZERO; LANES];
+            for (Line(values), image) in block.iter_mut().zip(&lanes) {
                 let pixels = image.get(index * LANES..).unwrap_or_default();
+                let mut row = [0; LANES];
                 match pixels.first_chunk() {
-                    Some(pixels) => *row = *pixels,
+                    Some(pixels) => row = *pixels,
                     None => row.iter_mut().zip(pixels).for_each(|(place, &pixel)| *place = pixel),
                 }
-            }
-            let columns = F::transposed_bytes(rows);
-            // SAFETY: the caller's.
-            let lines = unsafe { self.input.block(panel, index) };
-            // Lines to spare stay zero, lest their weights learn.
-            for (line, column) in lines.iter_mut().take(self.input.layout.depth - index * LANES).zip(&columns) {
-                for (value, &pixel) in line.0.iter_mut().zip(column) {
+                for (value, pixel) in values.iter_mut().zip(row) {
                     *value = standardisation.of(f32::from(pixel));
                 }
+                // What is to spare is zero, lest its weights learn.
+                values[LANES.min(depth - index * LANES)..].fill(0.0);
+            }
+            // SAFETY: the caller's.
+            unsafe { self.put::<F>(panel, index, &block) };
+        }
+    }
+
+    /// Puts a block, which has a line for each image, into a panel of images.
+    ///
+    /// # Safety
+    /// Nobody else uses the panel, and the processor is of the family.
+    #[inline(always)]
+    unsafe fn put<F: Family>(&self, panel: usize, index: usize, block: &Block) {
+        // SAFETY: the caller's.
+        unsafe {
+            F::transpose(block, self.input.block(panel, index));
+            if let Some(transposed) = &self.transposed {
+                *transposed.block(index, panel) = *block;
             }
         }
     }
@@ -153,12 +172,12 @@ impl Gather<'_> {
             image.iter_mut().for_each(|pixel| *pixel = standardisation.of(*pixel));
         }
         for index in 0..self.input.layout.blocks() {
-            let lanes: Block = std::array::from_fn(|lane| {
+            let block: Block = std::array::from_fn(|lane| {
                 let pixels = images[lane * length + index * LANES..].first_chunk::<LANES>();
                 Line(*pixels.expect("an image has whole blocks"))
             });
             // SAFETY: the caller's.
-            unsafe { F::transpose(&lanes, self.input.block(panel, index)) };
+            unsafe { self.put::<F>(panel, index, &block) };
         }
         AUGMENTED.set((images, scratch));
     }

@@ -85,9 +85,7 @@ impl Phase for Learn<'_> {
                 Layers::Single { deltas, inputs, transposed_inputs, nonzeros } => {
                     let deltas = deltas[layer].matrix();
                     let hidden = nonzeros.get(layer).zip(transposed_inputs.get(layer));
-                    if let Some(product) =
-                        hidden.and_then(|(nonzeros, inputs)| nonzeros.product(inputs.matrix(), terms))
-                    {
+                    if let Some(product) = hidden.and_then(|(nonzeros, inputs)| nonzeros.product(inputs.matrix())) {
                         self.run_in::<F, _>(deltas, product, layer, task);
                     } else {
                         let product = Product { a: deltas, b: inputs[layer].matrix(), along: Along::Lanes, terms };
