@@ -8,12 +8,12 @@ use half::f16;
 
 use super::adam::Parameters;
 use super::kernel::{Along, Processor};
-use super::nonzeros::{self, Nonzeros};
+use super::nonzeros::{FEWEST_TERMS, Nonzeros};
 use super::overflow::Overflow;
 use super::panels::{Buffer, HalfLine, LANES, Layout, Line, Matrix, Shared};
 use super::phases::{
     Backward, Delta, DeltaCopies, Forward, Gather, Images, Judge, Layers, Learn, Learning, Place, SquareSums,
-    Transpose, Update, linear,
+    Transpose, Update,
 };
 use super::pool::Pool;
 use super::product::{AnyProduct, Grid, MOST_A_GRADIENT_TASK, Operand, Product, even_parts};
@@ -69,7 +69,7 @@ struct Member {
     averaged: Option<Vec<Line>>,
 }
 
-/// What the products of a training step read beside these buffers, or instead of them.
+/// What products read beside these buffers, or in a training step instead of them.
 #[derive(Debug)]
 enum Copies {
     Single(Box<Singles>),
@@ -83,7 +83,7 @@ impl Copies {
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         if precision != Precision::F16 {
             // A step of few images is over before zeros are found.
-            let hidden = if batch < nonzeros::FEWEST_TERMS { 0 } else { model.layers().len() - 1 };
+            let hidden = if batch < FEWEST_TERMS { 0 } else { model.layers().len() - 1 };
             let hidden = &model.layers()[..hidden];
             let widest = hidden.iter().map(|layer| layer.outputs).max().unwrap_or(0);
             return Self::Single(Box::new(Singles {
@@ -117,7 +117,8 @@ impl Copies {
     }
 }
 
-/// Operands whose directions are exchanged, and without zeros: those of hidden layers where their products may leave them out.
+/// Operands whose directions are exchanged, or without zeros: all but the deltas only of hidden layers, and with batches of
+/// few images none of these.
 #[derive(Debug)]
 struct Singles {
     /// The deltas of every layer in panels of outputs.
@@ -163,9 +164,12 @@ impl Networks {
         let gradients = vec![Line::ZERO; if hyperparameters.clip_norm.is_some() { end } else { 0 }];
         let copies = Copies::new(precision, &model, batch, vec![end; hyperparameters.ensemble as usize]);
         let grid = |(layer, place): (usize, &Place)| {
-            let sparse = [nonzeros::MOST_A_TASK, processor.together()];
-            let most = if layer < copies.sparse_layers() { sparse } else { MOST_A_GRADIENT_TASK };
-            Grid::new([place.layout.panels(), place.layout.blocks()], most, pool.threads())
+            let sizes = [place.layout.panels(), place.layout.blocks()];
+            if layer < copies.sparse_layers() {
+                Grid::without_zeros(sizes, 1, processor.together(), pool.threads())
+            } else {
+                Grid::new(sizes, MOST_A_GRADIENT_TASK, pool.threads())
+            }
         };
         let gradient_grids: Vec<Grid> = places.iter().enumerate().map(grid).collect();
         let lines = || vec![Line::ZERO; end];
@@ -322,7 +326,10 @@ impl Networks {
 
     fn gather(&mut self, images: Images<'_>, panels: Range<usize>) {
         let (transposed, halves) = match &mut self.copies {
-            Copies::Single(singles) => (singles.transposed_inputs.first_mut().map(Buffer::shared), None),
+            Copies::Single(singles) => {
+                let input = singles.transposed_inputs.first_mut();
+                (input.filter(|_| matches!(images, Images::Training { .. })).map(Buffer::shared), None)
+            }
             Copies::Half(halves) => (None, Some(halves.inputs[0].shared())),
         };
         let mut phase = Gather {
@@ -374,7 +381,7 @@ impl Networks {
         };
         let output = after[0].shared();
         let blocks = output.layout.blocks();
-        let grid = Grid::new([blocks, panels.len()], product.most_a_task(self.processor), self.pool.threads());
+        let grid = product.grid([blocks, panels.len()], self.processor, self.pool.threads());
         let mut phase = Forward {
             product,
             biases: place.biases(parameters),
@@ -437,7 +444,7 @@ impl Networks {
             Copies::Single(singles) => {
                 let Singles { transposed_deltas, transposed_weights, by_image, .. } = &mut **singles;
                 let (before, here) = transposed_deltas.split_at_mut(layer);
-                let single = backward([after[0].matrix(), place.weight(&self.members[self.selected].parameters)]);
+                let single = by_input([after[0].matrix(), place.weight(&self.members[self.selected].parameters)]);
                 let sparse = if let Some(weight) = transposed_weights.get_mut(layer - 1) {
                     let inputs = weight.layout.panels();
                     if panels.start == 0 && Nonzeros::may_pay(single.terms, inputs) {
@@ -461,11 +468,11 @@ impl Networks {
                     by_output: transposed_deltas[layer - 1].shared(),
                     overflow,
                 };
-                (AnyProduct::Half(backward([after[0].matrix(), place.weight(&parameters[self.selected])])), copies)
+                (AnyProduct::Half(by_input([after[0].matrix(), place.weight(&parameters[self.selected])])), copies)
             }
         };
         let blocks = by_image.layout.blocks();
-        let grid = Grid::new([blocks, panels.len()], product.most_a_task(self.processor), self.pool.threads());
+        let grid = product.grid([blocks, panels.len()], self.processor, self.pool.threads());
         let mut phase = Backward {
             product,
             output: &self.activations[layer].lines,
@@ -547,8 +554,13 @@ fn places(model: &Mlp) -> Vec<Place> {
     model.layers().iter().map(place).collect()
 }
 
+/// A layer's output before its activation, from its input and weight.
+fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
+    Product { a, b, along: Along::Depth, terms: a.layout.blocks() * LANES }
+}
+
 /// The loss's gradient by a layer's input, from that by its output and its weight.
-fn backward<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
+fn by_input<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
     Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES }
 }
 

@@ -1,9 +1,9 @@
 //! Products without the zeros of a factor.
 //!
 //! A `ReLU` makes half of a layer's outputs zero, and more of them the longer it is trained, and where they are zero, so is the
-//! loss's gradient before the activation. A multiply-add with zero leaves its sum as it is: a product without them has the
-//! bytes of one with them (but for the sign of a zero, which nothing that follows depends on, and where a factor is no
-//! number or infinite, which ends a training anyway). So it may depend on what is faster whether they are left out.
+//! loss's gradient before the activation. A multiply-add with zero leaves its sum as it is: of finite factors, a product
+//! without them has the bytes of one with them, but for the sign of a zero, which nothing that follows depends on. Whether
+//! they are left out depends on the data alone, so that bytes depend on neither threads nor processor with any factors.
 //!
 //! Of `out[l, r] = Σ_t a[l, t] · b[r, t]` it is `b` that has them. Each of its rows is searched once: the other elements are
 //! listed, in chunks of terms. The product then goes through the lists for some panels of `a` at a time, and multiplies each
@@ -23,12 +23,12 @@ use super::product::{Blocks, even_parts};
 
 /// Panels whose lanes are the terms of a chunk.
 const CHUNK_PANELS: usize = 4;
-/// The most terms of a list: the lines for them of the panels that are multiplied together stay in the first cache.
+/// The most terms of a list: the lines for them of the panels that are multiplied together fit the first cache.
 pub const CHUNK: usize = CHUNK_PANELS * LANES;
 /// The panels that are multiplied together at most.
 pub const MOST_TOGETHER: usize = 8;
-/// The most blocks of rows in a task of such a product; of `a`'s lanes it has those that are multiplied together.
-pub const MOST_A_TASK: usize = 16;
+/// The most blocks of rows in a task of such a product; of `a`'s panels it has those that are multiplied together.
+pub const MOST_ROW_BLOCKS: usize = 16;
 /// The fewest terms, and panels of the other factor, with which a product without zeros is worth their search.
 pub const FEWEST_TERMS: usize = CHUNK;
 const FEWEST_PANELS: usize = 3;
@@ -112,7 +112,7 @@ impl Nonzeros {
         let mut search = Search {
             matrix,
             lines: lines.clone(),
-            panels: terms / LANES,
+            panels: 0..terms / LANES,
             rows: self.rows,
             elements: Shared::new(&mut self.elements),
             counts: Shared::new(&mut self.counts),
@@ -150,26 +150,27 @@ impl Nonzeros {
 struct Search<'a> {
     matrix: Matrix<'a>,
     lines: Range<usize>,
-    panels: usize,
+    /// Those of its panels whose lanes are the terms.
+    panels: Range<usize>,
     rows: usize,
     elements: Shared<'a, List>,
     counts: Shared<'a, u8>,
 }
 
-/// Lines in a task, in one chunk.
-const A_TASK: usize = 4 * LANES;
+/// Lines in a task of the search, in one chunk.
+const SEARCHED_LINES: usize = 4 * LANES;
 
 impl Phase for Search<'_> {
     fn tasks(&self) -> usize {
-        self.panels.div_ceil(CHUNK_PANELS) * self.lines.len().div_ceil(A_TASK)
+        self.panels.len().div_ceil(CHUNK_PANELS) * self.lines.len().div_ceil(SEARCHED_LINES)
     }
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        let parts = self.lines.len().div_ceil(A_TASK);
-        let (chunk, start) = (task / parts, self.lines.start + task % parts * A_TASK);
-        let panels = chunk * CHUNK_PANELS..self.panels.min((chunk + 1) * CHUNK_PANELS);
-        for line in start..self.lines.end.min(start + A_TASK) {
+        let parts = self.lines.len().div_ceil(SEARCHED_LINES);
+        let (chunk, start) = (task / parts, self.lines.start + task % parts * SEARCHED_LINES);
+        let panels = chunk * CHUNK_PANELS..self.panels.end.min((chunk + 1) * CHUNK_PANELS);
+        for line in start..self.lines.end.min(start + SEARCHED_LINES) {
             let row = chunk * self.rows + line;
             // SAFETY: each row of a chunk is in one task.
             let ([list], [count]) = unsafe { (self.elements.part(row), self.counts.part(row)) };
@@ -212,6 +213,7 @@ impl Blocks for SparseProduct<'_> {
         mut prepare: impl FnMut(usize, usize),
         mut finish: impl FnMut(&mut Block, usize, usize),
     ) {
+        const { assert!(F::TOGETHER <= MOST_TOGETHER, "panels that can be multiplied together") };
         let stride = self.a.layout.stride();
         let mut room = SUMS.take();
         for together in even_parts(blocks.len(), F::TOGETHER) {
@@ -226,6 +228,7 @@ impl Blocks for SparseProduct<'_> {
             }
             let width = together.len();
             let at = |index: usize| (panels.start + index / width, together.start + index % width);
+            prepare(panels.start, together.start);
             for (index, sums) in room.iter().enumerate() {
                 if index + 1 < room.len() {
                     let (panel, block) = at(index + 1);

@@ -3,7 +3,7 @@
 //! A panel holds [`LANES`] rows of a matrix side by side: all of their first elements, all of their second ones, and so on.
 //! A row is called a lane here and its length the depth. One panel's values at one depth are a [`Line`], a cache line.
 //!
-//! The layout was chosen so that no product packs its operands: with activations in panels of images and weights in panels
+//! The layout was chosen so that no whole product packs its operands: with activations in panels of images and weights in panels
 //! of outputs, each is read in the order in which it lies, forward and backward (see [`super::product`]).
 
 use std::marker::PhantomData;
@@ -39,8 +39,9 @@ impl HalfLine {
 
 /// Lines left free after each panel: without them, panels of a depth that is a power of two would lie in the same sets of
 /// the caches, and reading across panels would evict what it reads. 71 is odd and prime to the number of sets, and longer
-/// than what is read of each panel at a time.
+/// than what is read of each panel at a time: of a chunk of terms, that are not all there, lines of the gap may be seen.
 const GAP: usize = 71;
+const _: () = assert!(GAP + LANES >= super::nonzeros::CHUNK, "a chunk that begins in a panel ends before the next one");
 
 /// How a matrix lies in lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

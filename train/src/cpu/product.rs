@@ -8,12 +8,13 @@
 //! - the gradient by the input, panels of images: `a = δ`, `b = w` along its lanes, the outputs;
 //! - the gradient by the weight, panels of outputs: `a = δ` transposed, `b = x` along its lanes, the images.
 //!
-//! Nothing is packed: the transposed `δ` is written beside `δ` by what computes it.
+//! Nothing is packed: the transposed `δ` is written beside `δ` by what computes it. (What leaves out zeros is in
+//! [`super::nonzeros`].)
 
 use std::ops::Range;
 
 use super::kernel::{Along, Family, HALF_RUN, Phase, Processor, Rows};
-use super::nonzeros::{self, SparseProduct};
+use super::nonzeros::{MOST_ROW_BLOCKS, SparseProduct};
 use super::panels::{Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
@@ -206,11 +207,11 @@ pub enum AnyProduct<'a> {
 }
 
 impl AnyProduct<'_> {
-    /// Its largest tasks, in blocks and panels.
-    pub fn most_a_task(self, processor: Processor) -> [usize; 2] {
+    /// The tasks that so many of its blocks and panels are divided into.
+    pub fn grid(self, sizes: [usize; 2], processor: Processor, threads: usize) -> Grid {
         match self {
-            Self::Single(_) | Self::Half(_) => MOST_A_TASK,
-            Self::Sparse(_) => [processor.together(), nonzeros::MOST_A_TASK],
+            Self::Single(_) | Self::Half(_) => Grid::new(sizes, MOST_A_TASK, threads),
+            Self::Sparse(_) => Grid::without_zeros(sizes, 0, processor.together(), threads),
         }
     }
 }
@@ -235,6 +236,20 @@ impl Grid {
         while grid.tasks() < 16 * threads && grid.parts != [1, 1] {
             let longer = usize::from(grid.parts[1] >= grid.parts[0]);
             grid.parts[longer] = grid.parts[longer].div_ceil(2);
+        }
+        grid
+    }
+
+    /// Tasks of a product without zeros, of which this direction is that of the panels that are multiplied together. Rows
+    /// are divided before these are, and only until there are eight tasks for a thread: each task has its own way through
+    /// the lines for a chunk of terms.
+    pub fn without_zeros(sizes: [usize; 2], panels: usize, together: usize, threads: usize) -> Self {
+        let mut parts = [MOST_ROW_BLOCKS; 2];
+        parts[panels] = together;
+        let mut grid = Self { sizes, first: 0, parts: [0, 1].map(|index| parts[index].min(sizes[index]).max(1)) };
+        while grid.tasks() < 8 * threads && grid.parts != [1, 1] {
+            let divided = if grid.parts[1 - panels] > 1 { 1 - panels } else { panels };
+            grid.parts[divided] = grid.parts[divided].div_ceil(2);
         }
         grid
     }
@@ -430,7 +445,7 @@ mod tests {
         let mut out = Buffer::new(rows, lanes);
         out.lines.fill(Line([f32::NAN; LANES]));
         let layout = out.layout;
-        let grid = Grid::new([layout.blocks(), layout.panels()], AnyProduct::Sparse(product).most_a_task(processor), 1);
+        let grid = AnyProduct::Sparse(product).grid([layout.blocks(), layout.panels()], processor, threads);
         let mut phase = Multiply { product, grid, panels_first: false, out: out.shared() };
         processor.run(&mut pool, &mut phase);
         let mut found = vec![0.0; rows * lanes];
@@ -444,9 +459,9 @@ mod tests {
     }
 
     #[test]
-    fn a_product_without_zeros_is_that_with_them_to_the_bit() {
+    fn a_product_without_zeros_is_that_with_them() {
         for processor in Processor::available() {
-            for sizes in [[40, 64, 16], [97, 300, 50], [784, 130, 33], [200, 1000, 300], [33, 64, 1]] {
+            for sizes in [[40, 64, 16], [97, 300, 50], [130, 130, 33], [33, 64, 1]] {
                 for (zeros, threads) in [(4, 1), (6, 3), (9, 2), (10, 1)] {
                     let found = multiply_without_zeros((processor, threads), sizes, zeros);
                     let [found, expected] = found.expect("zeros that are worth their search");
@@ -486,15 +501,17 @@ mod tests {
     fn a_grid_s_tasks_are_all_blocks_each_once() {
         for sizes in [[1, 1], [8, 64], [5, 7], [64, 1]] {
             for threads in [1, 2, 16] {
-                let grid = Grid::new(sizes, [32, 4], threads);
-                let mut counts = vec![0; sizes[0] * sizes[1]];
-                for task in 0..grid.tasks() {
-                    let [some, others] = grid.task(task);
-                    for index in some {
-                        others.clone().for_each(|other| counts[index * sizes[1] + other] += 1);
+                let without_zeros = [0, 1].map(|panels| Grid::without_zeros(sizes, panels, 6, threads));
+                for grid in [Grid::new(sizes, [32, 4], threads)].into_iter().chain(without_zeros) {
+                    let mut counts = vec![0; sizes[0] * sizes[1]];
+                    for task in 0..grid.tasks() {
+                        let [some, others] = grid.task(task);
+                        for index in some {
+                            others.clone().for_each(|other| counts[index * sizes[1] + other] += 1);
+                        }
                     }
+                    assert!(counts.iter().all(|&count| count == 1));
                 }
-                assert!(counts.iter().all(|&count| count == 1));
             }
         }
     }

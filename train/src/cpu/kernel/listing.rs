@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_setzero_ps, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpacklo_epi32,
 };
 
-use crate::cpu::nonzeros::List;
+use crate::cpu::nonzeros::{CHUNK, List};
 use crate::cpu::panels::{LANES, Line};
 
 /// Values in a register.
@@ -38,7 +38,7 @@ static CHOSEN: [i64; 1 << WIDTH] = {
 #[target_feature(enable = "avx2")]
 pub unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
     for part in (0..LANES).step_by(WIDTH) {
-        assert!(found + WIDTH <= list.len(), "room for what may be found");
+        assert!(first + part + WIDTH <= CHUNK && found + WIDTH <= list.len(), "terms of a chunk, and room for them");
         // SAFETY: half a line is read, which is aligned to its size, and as many elements are written as there is room for.
         unsafe {
             let values = _mm256_load_ps(line.0[part..].as_ptr());

@@ -81,10 +81,10 @@ pub trait Family {
     /// The processor is of the family.
     ///
     /// # Panics
-    /// Where there is no room for a line.
+    /// Where the terms are not of a chunk, or there is no room for them.
     #[inline(always)]
     unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
-        assert!(found + LANES <= list.len(), "room for what may be found");
+        assert!(first + LANES <= CHUNK && found + LANES <= list.len(), "terms of a chunk, and room for them");
         for (term, &value) in (first..).zip(&line.0) {
             list[found] = Nonzero { term: term as u32, value };
             found += usize::from(value != 0.0);
@@ -97,6 +97,9 @@ pub trait Family {
     ///
     /// # Safety
     /// The processor is of the family.
+    ///
+    /// # Panics
+    /// Where there are more than [`MOST_TOGETHER`] panels, or they do not have the lines of a chunk.
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool);
 
     /// The lines' values rounded to half precision, ties to even.

@@ -224,7 +224,7 @@ unsafe fn blocks<R: Register, const N: usize, const P: usize>(
     for row in 0..LANES {
         // Each list ends where nobody foresees it, and the next one lies elsewhere.
         let ahead = lists.elements.as_ptr().wrapping_add(row + AHEAD).cast::<Line>();
-        (0..AHEAD_LINES).for_each(|line| prefetch(ahead.wrapping_add(line)));
+        (0..AHEAD_LINES).for_each(|index| prefetch(ahead.wrapping_add(index)));
         // SAFETY: the caller's.
         unsafe { line::<R, N, P>(lines, stride, lists.row(row), to.add(row * LANES), adds) };
     }
@@ -243,6 +243,7 @@ unsafe fn line<R: Register, const N: usize, const P: usize>(
     to: *mut f32,
     adds: bool,
 ) {
+    const { assert!(N * R::LANES == LANES, "a line in registers") };
     let place = |panel: usize, part: usize| panel * LANES * LANES + part * R::LANES;
     // SAFETY: all places are within what the caller promises: an element's term is one of a chunk.
     unsafe {

@@ -38,7 +38,7 @@ impl Phase for Judge<'_> {
         unsafe {
             match self.product {
                 AnyProduct::Single(product) => self.run_in::<F>(product, panel),
-                AnyProduct::Sparse(product) => self.run_in::<F>(product, panel),
+                AnyProduct::Sparse(_) => unreachable!("the last layer's zeros are multiplied"),
                 AnyProduct::Half(product) => self.run_in::<F>(product, panel),
             }
         }

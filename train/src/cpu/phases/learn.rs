@@ -30,7 +30,7 @@ pub struct Learn<'a> {
 #[derive(Clone, Copy)]
 pub enum Layers<'a> {
     /// The loss's gradient by the output of each layer, in panels of outputs, and the input of each, in panels of images.
-    /// Of the hidden ones also the input in panels of inputs, and the gradient without zeros, by outputs.
+    /// Where zeros may be left out, also the input in panels of inputs, and the gradient without zeros, by outputs.
     Single { deltas: &'a [Buffer], inputs: &'a [Buffer], transposed_inputs: &'a [Buffer], nonzeros: &'a [Nonzeros] },
     /// Deltas and inputs in half precision.
     Half { deltas: &'a [Buffer<HalfLine>], inputs: &'a [Buffer<HalfLine>] },

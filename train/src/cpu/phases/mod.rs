@@ -2,7 +2,7 @@
 //!
 //! Each is a list of tasks for the threads; one begins when the one before it is over. What a layer's output goes through
 //! (bias, `ReLU`, dropout, the loss, their gradients, the update of the weights) happens to each block of a product as
-//! soon as it is complete, while it is in the first cache.
+//! soon as it is complete (of one without zeros, as soon as the task's blocks are), while it is in the caches.
 
 mod backward;
 mod delta;
@@ -13,9 +13,7 @@ mod learn;
 mod transpose;
 mod update;
 
-use super::kernel::Along;
-use super::panels::{Block, LANES, Layout, Line, Matrix};
-use super::product::{Operand, Product};
+use super::panels::{Block, Layout, Line, Matrix};
 pub use backward::Backward;
 pub use delta::{Delta, DeltaCopies};
 pub use forward::Forward;
@@ -46,11 +44,6 @@ impl Place {
     pub fn biases(self, parameters: &[Line]) -> &[Line] {
         &parameters[self.bias..self.end]
     }
-}
-
-/// A layer's output before its activation, from its input and weight.
-pub fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
-    Product { a, b, along: Along::Depth, terms: a.layout.blocks() * LANES }
 }
 
 /// Adds the biases of a block's outputs.
