@@ -82,7 +82,7 @@ impl Copies {
     fn new(precision: Precision, model: &Mlp, batch: usize, lines: Vec<usize>) -> Self {
         let widths = || model.layers().iter().map(|layer| layer.outputs);
         if precision != Precision::F16 {
-            // A step of few images is over before zeros are found.
+            // Of few images, zeros are multiplied sooner than found.
             let hidden = if batch < FEWEST_TERMS { 0 } else { model.layers().len() - 1 };
             let hidden = &model.layers()[..hidden];
             let widest = hidden.iter().map(|layer| layer.outputs).max().unwrap_or(0);
