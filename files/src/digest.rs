@@ -37,6 +37,14 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of what these are behind one another.
+    #[must_use]
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher.finalize().into())
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -57,8 +65,12 @@ impl Digest {
 
     /// Appends the 64 digits.
     pub fn write_to(&self, text: &mut String) {
-        let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-        text.extend(self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        text.push_str(str::from_utf8(&digits).expect("digits are ASCII"));
     }
 }
 
@@ -148,7 +160,10 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// Digests what is written through it.
+/// Bytes that are worth a second thread.
+const LARGE: usize = 1 << 20;
+
+/// Digests what is written through it: in a thread of a pool, what is large while it is written.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     inner: W,
@@ -168,8 +183,12 @@ impl<W: Write> HashingWriter<W> {
     }
 }
 
-impl<W: Write> Write for HashingWriter<W> {
+impl<W: Write + Send> Write for HashingWriter<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if buffer.len() >= LARGE && rayon::current_thread_index().is_some() {
+            let (written, ()) = rayon::join(|| self.inner.write_all(buffer), || self.hasher.update(buffer));
+            return written.map(|()| buffer.len());
+        }
         let count = self.inner.write(buffer)?;
         self.hasher.update(&buffer[..count]);
         Ok(count)
@@ -196,6 +215,22 @@ mod tests {
         let mut writer = HashingWriter::new(io::sink());
         writer.write_all(b"abc").unwrap();
         assert_eq!(writer.finish(), ABC.parse().unwrap());
+    }
+
+    #[test]
+    fn a_large_piece_has_the_same_digest_in_a_pool() {
+        let large: Vec<u8> = (0..2 * LARGE + 7).map(|index| (index % 251) as u8).collect();
+        let written = || {
+            let mut writer = HashingWriter::new(Vec::new());
+            [b"a", &large[..], b"b"].iter().for_each(|piece| writer.write_all(piece).unwrap());
+            assert!(writer.inner.len() == large.len() + 2 && writer.inner[1..=large.len()] == large);
+            writer.finish()
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        assert_eq!(
+            (pool.install(written), written()),
+            (Digest::of_parts(&[b"a", &large, b"b"]), pool.install(written))
+        );
     }
 
     #[test]

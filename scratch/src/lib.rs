@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
 use files::IoContext as _;
 use files::Result;
 use memmap2::MmapMut;
+use rayon::prelude::*;
 
 /// Bytes of the first values' room, and of what is written at once.
 const PIECE: usize = 1 << 16;
@@ -39,14 +41,40 @@ impl<T: Copy + 'static> FileVec<T> {
         Ok(Self { folder: folder.to_owned(), file, map: None, len: 0, values: PhantomData })
     }
 
+    /// An empty one that grows to `len` values where it is.
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn with_capacity(folder: &Path, len: usize) -> Result<Self> {
+        let mut all = Self::new(folder)?;
+        all.reserve(len)?;
+        Ok(all)
+    }
+
+    /// What `value` gives for each index below `len`, computed by all threads of the pool.
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be written.
+    pub fn from_fn(folder: &Path, len: usize, value: impl Fn(usize) -> T + Sync) -> Result<Self>
+    where
+        T: Send,
+    {
+        let mut all = Self::with_capacity(folder, len)?;
+        all.room(len).par_iter_mut().enumerate().for_each(|(index, place)| {
+            place.write(value(index));
+        });
+        all.len = len;
+        Ok(all)
+    }
+
     /// `value`, `len` times.
     ///
     /// # Errors
     /// When the disk is full, or the file cannot be written.
     pub fn filled(folder: &Path, len: usize, value: T) -> Result<Self> {
-        let mut all = Self::new(folder)?;
-        all.reserve(len)?;
-        (0..len).try_for_each(|_| all.push(value))?;
+        let mut all = Self::with_capacity(folder, len)?;
+        all.room(len).fill(MaybeUninit::new(value));
+        all.len = len;
         Ok(all)
     }
 
@@ -64,12 +92,7 @@ impl<T: Copy + 'static> FileVec<T> {
     /// When the disk is full, or the file cannot be written.
     pub fn extend(&mut self, values: &[T]) -> Result<()> {
         self.reserve(values.len())?;
-        if let Some(map) = &mut self.map {
-            let end = map.as_mut_ptr().cast::<T>().wrapping_add(self.len);
-            // SAFETY: `reserve` made room for as many values behind the `len` that are there, and a map begins at a page, where
-            // any `T` may be; `values` cannot lie in a map that is borrowed for writing.
-            unsafe { end.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
-        }
+        self.room(values.len()).write_copy_of_slice(values);
         self.len += values.len();
         Ok(())
     }
@@ -94,6 +117,15 @@ impl<T: Copy + 'static> FileVec<T> {
         Ok(())
     }
 
+    /// The places of the next `values` values, for which there is room.
+    fn room(&mut self, values: usize) -> &mut [MaybeUninit<T>] {
+        let Some(map) = &mut self.map else { return &mut [] };
+        let places = map.len() / size_of::<T>();
+        // SAFETY: a map begins at a page, where any `T` may be, and nothing is said of what lies there.
+        let all = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().cast(), places) };
+        &mut all[self.len..self.len + values]
+    }
+
     /// Written, so that a disk that is full is an error here. A page that finds no room later would end the process, as it may
     /// on a file system that puts what is written anew elsewhere.
     fn append_zeros(&mut self, bytes: usize) -> io::Result<()> {
@@ -105,7 +137,7 @@ impl<T: Copy + 'static> Deref for FileVec<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` values were written to the map by `extend`; a map begins at a page, where any `T` may be.
+        // SAFETY: `len` values were written to the map; it begins at a page, where any `T` may be.
         self.map.as_ref().map_or(&[], |map| unsafe { std::slice::from_raw_parts(map.as_ptr().cast(), self.len) })
     }
 }
@@ -195,6 +227,9 @@ mod tests {
         values.sort_unstable_by_key(|&(value, _)| std::cmp::Reverse(value));
         assert_eq!((values[0], values[100_001]), ((99_999, 159), (0, 9)));
         assert_eq!(FileVec::filled(folder.path(), 3, 'x').unwrap()[..], ['x', 'x', 'x']);
+        let squares = FileVec::from_fn(folder.path(), 10_000, |index| index * index).unwrap();
+        assert!(squares.len() == 10_000 && squares.iter().enumerate().all(|(index, &square)| square == index * index));
+        assert!(FileVec::from_fn(folder.path(), 0, |index| index).unwrap().is_empty());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the files have no names");
     }
 
