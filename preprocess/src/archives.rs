@@ -3,7 +3,7 @@
 //! One thread reads and inflates, this one takes the archive apart, and the pool's decode. Between them no more than a few
 //! runs of files wait. What comes of it is what `fetch` and the folders that it leaves would give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -226,8 +226,11 @@ struct Part<'a> {
 /// An entry of a class folder.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// A part of its path.
-    class: Name,
+    /// Its class: until all of them are known, in the order in which they come; then the label.
+    class: usize,
+    is_test: bool,
+    /// The first bytes of its name in the class folder, as a number of the same order: most names differ in them.
+    start: u64,
     /// Its name in every artifact.
     name: Name,
     /// The file's number; none where it is a folder.
@@ -249,47 +252,52 @@ fn arrange(
     // What `fetch` would have written beside the folders.
     let mut source = Source::new(&name);
     let mut classes: Vec<String> = Vec::new();
-    let (mut names, mut files) = (Names::new(scratch.folder())?, FileVec::new(scratch.folder())?);
-    let mut in_order = FileVec::new(scratch.folder())?;
+    let (mut names, mut all) = (Names::new(scratch.folder())?, FileVec::new(scratch.folder())?);
     for Part { wanted, contents, files: numbers } in parts {
         source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
-        let entries = entries(wanted.role, &contents.class_root, paths, numbers.clone(), &mut names, scratch)?;
-        let class = |entry: &Entry| paths.text.text(entry.class);
-        let by_class = || entries.chunk_by(|one, other| class(one) == class(other));
+        let (found, mut entries) =
+            entries(wanted.role, &contents.class_root, paths, numbers.clone(), &mut names, scratch)?;
         if wanted.role == Role::Train {
-            classes.extend(by_class().map(|of_class| class(&of_class[0]).to_owned()));
+            classes = found.keys().map(|&class| class.to_owned()).collect();
             check_classes(&classes, &wanted.path)?;
         }
-        for of_class in by_class() {
-            let label = label_of(class(&of_class[0]), &classes, &train.path, &wanted.path)?;
-            for &Entry { name, file, .. } in of_class {
-                files.push(ImageFile { name, label, is_test: wanted.role == Role::Test })?;
-                in_order.push(file.map_or_else(|| scratch.no_file(true), |file| records[file].1))?;
-            }
+        let mut labels = vec![0; found.len()];
+        for (class, number) in found {
+            labels[number] = usize::from(label_of(class, &classes, &train.path, &wanted.path)?);
         }
+        entries.par_iter_mut().for_each(|entry| entry.class = labels[entry.class]);
+        let key = |entry: &Entry| (entry.class, entry.start, names.bytes(entry.name));
+        entries.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+        all.extend(&entries)?;
     }
+    let files = FileVec::from_fn(scratch.folder(), all.len(), |index| {
+        let Entry { class, is_test, name, .. } = all[index];
+        ImageFile { name, label: class as u8, is_test }
+    })?;
+    let no_file = scratch.no_file(true);
+    let record = |index: usize| all[index].file.map_or(no_file, |file| records[file].1);
+    let in_order = FileVec::from_fn(scratch.folder(), all.len(), record)?;
     let digest = source.digest_of_file();
-    let mut source_digests = source.provenance.inputs;
-    source_digests.insert(Source::FILE_NAME.to_owned(), digest);
+    let mut inputs = source.provenance.inputs;
+    inputs.insert(Source::FILE_NAME.to_owned(), digest);
     let (has_test_part, place) = (parts.len() > 1, train.path.clone());
-    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, in_order))
+    Ok((Folders { name, classes, names, files, has_test_part, inputs, place }, in_order))
 }
 
-/// The entries of the class folders below `root`, by class and name; their names are added to `names`.
-fn entries(
+/// The entries of the class folders below `root`, and the number of each class; the entries' names are added to `names`.
+fn entries<'a>(
     role: Role,
     root: &str,
-    paths: &Paths,
+    paths: &'a Paths,
     numbers: Range<usize>,
     names: &mut Names,
     scratch: &Scratch,
-) -> Result<FileVec<Entry>, Error> {
-    let mut folders = BTreeSet::new();
-    let mut entries = FileVec::new(scratch.folder())?;
+) -> Result<(BTreeMap<&'a str, usize>, FileVec<Entry>), Error> {
+    let (mut classes, mut folders) = (BTreeMap::new(), BTreeSet::new());
+    let mut entries = FileVec::with_capacity(scratch.folder(), numbers.len())?;
     for number in numbers {
         let path = paths.text.text(paths.all[number]);
         let below = path.strip_prefix(root).map_or(path, |below| below.trim_start_matches('/'));
-        let start = path.len() - below.len();
         let Some((class, below)) = below.split_once('/') else { continue };
         let (of, file) = match below.split_once('/') {
             None => (below, Some(number)),
@@ -297,10 +305,12 @@ fn entries(
             Some(_) => continue,
         };
         let name = names.add(&[role.directory(), "/", class, "/", of].map(str::as_bytes))?;
-        entries.push(Entry { class: paths.all[number].part(start, class.len()), name, file })?;
+        let next = classes.len();
+        let class = *classes.entry(class).or_insert(next);
+        let mut start = [0; 8];
+        start.iter_mut().zip(of.bytes()).for_each(|(place, byte)| *place = byte);
+        let (start, is_test) = (u64::from_be_bytes(start), role == Role::Test);
+        entries.push(Entry { class, is_test, start, name, file })?;
     }
-    let names = &*names;
-    let key = |entry: &Entry| (paths.text.bytes(entry.class), names.bytes(entry.name));
-    entries.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
-    Ok(entries)
+    Ok((classes, entries))
 }

@@ -209,8 +209,6 @@ pub struct Decoded {
     pub of_another_size: usize,
     /// How many images were converted to 8-bit grey, by colour type.
     pub converted: BTreeMap<String, u64>,
-    /// SHA-256 of the list that `sha256sum` would print of the files.
-    pub digest_of_files: Digest,
 }
 
 /// A usable image.
@@ -229,23 +227,14 @@ impl Decoded {
     pub fn of(folders: &Folders, records: &[Record], scratch: &Scratch) -> Result<Self, Error> {
         let size =
             most_common_size(records.iter().filter(|record| record.image.is_ok()).filter_map(|record| record.header));
-        let mut list_of_files = HashingWriter::new(std::io::sink());
-        let mut images = FileVec::new(scratch.folder())?;
+        let mut images = FileVec::with_capacity(scratch.folder(), records.len())?;
         let mut rejected = Vec::new();
         let mut of_another_size = 0;
         let mut converted: BTreeMap<String, u64> = BTreeMap::new();
         let known = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let mut reasons = vec![""; known.len()];
         known.iter().for_each(|(text, &reason)| reasons[reason] = text);
-        let mut line = String::new();
         for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
-            let name = folders.names.text(file.name);
-            if let Some(digest) = record.digest {
-                line.clear();
-                digest.write_to(&mut line);
-                line.extend(["  ", name, "\n"]);
-                list_of_files.write_all(line.as_bytes()).expect("a sink takes everything");
-            }
             match (record.image, record.header) {
                 (Ok(image), Some(header)) if header.size == size => {
                     images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels })?;
@@ -257,23 +246,16 @@ impl Decoded {
                     of_another_size += usize::from(image.is_ok());
                     let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
                     let reason = image.err().map(|reason| reasons[reason.0].to_owned()).or_else(other_size);
-                    rejected.push(Rejected { file: name.to_owned(), reason: reason.unwrap_or_default() });
+                    let file = folders.names.text(file.name).to_owned();
+                    rejected.push(Rejected { file, reason: reason.unwrap_or_default() });
                 }
             }
         }
         if images.is_empty() {
             return Err(Error::NoImage { folder: folders.place.clone(), files: folders.files.len(), rejected });
         }
-        let digest_of_files = list_of_files.finish();
-        Ok(Self {
-            height: size.height,
-            width: size.width,
-            images,
-            rejected,
-            of_another_size,
-            converted,
-            digest_of_files,
-        })
+        let (height, width) = (size.height, size.width);
+        Ok(Self { height, width, images, rejected, of_another_size, converted })
     }
 
     /// Fails where more than the share `max_rejects` of all files is rejected.
@@ -285,6 +267,20 @@ impl Decoded {
         }
         Ok(())
     }
+}
+
+/// SHA-256 of the list that `sha256sum` would print of the files; `records` are theirs, in their order.
+pub fn digest_of_files(folders: &Folders, records: &[Record]) -> Digest {
+    let mut list = HashingWriter::new(std::io::sink());
+    let mut line = String::new();
+    for (file, digest) in folders.files.iter().zip(records).filter_map(|(file, record)| Some((file, record.digest?))) {
+        line.clear();
+        digest.write_to(&mut line);
+        for part in [line.as_bytes(), b"  ", folders.names.bytes(file.name), b"\n"] {
+            list.write_all(part).expect("a sink takes everything");
+        }
+    }
+    list.finish()
 }
 
 /// Height, width and the pixels of a PNG file, as 8-bit grey.

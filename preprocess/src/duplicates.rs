@@ -23,15 +23,15 @@ pub struct Finding {
 
 /// Takes `kept` from what is to go, and lists it by name. The first of several by name stays. The list is kept in `scratch`.
 pub fn remove(images: &mut [Assigned], scratch: &Path) -> Result<(FileVec<Finding>, RemovedCounts), Error> {
-    let mut by_pixels = FileVec::new(scratch)?;
-    (0..images.len()).try_for_each(|index| by_pixels.push(index))?;
-    by_pixels.par_sort_unstable_by_key(|&index: &usize| (images[index].pixels, index));
+    let mut by_pixels = FileVec::from_fn(scratch, images.len(), |index| (images[index].pixels, index))?;
+    by_pixels.par_sort_unstable();
 
     let mut findings = FileVec::new(scratch)?;
     let mut of_same = Vec::new();
-    for same in by_pixels.chunk_by(|&one, &other| images[one].pixels == images[other].pixels) {
+    for same in by_pixels.chunk_by(|(one, _), (other, _)| one == other) {
         if same.len() > 1 {
-            judge(same, images, &mut of_same);
+            let same: Vec<usize> = same.iter().map(|&(_, index)| index).collect();
+            judge(&same, images, &mut of_same);
             findings.extend(&of_same)?;
             of_same.clear();
         }

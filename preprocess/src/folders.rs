@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use archive::is_hidden;
 use artifacts::{Dataset, Role, Source};
 use files::{Digest, IoContext as _};
+use rayon::prelude::*;
 use scratch::{FileVec, Name, Names};
 use terminal::Console;
 
@@ -28,8 +29,8 @@ pub struct Folders {
     pub files: FileVec<ImageFile>,
     /// Whether testing has images of its own.
     pub has_test_part: bool,
-    /// The digests of source.json and of the archives that it names.
-    pub source_digests: BTreeMap<String, Digest>,
+    /// The digests of what the data set comes from: of source.json and the archives that it names, and of the list of files.
+    pub inputs: BTreeMap<String, Digest>,
     /// The folder of class folders or the archive to train on.
     pub place: PathBuf,
 }
@@ -64,27 +65,29 @@ pub struct Place {
 }
 
 impl Places {
-    /// The path of a file of `folders`.
-    pub fn path(&self, place: Place, folders: &Folders) -> PathBuf {
-        self.class_folders[place.class_folder].join(OsStr::from_bytes(folders.names.bytes(place.name)))
+    /// Makes `path` that of a file of `folders`.
+    pub fn put_path(&self, place: Place, folders: &Folders, path: &mut PathBuf) {
+        path.as_mut_os_string().clear();
+        path.push(&self.class_folders[place.class_folder]);
+        path.push(OsStr::from_bytes(folders.names.bytes(place.name)));
     }
 }
 
 /// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over. What
 /// is kept of each file is in `scratch`.
 pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console) -> Result<(Folders, Places), Error> {
-    let mut source_digests = BTreeMap::new();
+    let mut inputs = BTreeMap::new();
     let mut name = input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut train = input.to_owned();
     let mut test = options.test_input.clone();
     if input.join(Source::FILE_NAME).exists() {
         let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
         train = input.join(Role::Train.directory());
-        source_digests = source.provenance.inputs.clone();
-        source_digests.insert(Source::FILE_NAME.to_owned(), digest);
+        inputs = source.provenance.inputs.clone();
+        inputs.insert(Source::FILE_NAME.to_owned(), digest);
         match source.test_part() {
             // Another folder is tested on: no image comes of this archive.
-            Some(part) if test.is_some() => drop(source_digests.remove(&part.archive)),
+            Some(part) if test.is_some() => drop(inputs.remove(&part.archive)),
             Some(_) => test = Some(input.join(Role::Test.directory())),
             None => {}
         }
@@ -119,7 +122,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console
     let name = options.name.clone().or(name).unwrap_or_else(|| "unnamed".to_owned());
     let (has_test_part, place) = (test.is_some(), train);
     let Listing { names, files, places, .. } = listing;
-    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, places))
+    Ok((Folders { name, classes, names, files, has_test_part, inputs, place }, places))
 }
 
 /// Refuses a number of classes that no label or no classifier could hold.
@@ -143,9 +146,9 @@ pub fn label_of(class: &str, classes: &[String], train: &Path, test: &Path) -> R
 fn class_folders(folder: &Path, no_classes: &[PathBuf], console: &Console) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut folders = BTreeMap::new();
     for entry in fs::read_dir(folder).context("read the folder", folder)? {
-        let path = entry.context("read the folder", folder)?.path();
-        let name = text_name(&path);
-        if path.file_name().is_some_and(|name| is_hidden(name.as_bytes())) {
+        let entry = entry.context("read the folder", folder)?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if is_hidden(name.as_bytes()) {
             continue;
         }
         let is_folder = fs::metadata(&path).context("read", &path)?.is_dir();
@@ -156,8 +159,8 @@ fn class_folders(folder: &Path, no_classes: &[PathBuf], console: &Console) -> Re
             console.warn(format!("`{}` is no class: there is nothing in it", path.display()));
             continue;
         }
-        match name {
-            Some(name) => drop(folders.insert(name, path)),
+        match as_text(&name) {
+            Some(name) => drop(folders.insert(name.to_owned(), path)),
             None => return Err(Error::ClassName { path }),
         }
     }
@@ -190,29 +193,27 @@ impl Listing {
         self.of_folder.clear();
         for entry in fs::read_dir(&folder).context("read the folder", &folder)? {
             let entry = entry.context("read the folder", &folder)?;
-            let path = entry.path();
-            let on_disk = path.file_name().unwrap_or_default();
+            let on_disk = entry.file_name();
             if is_hidden(on_disk.as_bytes()) {
                 continue;
             }
-            let kind = entry.file_type().context("read", &path)?;
-            let is_file = kind.is_file() || (kind.is_symlink() && path.is_file());
-            let text = text_name(&path);
-            let is_text = text.is_some();
-            // A name that no line of text can hold is written with escapes; the file itself is found by its own.
-            let text = text.unwrap_or_else(|| on_disk.to_string_lossy().escape_debug().to_string());
-            let name = self.names.add(&[&prefix, "/", &text].map(str::as_bytes))?;
-            let name_on_disk = if is_text {
-                name.part(prefix.len() + 1, text.len())
+            let kind = entry.file_type().context("read an entry of", &folder)?;
+            let is_file = kind.is_file() || (kind.is_symlink() && entry.path().is_file());
+            let mut name = |text: &str| self.names.add(&[&prefix, "/", text].map(str::as_bytes));
+            let (name, name_on_disk) = if let Some(text) = as_text(&on_disk) {
+                let name = name(text)?;
+                (name, name.part(prefix.len() + 1, text.len()))
             } else {
-                self.names.add(&[on_disk.as_bytes()])?
+                // A name that no line of text can hold is written with escapes; the file itself is found by its own.
+                let escaped = name(&on_disk.to_string_lossy().escape_debug().to_string())?;
+                (escaped, self.names.add(&[on_disk.as_bytes()])?)
             };
             let place = Place { class_folder: self.places.class_folders.len(), name: name_on_disk, is_file };
             self.of_folder.push((ImageFile { name, label, is_test }, place))?;
         }
         let names = &self.names;
         let key = |(file, place): &(ImageFile, Place)| (names.bytes(file.name), names.bytes(place.name));
-        self.of_folder.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+        self.of_folder.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
         for &(file, place) in self.of_folder.iter() {
             self.files.push(file)?;
             self.places.all.push(place)?;
@@ -222,7 +223,7 @@ impl Listing {
     }
 }
 
-fn text_name(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    (!name.chars().any(char::is_control)).then(|| name.to_owned())
+/// The name where a line of text can hold it.
+fn as_text(name: &OsStr) -> Option<&str> {
+    name.to_str().filter(|name| !name.chars().any(char::is_control))
 }

@@ -28,7 +28,7 @@ use files::StagedDirectory;
 pub use options::Options;
 use terminal::{Console, counted};
 
-use crate::decode::{Decoded, Scratch};
+use crate::decode::{Decoded, Scratch, digest_of_files};
 use crate::folders::Folders;
 use crate::split::{Assigned, Member, Shares};
 
@@ -46,7 +46,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME, |name| PARTS.contains(&name))?;
     let scratch = Scratch::create(staged.path())?;
-    let (folders, records, shares) = match wanted {
+    let (mut folders, records, shares) = match wanted {
         Some(wanted) => {
             let shares = Shares::of(options, options.test_archive.is_some())?;
             let (folders, records) = archives::read_all(&wanted, options, &scratch, &pool, console)?;
@@ -55,14 +55,17 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         None => {
             let input = options.input.as_deref().expect("the command line takes one of the two");
-            let (folders, places) = folders::survey(input, options, scratch.folder(), console)?;
+            let (folders, places) = pool.install(|| folders::survey(input, options, scratch.folder(), console))?;
             let shares = Shares::of(options, folders.has_test_part)?;
             say_found(&folders, input, console);
             let records = read::read_all(&folders, &places, &scratch, &pool, console)?;
             (folders, records, shares)
         }
     };
-    let decoded = Decoded::of(&folders, &records, &scratch)?;
+    let (digest_of_files, decoded) = pool
+        .install(|| rayon::join(|| digest_of_files(&folders, &records), || Decoded::of(&folders, &records, &scratch)));
+    let decoded = decoded?;
+    folders.inputs.insert("files".to_owned(), digest_of_files);
     drop(records);
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
     let dataset = pool.install(|| write(&folders, &decoded, shares, &scratch, staged.path(), options, console))?;
@@ -95,7 +98,7 @@ fn write(
     check_splits(&splits, folders, removed, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
-        provenance: provenance(folders, decoded, options),
+        provenance: provenance(folders, options),
         name: folders.name.clone(),
         classes: folders.classes.clone(),
         height: decoded.height,
@@ -113,17 +116,16 @@ fn write(
     Ok(dataset)
 }
 
-fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Provenance {
+fn provenance(folders: &Folders, options: &Options) -> Provenance {
     let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_seed(options.seed)
         .with_argument("name", folders.name.as_str())
         .with_argument("valid_fraction", options.valid_fraction)
-        .with_argument("shard_size", options.shard_size)
-        .with_input("files", decoded.digest_of_files);
+        .with_argument("shard_size", options.shard_size);
     if !folders.has_test_part {
         provenance = provenance.with_argument("test_fraction", options.test_fraction);
     }
-    for (name, &digest) in &folders.source_digests {
+    for (name, &digest) in &folders.inputs {
         provenance = provenance.with_input(name, digest);
     }
     provenance

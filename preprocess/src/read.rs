@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use files::HashingReader;
 use rayon::ThreadPool;
@@ -34,11 +34,12 @@ pub fn read_all(
     let progress = console.progress(places.all.len() as u64, "files").labelled("decoding");
     let mut records = FileVec::filled(scratch.folder(), places.all.len(), Record::PENDING)?;
     let runs = places.all.par_chunks(RUN).zip(records.par_chunks_mut(RUN));
-    let start = || (Decoder::new(scratch), Vec::new());
+    let start = || (Decoder::new(scratch), PathBuf::new(), Vec::new());
     pool.install(|| {
-        runs.try_for_each_init(start, |(decoder, contents), (run, records)| {
+        runs.try_for_each_init(start, |(decoder, path, contents), (run, records)| {
             for &place in run {
-                read(&places.path(place, folders), place.is_file, contents, decoder)?;
+                places.put_path(place, folders, path);
+                read(path, place.is_file, contents, decoder)?;
             }
             progress.advance(run.len() as u64);
             records.copy_from_slice(&decoder.finish()?);

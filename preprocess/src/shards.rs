@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::folders::Folders;
 use crate::options::Options;
 use crate::read::pool;
-use crate::split::{Assigned, random_key};
+use crate::split::{Assigned, random_keys};
 
 /// Threads beyond those that decode: they wait for the disk rather than for a processor.
 const WAITING_THREADS: usize = 2;
@@ -24,11 +24,16 @@ const WAITING_THREADS: usize = 2;
 /// Pixels in a shard, which is put together in memory. The largest image has a sixteenth of them.
 const MOST_SHARD_BYTES: usize = 1 << 26;
 
+/// Pixels that a thread gathers at once.
+const GATHERED_BYTES: usize = 1 << 20;
+
 /// How often each pixel value occurs.
 #[derive(Debug, Clone)]
 pub struct Histogram([u64; 256]);
 
 impl Histogram {
+    const NONE: Self = Self([0; 256]);
+
     fn of(pixels: &[u8]) -> Self {
         // Neighbours are often the same: counted in four places, one need not wait for the other.
         let mut counts = [[0_u64; 256]; 4];
@@ -118,7 +123,7 @@ pub fn write_splits(
         rows.iter().for_each(|&(_, image)| images_by_class[usize::from(images[image].label)] += 1);
         Split { images: rows.len(), images_by_class, shards: Vec::new() }
     });
-    let mut of_training = Histogram([0; 256]);
+    let mut of_training = Histogram::NONE;
     for (split, (shard, histogram)) in written? {
         if split == SplitName::Train {
             of_training = of_training.add(&histogram);
@@ -140,11 +145,14 @@ fn in_random_order(
     seed: u64,
     scratch: &Path,
 ) -> Result<FileVec<Row>, Error> {
-    let mut kept: FileVec<Row> = FileVec::new(scratch)?;
-    for (index, image) in images.iter().enumerate().filter(|(_, image)| image.kept && image.split == split) {
+    let is_in = |image: &Assigned| image.kept && image.split == split;
+    let count = images.iter().filter(|image| is_in(image)).count();
+    let mut kept: FileVec<Row> = FileVec::with_capacity(scratch, count)?;
+    for (index, image) in images.iter().enumerate().filter(|(_, image)| is_in(image)) {
         kept.push((image.pixels, index))?;
     }
-    kept.par_iter_mut().for_each(|(key, index)| *key = random_key(seed, "order", names.text(images[*index].name)));
+    let random_key = random_keys(seed, "order");
+    kept.par_iter_mut().for_each(|(key, index)| *key = random_key(names.bytes(images[*index].name)));
     kept.par_sort_unstable();
     Ok(kept)
 }
@@ -170,14 +178,20 @@ impl Rows<'_> {
 
     fn write(&self, folder: &Path) -> Result<(Shard, Histogram), Error> {
         let (rows, size) = (self.rows.len(), self.height * self.width);
-        let mut images = Vec::with_capacity(rows * size);
-        for image in self.rows() {
-            images.extend_from_slice(&self.pixels[image.at as usize..][..size]);
-        }
-        let histogram = Histogram::of(&images);
+        let mut images = vec![0; rows * size];
+        let rows_at_once = (GATHERED_BYTES / size).max(1);
+        let parts = images.par_chunks_mut(rows_at_once * size).zip(self.rows.par_chunks(rows_at_once));
+        let histograms = parts.map(|(pixels, rows)| {
+            for (place, &(_, image)) in pixels.chunks_exact_mut(size).zip(rows) {
+                place.copy_from_slice(&self.pixels[self.images[image].at as usize..][..size]);
+            }
+            Histogram::of(pixels)
+        });
+        let histogram = histograms.reduce(|| Histogram::NONE, |sum, part| sum.add(&part));
         let images = Array3::from_shape_vec((rows, self.height, self.width), images);
         let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
-        let names: String = self.rows().flat_map(|image| [self.names.text(image.name), "\n"]).collect();
+        let mut names = Vec::new();
+        self.rows().for_each(|image| names.extend([self.names.bytes(image.name), b"\n"].concat()));
 
         let images = images.expect("every row has its pixels");
         let path = |what: &str, extension: &str| format!("{}/{what}-{:05}.{extension}", self.split, self.index);
@@ -185,7 +199,7 @@ impl Rows<'_> {
             let sha256 = write(&folder.join(&path))?;
             Ok(ShardFile { path, sha256 })
         };
-        let save_names = |path: &Path| files::write_file(path, |writer| writer.write_all(names.as_bytes()));
+        let save_names = |path: &Path| files::write_file(path, |writer| writer.write_all(&names));
         // A disk syncs several files in little more than the time of one.
         let (images, (labels, names)) = rayon::join(
             || save(path("images", "npy"), &|path| npy::write(path, &images)),

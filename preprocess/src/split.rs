@@ -84,13 +84,12 @@ pub fn assign(
     seed: u64,
     scratch: &Path,
 ) -> Result<(FileVec<Assigned>, FileVec<Member>), Error> {
-    let mut assigned = FileVec::new(scratch)?;
-    for &DecodedImage { file, at, pixels } in images {
-        let file = folders.files[file];
-        let split = if file.is_test { SplitName::Test } else { SplitName::Train };
-        let ImageFile { name, label, is_test } = file;
-        assigned.push(Assigned { name, at, pixels, label, is_test, split, kept: true })?;
-    }
+    let mut assigned = FileVec::from_fn(scratch, images.len(), |index| {
+        let DecodedImage { file, at, pixels } = images[index];
+        let ImageFile { name, label, is_test } = folders.files[file];
+        let split = if is_test { SplitName::Test } else { SplitName::Train };
+        Assigned { name, at, pixels, label, is_test, split, kept: true }
+    })?;
     let groups = groups_in_random_order(&assigned, &folders.names, seed, scratch)?;
     for (split, fraction) in [(SplitName::Test, shares.test), (SplitName::Valid, shares.valid)] {
         deal(&mut assigned, &groups, folders.classes.len(), split, fraction);
@@ -105,16 +104,12 @@ fn groups_in_random_order(
     seed: u64,
     scratch: &Path,
 ) -> Result<FileVec<Member>, Error> {
-    let mut members = FileVec::new(scratch)?;
-    for (image, Assigned { pixels, .. }) in images.iter().enumerate() {
-        members.push(Member { key: *pixels, has_font: false, image })?;
-    }
-    members.par_iter_mut().for_each(|member| {
-        let name = names.text(images[member.image].name);
+    let random_key = random_keys(seed, "split");
+    let mut members = FileVec::from_fn(scratch, images.len(), |image| {
+        let name = names.text(images[image].name);
         let font = font_of(name);
-        member.has_font = font.is_some();
-        member.key = random_key(seed, "split", font.as_deref().unwrap_or(name));
-    });
+        Member { key: random_key(font.as_deref().unwrap_or(name).as_bytes()), has_font: font.is_some(), image }
+    })?;
     members.par_sort_unstable();
     Ok(members)
 }
@@ -146,9 +141,10 @@ fn deal(images: &mut [Assigned], groups: &[Member], classes: usize, split: Split
     }
 }
 
-/// A sort key that is random in `text`, and differs by seed and purpose.
-pub fn random_key(seed: u64, purpose: &str, text: &str) -> Digest {
-    Digest::of(format!("{seed} {purpose} {text}").as_bytes())
+/// Sort keys that are random in a text, and differ by seed and purpose.
+pub fn random_keys(seed: u64, purpose: &str) -> impl Fn(&[u8]) -> Digest + Sync {
+    let start = format!("{seed} {purpose} ");
+    move |text| Digest::of_parts(&[start.as_bytes(), text])
 }
 
 #[cfg(test)]
@@ -184,7 +180,7 @@ mod tests {
             names,
             files,
             has_test_part: false,
-            source_digests: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             place: PathBuf::new(),
         };
         let (assigned, _) = assign(&folders, &images, Shares { test: 0.2, valid: 0.2 }, seed, scratch.path()).unwrap();
