@@ -95,7 +95,7 @@ impl Copies {
                     .map(|layer| Buffer::new(layer.inputs, layer.outputs))
                     .collect(),
                 by_output: hidden.iter().map(|layer| Nonzeros::new(layer.outputs, batch)).collect(),
-                by_image: Nonzeros::new(batch, if hidden.len() > 1 { widest } else { 0 }),
+                by_image: Nonzeros::new(batch.min(MOST_A_PART * LANES), if hidden.len() > 1 { widest } else { 0 }),
             }));
         }
         Self::Half(Box::new(Halves {
@@ -363,7 +363,7 @@ impl Networks {
                 let (before, after) = transposed_inputs.split_at_mut(hidden.min(layer + 1));
                 let sparse = if let Some(input) = before.get(layer).filter(|_| layer > 0) {
                     let on = (self.processor, &mut self.pool);
-                    by_image.search(on, input.matrix(), lines(&panels), single.terms, place.layout.panels());
+                    by_image.search(on, input.matrix(), panels.clone(), single.terms, place.layout.panels());
                     by_image.product(place.weight(parameters))
                 } else {
                     None
@@ -452,7 +452,7 @@ impl Networks {
                         self.processor.run(&mut self.pool, &mut phase);
                     }
                     let on = (self.processor, &mut self.pool);
-                    by_image.search(on, here[0].matrix(), lines(&panels), single.terms, inputs);
+                    by_image.search(on, here[0].matrix(), panels.clone(), single.terms, inputs);
                     by_image.product(weight.matrix())
                 } else {
                     None
@@ -490,7 +490,7 @@ impl Networks {
             Copies::Single(singles) => {
                 let Singles { transposed_deltas, transposed_inputs, by_output, .. } = &mut **singles;
                 for ((nonzeros, inputs), deltas) in by_output.iter_mut().zip(&*transposed_inputs).zip(&self.deltas) {
-                    let outputs = 0..deltas.layout.blocks() * LANES;
+                    let outputs = 0..deltas.layout.blocks();
                     let (terms, panels) = (count.next_multiple_of(LANES), inputs.layout.panels());
                     nonzeros.search((self.processor, &mut self.pool), deltas.matrix(), outputs, terms, panels);
                 }
@@ -562,11 +562,6 @@ fn linear<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
 /// The loss's gradient by a layer's input, from that by its output and its weight.
 fn by_input<'a, L: Operand>([a, b]: [Matrix<'a, L>; 2]) -> Product<'a, L> {
     Product { a, b, along: Along::Lanes, terms: a.layout.blocks() * LANES }
-}
-
-/// The lines of these panels where their lanes are lines.
-fn lines(panels: &Range<usize>) -> Range<usize> {
-    panels.start * LANES..panels.end * LANES
 }
 
 /// The tasks of all grids, by how far each is in its own.

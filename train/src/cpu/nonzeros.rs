@@ -35,53 +35,60 @@ const FEWEST_PANELS: usize = 3;
 /// The largest share of elements other than zero with which such a product is faster.
 const MOST_NONZERO: f64 = 0.65;
 
-/// An element of a row.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-pub struct Nonzero {
-    /// Its place among the terms of its chunk, below [`CHUNK`].
-    pub(super) term: u32,
-    /// What it is.
-    pub(super) value: f32,
+/// The elements of a block of rows in one chunk, row by row.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+pub struct List {
+    /// What they are.
+    pub(super) values: [f32; LANES * CHUNK],
+    /// The place of each among the terms of the chunk, below [`CHUNK`].
+    pub(super) terms: [u8; LANES * CHUNK],
+    /// How many each row has.
+    pub(super) counts: [u8; LANES],
 }
 
-/// Room for the elements of a chunk; as many as were found are there.
-pub type List = [Nonzero; CHUNK];
+impl List {
+    const EMPTY: Self = Self { values: [0.0; _], terms: [0; _], counts: [0; _] };
 
-/// The lists of a block of rows in one chunk.
-#[derive(Debug, Clone, Copy)]
-pub struct Lists<'a> {
-    /// Those of each row.
-    pub elements: &'a [List; LANES],
-    /// How many elements each has.
-    pub counts: &'a [u8; LANES],
-}
+    /// How many elements there are.
+    fn len(&self) -> usize {
+        self.counts.iter().map(|&count| usize::from(count)).sum()
+    }
 
-impl<'a> Lists<'a> {
-    /// The elements of a row.
+    /// The elements of each row, with their terms.
     #[inline(always)]
-    pub fn row(self, row: usize) -> &'a [Nonzero] {
-        &self.elements[row][..usize::from(self.counts[row])]
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&[f32], &[u8])> {
+        self.counts.iter().scan(0, |end, &count| {
+            let row = *end..*end + usize::from(count);
+            *end = row.end;
+            Some((&self.values[row.clone()], &self.terms[row]))
+        })
     }
 }
 
 /// The elements other than zero of a matrix's rows.
 #[derive(Debug)]
 pub struct Nonzeros {
-    /// The rows of every chunk, which are whole blocks.
-    rows: usize,
-    elements: Vec<List>,
-    counts: Vec<u8>,
-    /// The terms of the last search, where a product with what was found is faster than one with the zeros.
-    terms: Option<usize>,
+    /// For every chunk, a list of each block of rows.
+    lists: Vec<List>,
+    /// How many blocks of rows there is room for.
+    blocks: usize,
+    /// What was searched last, where a product with what was found is faster than one with the zeros.
+    found: Option<Found>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    terms: usize,
+    /// The block of rows with which the search began.
+    first: usize,
 }
 
 impl Nonzeros {
-    /// Room for matrices of so many rows and terms at most.
+    /// Room for a search of so many rows and terms at most.
     pub fn new(rows: usize, terms: usize) -> Self {
-        let rows = rows.next_multiple_of(LANES);
-        let lists = rows * terms.div_ceil(CHUNK);
-        Self { rows, elements: vec![[Nonzero::default(); CHUNK]; lists], counts: vec![0; lists], terms: None }
+        let blocks = rows.div_ceil(LANES);
+        Self { lists: vec![List::EMPTY; blocks * terms.div_ceil(CHUNK)], blocks, found: None }
     }
 
     /// Whether a product of so many terms, with so many panels of the other factor, may be faster without zeros.
@@ -89,40 +96,39 @@ impl Nonzeros {
         terms >= FEWEST_TERMS && panels >= FEWEST_PANELS
     }
 
-    /// Searches these lines of a matrix, whose lanes are the terms of a product with so many panels of the other factor.
+    /// Searches these blocks of lines of a matrix, whose lanes are the terms of a product with so many panels of the other
+    /// factor.
     ///
     /// # Panics
-    /// Where there is no room for what may be found, or lines or terms are not whole blocks.
+    /// Where there is no room for what may be found, or terms are not whole blocks.
     pub fn search(
         &mut self,
         on: (Processor, &mut Pool),
         matrix: Matrix<'_>,
-        lines: Range<usize>,
+        blocks: Range<usize>,
         terms: usize,
         panels: usize,
     ) {
         let (processor, pool) = on;
         let chunks = terms.div_ceil(CHUNK);
-        assert!(lines.end <= self.rows && chunks * self.rows <= self.counts.len(), "room for what is found");
-        assert!([lines.start, lines.end, terms].iter().all(|end| end.is_multiple_of(LANES)), "whole blocks");
-        self.terms = None;
+        assert!(blocks.len() <= self.blocks && chunks * self.blocks <= self.lists.len(), "room for what is found");
+        assert!(terms.is_multiple_of(LANES), "whole blocks");
+        self.found = None;
         if !Self::may_pay(terms, panels) {
             return;
         }
         let mut search = Search {
             matrix,
-            lines: lines.clone(),
+            blocks: blocks.clone(),
             panels: 0..terms / LANES,
-            rows: self.rows,
-            elements: Shared::new(&mut self.elements),
-            counts: Shared::new(&mut self.counts),
+            room: self.blocks,
+            lists: Shared::new(&mut self.lists),
         };
         processor.run(pool, &mut search);
-        let found = |chunk: usize| -> usize {
-            self.counts[chunk * self.rows..][lines.clone()].iter().map(|&count| usize::from(count)).sum()
-        };
-        let found: usize = (0..chunks).map(found).sum();
-        self.terms = (found as f64 <= MOST_NONZERO * (lines.len() * terms) as f64).then_some(terms);
+        let lists = self.lists.chunks(self.blocks).take(chunks).flat_map(|lists| &lists[..blocks.len()]);
+        let found: usize = lists.map(List::len).sum();
+        let is_worth_it = found as f64 <= MOST_NONZERO * (blocks.len() * LANES * terms) as f64;
+        self.found = is_worth_it.then_some(Found { terms, first: blocks.start });
     }
 
     /// The product of `a` and what was searched last; none where one with the zeros is faster.
@@ -130,18 +136,9 @@ impl Nonzeros {
     /// # Panics
     /// Where `a` does not have the terms.
     pub fn product<'a>(&'a self, a: Matrix<'a>) -> Option<SparseProduct<'a>> {
-        let terms = self.terms?;
+        let Found { terms, first } = self.found?;
         assert!(terms <= a.layout.blocks() * LANES, "{terms} terms");
-        Some(SparseProduct { a, b: self, chunks: terms.div_ceil(CHUNK) })
-    }
-
-    /// The lists of a block of rows.
-    #[inline(always)]
-    fn lists(&self, chunk: usize, block: usize) -> Lists<'_> {
-        let first = chunk * self.rows + block * LANES;
-        let elements = self.elements[first..].first_chunk().expect("rows are whole blocks");
-        let counts = self.counts[first..].first_chunk().expect("rows are whole blocks");
-        Lists { elements, counts }
+        Some(SparseProduct { a, b: self, first, chunks: terms.div_ceil(CHUNK) })
     }
 }
 
@@ -149,38 +146,41 @@ impl Nonzeros {
 #[derive(Debug)]
 struct Search<'a> {
     matrix: Matrix<'a>,
-    lines: Range<usize>,
+    /// Those of its lines that are searched.
+    blocks: Range<usize>,
     /// Those of its panels whose lanes are the terms.
     panels: Range<usize>,
-    rows: usize,
-    elements: Shared<'a, List>,
-    counts: Shared<'a, u8>,
+    /// Lists of a chunk.
+    room: usize,
+    lists: Shared<'a, List>,
 }
 
-/// Lines in a task of the search, in one chunk.
-const SEARCHED_LINES: usize = 4 * LANES;
+/// Blocks in a task of the search, in one chunk.
+const SEARCHED_BLOCKS: usize = 4;
 
 impl Phase for Search<'_> {
     fn tasks(&self) -> usize {
-        self.panels.len().div_ceil(CHUNK_PANELS) * self.lines.len().div_ceil(SEARCHED_LINES)
+        self.panels.len().div_ceil(CHUNK_PANELS) * self.blocks.len().div_ceil(SEARCHED_BLOCKS)
     }
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        let parts = self.lines.len().div_ceil(SEARCHED_LINES);
-        let (chunk, start) = (task / parts, self.lines.start + task % parts * SEARCHED_LINES);
+        let parts = self.blocks.len().div_ceil(SEARCHED_BLOCKS);
+        let (chunk, start) = (task / parts, self.blocks.start + task % parts * SEARCHED_BLOCKS);
         let panels = chunk * CHUNK_PANELS..self.panels.end.min((chunk + 1) * CHUNK_PANELS);
-        for line in start..self.lines.end.min(start + SEARCHED_LINES) {
-            let row = chunk * self.rows + line;
-            // SAFETY: each row of a chunk is in one task.
-            let ([list], [count]) = unsafe { (self.elements.part(row), self.counts.part(row)) };
+        for block in start..self.blocks.end.min(start + SEARCHED_BLOCKS) {
+            // SAFETY: each block of a chunk is in one task.
+            let [list] = unsafe { self.lists.part(chunk * self.room + block - self.blocks.start) };
             let mut found = 0;
-            for (index, panel) in panels.clone().enumerate() {
-                let values = &self.matrix.lines[panel * self.matrix.layout.stride() + line];
-                // SAFETY: the processor is of the family.
-                found = unsafe { F::list_nonzeros(values, index * LANES, list, found) };
+            for row in 0..LANES {
+                let before = found;
+                for (index, panel) in panels.clone().enumerate() {
+                    let values = &self.matrix.lines[panel * self.matrix.layout.stride() + block * LANES + row];
+                    // SAFETY: the processor is of the family.
+                    found = unsafe { F::list_nonzeros(values, index * LANES, list, found) };
+                }
+                list.counts[row] = (found - before) as u8;
             }
-            *count = found as u8;
         }
     }
 }
@@ -191,6 +191,8 @@ pub struct SparseProduct<'a> {
     /// In panels of what is the product's depth.
     a: Matrix<'a>,
     b: &'a Nonzeros,
+    /// The product's panel that the first lists are for.
+    first: usize,
     chunks: usize,
 }
 
@@ -221,9 +223,10 @@ impl Blocks for SparseProduct<'_> {
             room.resize(together.len() * panels.len(), [Line::ZERO; LANES]);
             for chunk in 0..self.chunks {
                 let lines = &self.a.lines[together.start * stride + chunk * CHUNK..];
-                for (sums, panel) in room.chunks_exact_mut(together.len()).zip(panels.clone()) {
+                let lists = &self.b.lists[chunk * self.b.blocks + panels.start - self.first..];
+                for (sums, list) in room.chunks_exact_mut(together.len()).zip(lists) {
                     // SAFETY: the processor is of the family.
-                    unsafe { F::multiply_nonzeros(lines, stride, self.b.lists(chunk, panel), sums, chunk > 0) };
+                    unsafe { F::multiply_nonzeros(lines, stride, list, sums, chunk > 0) };
                 }
             }
             let width = together.len();

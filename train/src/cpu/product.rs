@@ -437,10 +437,10 @@ mod tests {
         b_laid.layout.fill(&transposed, &mut b_laid.lines);
 
         let mut pool = Pool::new(threads).unwrap();
-        let (whole_rows, whole_terms) = (rows.next_multiple_of(LANES), terms.next_multiple_of(LANES));
+        let (blocks, whole_terms) = (rows.div_ceil(LANES), terms.next_multiple_of(LANES));
         let mut nonzeros = Nonzeros::new(rows, terms);
         let panels = a_laid.layout.panels();
-        nonzeros.search((processor, &mut pool), b_laid.matrix(), 0..whole_rows, whole_terms, panels);
+        nonzeros.search((processor, &mut pool), b_laid.matrix(), 0..blocks, whole_terms, panels);
         let product = nonzeros.product(a_laid.matrix())?;
         let mut out = Buffer::new(rows, lanes);
         out.lines.fill(Line([f32::NAN; LANES]));

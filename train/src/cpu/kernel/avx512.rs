@@ -4,7 +4,7 @@ use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_load_ps, _mm512_set1_ps,
 
 use super::tile;
 use super::{Family, Phase, Rows, listing, transpose};
-use crate::cpu::nonzeros::{List, Lists};
+use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, Line};
 
 /// A processor of this family.
@@ -37,9 +37,9 @@ impl Family for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
         // SAFETY: the caller's.
-        unsafe { multiply_nonzeros(lines, stride, lists, sums, adds) }
+        unsafe { multiply_nonzeros(lines, stride, list, sums, adds) }
     }
 
     #[inline(always)]
@@ -64,9 +64,9 @@ unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
     // SAFETY: the caller's.
-    unsafe { tile::multiply_nonzeros::<__m512, 1>(lines, stride, lists, sums, adds) }
+    unsafe { tile::multiply_nonzeros::<__m512, 1>(lines, stride, list, sums, adds) }
 }
 
 tile::register!(__m512, 16, _mm512_set1_ps, _mm512_load_ps, _mm512_store_ps, |sum, factor, line| _mm512_fmadd_ps(

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 use super::avx512::Avx512;
 use super::tile::sixteen_times;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
-use crate::cpu::nonzeros::{List, Lists};
+use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// A processor of this family.
@@ -43,9 +43,9 @@ impl Family for Avx512Fp16 {
     }
 
     #[inline(always)]
-    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
         // SAFETY: the caller's.
-        unsafe { Avx512::multiply_nonzeros(lines, stride, lists, sums, adds) }
+        unsafe { Avx512::multiply_nonzeros(lines, stride, list, sums, adds) }
     }
 
     #[inline(always)]

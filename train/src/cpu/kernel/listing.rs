@@ -1,9 +1,8 @@
 //! Listing what is not zero with the instructions that all x86-64 families here share.
 
 use std::arch::x86_64::{
-    _CMP_NEQ_UQ, _mm_cvtsi64_si128, _mm256_add_epi32, _mm256_castps_si256, _mm256_cmp_ps, _mm256_cvtepu8_epi32,
-    _mm256_load_ps, _mm256_movemask_ps, _mm256_permute2x128_si256, _mm256_permutevar8x32_ps, _mm256_set1_epi32,
-    _mm256_setzero_ps, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpacklo_epi32,
+    _CMP_NEQ_UQ, _mm_cvtsi64_si128, _mm256_cmp_ps, _mm256_cvtepu8_epi32, _mm256_load_ps, _mm256_movemask_ps,
+    _mm256_permutevar8x32_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
 use crate::cpu::nonzeros::{CHUNK, List};
@@ -38,20 +37,20 @@ static CHOSEN: [i64; 1 << WIDTH] = {
 #[target_feature(enable = "avx2")]
 pub unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
     for part in (0..LANES).step_by(WIDTH) {
-        assert!(first + part + WIDTH <= CHUNK && found + WIDTH <= list.len(), "terms of a chunk, and room for them");
-        // SAFETY: half a line is read, which is aligned to its size, and as many elements are written as there is room for.
-        unsafe {
+        let term = first + part;
+        assert!(term + WIDTH <= CHUNK && found + WIDTH <= list.values.len(), "terms of a chunk, and room for them");
+        // SAFETY: half a line is read, which is aligned to its size, and as many values are written as there is room for.
+        let chosen = unsafe {
             let values = _mm256_load_ps(line.0[part..].as_ptr());
-            let chosen = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(values, _mm256_setzero_ps()));
-            let places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(CHOSEN[chosen as usize]));
-            let values = _mm256_castps_si256(_mm256_permutevar8x32_ps(values, places));
-            let terms = _mm256_add_epi32(places, _mm256_set1_epi32((first + part) as i32));
-            let (low, high) = (_mm256_unpacklo_epi32(terms, values), _mm256_unpackhi_epi32(terms, values));
-            let to = list.as_mut_ptr().add(found);
-            _mm256_storeu_si256(to.cast(), _mm256_permute2x128_si256::<0x20>(low, high));
-            _mm256_storeu_si256(to.add(WIDTH / 2).cast(), _mm256_permute2x128_si256::<0x31>(low, high));
-            found += chosen.count_ones() as usize;
-        }
+            let chosen = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(values, _mm256_setzero_ps())) as usize;
+            let places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(CHOSEN[chosen]));
+            _mm256_storeu_ps(list.values[found..].as_mut_ptr(), _mm256_permutevar8x32_ps(values, places));
+            chosen
+        };
+        // The term added to each of the bytes: no sum leaves its byte.
+        let terms = CHOSEN[chosen] + i64::from_ne_bytes([1; WIDTH]) * term as i64;
+        list.terms[found..found + WIDTH].copy_from_slice(&terms.to_le_bytes());
+        found += chosen.count_ones() as usize;
     }
     found
 }

@@ -21,7 +21,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 
-use super::nonzeros::{CHUNK, List, Lists, MOST_TOGETHER, Nonzero};
+use super::nonzeros::{CHUNK, List, MOST_TOGETHER};
 use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
 
@@ -84,9 +84,9 @@ pub trait Family {
     /// Where the terms are not of a chunk, or there is no room for them.
     #[inline(always)]
     unsafe fn list_nonzeros(line: &Line, first: usize, list: &mut List, mut found: usize) -> usize {
-        assert!(first + LANES <= CHUNK && found + LANES <= list.len(), "terms of a chunk, and room for them");
-        for (term, &value) in (first..).zip(&line.0) {
-            list[found] = Nonzero { term: term as u32, value };
+        assert!(first + LANES <= CHUNK && found + LANES <= list.values.len(), "terms of a chunk, and room for them");
+        for (term, &value) in (first as u8..).zip(&line.0) {
+            (list.values[found], list.terms[found]) = (value, term);
             found += usize::from(value != 0.0);
         }
         found
@@ -100,7 +100,7 @@ pub trait Family {
     ///
     /// # Panics
     /// Where there are more than [`MOST_TOGETHER`] panels, or they do not have the lines of a chunk.
-    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool);
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool);
 
     /// The lines' values rounded to half precision, ties to even.
     ///

@@ -7,7 +7,7 @@ use std::arch::aarch64::{
 
 use super::tile;
 use super::{Family, Rows};
-use crate::cpu::nonzeros::Lists;
+use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.
@@ -24,9 +24,9 @@ impl Family for Neon {
     }
 
     #[inline(always)]
-    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
         // SAFETY: the caller's.
-        unsafe { multiply_nonzeros(lines, stride, lists, sums, adds) }
+        unsafe { multiply_nonzeros(lines, stride, list, sums, adds) }
     }
 
     #[inline(always)]
@@ -55,9 +55,9 @@ unsafe fn multiply(lines: &[Line], rows: Rows<'_>, block: &mut Block, adds: bool
 ///
 /// # Safety
 /// As there.
-unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
     // SAFETY: the caller's.
-    unsafe { tile::multiply_nonzeros::<float32x4_t, 4>(lines, stride, lists, sums, adds) }
+    unsafe { tile::multiply_nonzeros::<float32x4_t, 4>(lines, stride, list, sums, adds) }
 }
 
 tile::register!(float32x4_t, 4, vdupq_n_f32, vld1q_f32, vst1q_f32, |sum, factor, line| vfmaq_f32(sum, factor, line));

@@ -1,7 +1,7 @@
 //! The families' reference.
 
 use super::{Along, Family, Rows, has_chunk, has_terms};
-use crate::cpu::nonzeros::Lists;
+use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Any processor.
@@ -37,14 +37,14 @@ impl Family for Portable {
     }
 
     #[inline(always)]
-    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, lists: Lists<'_>, sums: &mut [Block], adds: bool) {
+    unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
         debug_assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
         for (sums, lines) in sums.iter_mut().zip(lines.chunks(stride)) {
-            for (row, sum) in sums.iter_mut().enumerate() {
+            for (sum, (values, terms)) in sums.iter_mut().zip(list.rows()) {
                 let mut found = if adds { *sum } else { Line::ZERO };
-                for element in lists.row(row) {
-                    let line = lines[element.term as usize].0;
-                    found.0.iter_mut().zip(line).for_each(|(sum, value)| *sum = element.value.mul_add(value, *sum));
+                for (factor, &term) in values.iter().zip(terms) {
+                    let line = lines[usize::from(term)].0;
+                    found.0.iter_mut().zip(line).for_each(|(sum, value)| *sum = factor.mul_add(value, *sum));
                 }
                 *sum = found;
             }

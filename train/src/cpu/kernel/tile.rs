@@ -1,7 +1,9 @@
 //! A block of a product in registers of any width.
 
+use std::mem::offset_of;
+
 use super::{Along, Rows, has_chunk, has_terms, prefetch};
-use crate::cpu::nonzeros::{CHUNK, Lists, Nonzero};
+use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A register of a family of processors, with instructions that are always inlined into code that is compiled for the
@@ -179,10 +181,6 @@ unsafe fn part<R: Register, const N: usize, const ROWS: usize, const ROW: usize,
     }
 }
 
-/// How many rows ahead lists are asked for, and how many lines of each: half of it, which is what a `ReLU` leaves.
-const AHEAD: usize = 2;
-const AHEAD_LINES: usize = CHUNK * size_of::<Nonzero>() / size_of::<Line>() / 2;
-
 /// [`Family::multiply_nonzeros`](super::Family::multiply_nonzeros) with `N` registers for a line.
 ///
 /// # Safety
@@ -191,7 +189,7 @@ const AHEAD_LINES: usize = CHUNK * size_of::<Nonzero>() / size_of::<Line>() / 2;
 pub unsafe fn multiply_nonzeros<R: Register, const N: usize>(
     lines: &[Line],
     stride: usize,
-    lists: Lists<'_>,
+    list: &List,
     sums: &mut [Block],
     adds: bool,
 ) {
@@ -201,13 +199,16 @@ pub unsafe fn multiply_nonzeros<R: Register, const N: usize>(
         ($($panels:literal)*) => {
             match sums.len() {
                 // SAFETY: the caller's, and just asserted.
-                $($panels => unsafe { blocks::<R, N, $panels>(lines, stride, lists, sums.as_mut_ptr().cast(), adds) },)*
+                $($panels => unsafe { blocks::<R, N, $panels>(lines, stride, list, sums.as_mut_ptr().cast(), adds) },)*
                 _ => unreachable!("more panels than are multiplied together"),
             }
         };
     }
     of_panels!(1 2 3 4 5 6 7 8);
 }
+
+/// Lines of a list's values that are asked for ahead.
+const ASKED_FOR: usize = 4;
 
 /// A block for each of `P` panels.
 ///
@@ -217,16 +218,19 @@ pub unsafe fn multiply_nonzeros<R: Register, const N: usize>(
 unsafe fn blocks<R: Register, const N: usize, const P: usize>(
     lines: *const f32,
     stride: usize,
-    lists: Lists<'_>,
+    list: &List,
     to: *mut f32,
     adds: bool,
 ) {
-    for row in 0..LANES {
-        // Each list ends where nobody foresees it, and the next one lies elsewhere.
-        let ahead = lists.elements.as_ptr().wrapping_add(row + AHEAD).cast::<Line>();
-        (0..AHEAD_LINES).for_each(|index| prefetch(ahead.wrapping_add(index)));
+    // The next list begins where no processor foresees it; once it has begun, it is read on from there.
+    let next = std::ptr::from_ref(list).wrapping_add(1).cast::<u8>();
+    let values = (0..ASKED_FOR).map(|line| line * size_of::<Line>());
+    for place in values.chain([offset_of!(List, terms), offset_of!(List, counts)]) {
+        prefetch(next.wrapping_add(place));
+    }
+    for (row, elements) in list.rows().enumerate() {
         // SAFETY: the caller's.
-        unsafe { line::<R, N, P>(lines, stride, lists.row(row), to.add(row * LANES), adds) };
+        unsafe { line::<R, N, P>(lines, stride, elements, to.add(row * LANES), adds) };
     }
 }
 
@@ -239,7 +243,7 @@ unsafe fn blocks<R: Register, const N: usize, const P: usize>(
 unsafe fn line<R: Register, const N: usize, const P: usize>(
     lines: *const f32,
     stride: usize,
-    elements: &[Nonzero],
+    (values, terms): (&[f32], &[u8]),
     to: *mut f32,
     adds: bool,
 ) {
@@ -255,8 +259,8 @@ unsafe fn line<R: Register, const N: usize, const P: usize>(
                 }
             }
         }
-        for element in elements {
-            let (factor, lines) = (R::splat(element.value), lines.add(element.term as usize * LANES));
+        for (&value, &term) in values.iter().zip(terms) {
+            let (factor, lines) = (R::splat(value), lines.add(usize::from(term) * LANES));
             for (panel, sums) in sums.iter_mut().enumerate() {
                 for (part, sum) in sums.iter_mut().enumerate() {
                     *sum = sum.add_product(factor, R::load(lines.add(panel * stride + part * R::LANES)));
