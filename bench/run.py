@@ -37,8 +37,8 @@ TRAININGS = [("256", 256, 31), ("1024,1024", 128, 4), ("1024,1024", 512, 4), ("1
              ("2048,2048,2048", 1024, 4)]
 QUICK_TRAININGS = [("256", 256, 21), ("1024,1024", 128, 3)]
 BUSY = 0.05
-# How many times as long as the shortest turn the longest may be, lest the ratio mean little.
-UNSTEADY = 3
+# How many times the lowest of the turns' ratios the highest may be, lest their median mean little.
+UNSTEADY = 2
 # A disk that has been written to for a while makes whoever creates the next ten thousand files wait for seconds, many times
 # as long as what is compared: files lie in memory where there is room.
 MEMORY = pathlib.Path("/dev/shm")
@@ -104,8 +104,8 @@ class Table:
         show = lambda values: (f"**{statistics.median(values):,.{digits}f}** "
                                f"({min(values):,.{digits}f} to {max(values):,.{digits}f})")
         mine, theirs = turns[mine], turns[theirs]
-        ratio = statistics.median(mine) / statistics.median(theirs)
-        ratio = 1 / ratio if lower_is_better else ratio
+        ratios = [other / own if lower_is_better else own / other for own, other in zip(mine, theirs)]
+        ratio = statistics.median(ratios)
         # Whatever else happens on the hardware only lowers a limit: the highest is the machine's.
         share = f" | {statistics.median(mine) / max(limits):.0%}" if limit else ""
         if compares and round(ratio, 2) < 1:
@@ -114,9 +114,10 @@ class Table:
         mark = " (other work was running)" if busy > BUSY else ""
         if stolen > BUSY:
             mark += f" (**disturbed**: {stolen:.0%} of the time went to other machines on this hardware)"
-        if any(max(side) > UNSTEADY * min(side) for side in (mine, theirs)):
+        if max(ratios) > UNSTEADY * min(ratios):
             mark += " (**unsteady**: its ratio means little)"
-        self.add(f"| {name}{mark} | {show(mine)} | {show(theirs)} | {ratio:.2f}{share} |")
+        self.add(f"| {name}{mark} | {show(mine)} | {show(theirs)} | "
+                 f"**{ratio:.2f}** ({min(ratios):.2f} to {max(ratios):.2f}){share} |")
 
     def add(self, line):
         self.lines.append(line)
@@ -197,7 +198,8 @@ def main():
     table.add("# Speed, beside what a user would take instead\n")
     table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
               f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, the other one "
-              "first each time, each in a process of its own. Where the peer is named, a ratio above 1 says that we are faster.\n")
+              "first each time, each in a process of its own. A ratio is the median of the turns' ratios: what slows down "
+              "both sides of a turn is not in it. Where the peer is named, above 1 says that we are faster.\n")
     machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
     precisions = ["f32", "f16"] if machine["has_halves"] else ["f32"]
     table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, {machine['processor']} kernels")
