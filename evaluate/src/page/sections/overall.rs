@@ -8,7 +8,7 @@ use crate::page::notes::Note;
 use crate::page::svg::axes::{Axes, Axis};
 use crate::page::svg::{Figure, px};
 use crate::page::text::{count, counted, interval, number, or_undefined, per_cent, split};
-use crate::report::{Intervals, Overall, Proportion, Quality, Report, Unit};
+use crate::report::{Overall, Proportion, Quality, Report, Unit};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
     let Overall { without_duplicates, as_it_came } = &report.overall;
@@ -58,96 +58,95 @@ pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
 }
 
 /// A row of the table.
-struct Measure {
+struct Measure<'a> {
     name: &'static str,
-    note: Note,
-    write: fn(f64) -> String,
-    value: fn(&Quality) -> Option<f64>,
-    /// What it is a share of, if it is one.
-    share: fn(&Quality) -> Option<&Proportion>,
-    interval: fn(&Intervals) -> Option<[f64; 2]>,
     /// Its name in the report.
     field: &'static str,
+    note: Note,
+    write: fn(f64) -> String,
+    value: Option<f64>,
+    /// What it is a share of, if it is one.
+    share: Option<&'a Proportion>,
+    interval: Option<[f64; 2]>,
 }
 
-const NO_SHARE: fn(&Quality) -> Option<&Proportion> = |_| None;
-
-const NO_INTERVAL: fn(&Intervals) -> Option<[f64; 2]> = |_| None;
-
-const MEASURES: [Measure; 8] = [
-    Measure {
-        name: "accuracy, %",
-        note: Note::Accuracy,
-        write: per_cent,
-        value: |quality| quality.accuracy.value,
-        share: |quality| Some(&quality.accuracy),
-        interval: |intervals| intervals.accuracy_95,
-        field: "accuracy",
-    },
-    Measure {
-        name: "always the most frequent class, %",
-        note: Note::MajorityBaseline,
-        write: per_cent,
-        value: |quality| Some(quality.majority_baseline),
-        share: NO_SHARE,
-        interval: NO_INTERVAL,
-        field: "majority_baseline",
-    },
-    Measure {
-        name: "balanced accuracy, %",
-        note: Note::BalancedAccuracy,
-        write: per_cent,
-        value: |quality| quality.balanced_accuracy,
-        share: NO_SHARE,
-        interval: |intervals| intervals.balanced_accuracy_95,
-        field: "balanced_accuracy",
-    },
-    Measure {
-        name: "macro F1, %",
-        note: Note::F1,
-        write: per_cent,
-        value: |quality| quality.macro_f1,
-        share: NO_SHARE,
-        interval: |intervals| intervals.macro_f1_95,
-        field: "macro_f1",
-    },
-    Measure {
-        name: "top-2 accuracy, %",
-        note: Note::TopTwo,
-        write: per_cent,
-        value: |quality| quality.top_2_accuracy.value,
-        share: |quality| Some(&quality.top_2_accuracy),
-        interval: |intervals| intervals.top_2_accuracy_95,
-        field: "top_2_accuracy",
-    },
-    Measure {
-        name: "negative log likelihood, nats",
-        note: Note::NegativeLogLikelihood,
-        write: number,
-        value: |quality| Some(quality.negative_log_likelihood),
-        share: NO_SHARE,
-        interval: |intervals| intervals.negative_log_likelihood_95,
-        field: "negative_log_likelihood",
-    },
-    Measure {
-        name: "Brier score",
-        note: Note::Brier,
-        write: number,
-        value: |quality| Some(quality.brier_score),
-        share: NO_SHARE,
-        interval: |intervals| intervals.brier_score_95,
-        field: "brier_score",
-    },
-    Measure {
-        name: "Cohen's kappa",
-        note: Note::Kappa,
-        write: number,
-        value: |quality| quality.cohen_kappa,
-        share: NO_SHARE,
-        interval: |intervals| intervals.cohen_kappa_95,
-        field: "cohen_kappa",
-    },
-];
+fn measures_of(quality: &Quality) -> [Measure<'_>; 8] {
+    let Quality { accuracy, top_2_accuracy, intervals, .. } = quality;
+    [
+        Measure {
+            name: "accuracy, %",
+            field: "accuracy",
+            note: Note::Accuracy,
+            write: per_cent,
+            value: accuracy.value,
+            share: Some(accuracy),
+            interval: intervals.accuracy_95,
+        },
+        Measure {
+            name: "always the most frequent class, %",
+            field: "majority_baseline",
+            note: Note::MajorityBaseline,
+            write: per_cent,
+            value: Some(quality.majority_baseline),
+            share: None,
+            interval: None,
+        },
+        Measure {
+            name: "balanced accuracy, %",
+            field: "balanced_accuracy",
+            note: Note::BalancedAccuracy,
+            write: per_cent,
+            value: quality.balanced_accuracy,
+            share: None,
+            interval: intervals.balanced_accuracy_95,
+        },
+        Measure {
+            name: "macro F1, %",
+            field: "macro_f1",
+            note: Note::F1,
+            write: per_cent,
+            value: quality.macro_f1,
+            share: None,
+            interval: intervals.macro_f1_95,
+        },
+        Measure {
+            name: "top-2 accuracy, %",
+            field: "top_2_accuracy",
+            note: Note::TopTwo,
+            write: per_cent,
+            value: top_2_accuracy.value,
+            share: Some(top_2_accuracy),
+            interval: intervals.top_2_accuracy_95,
+        },
+        Measure {
+            name: "negative log likelihood, nats",
+            field: "negative_log_likelihood",
+            note: Note::NegativeLogLikelihood,
+            write: number,
+            value: Some(quality.negative_log_likelihood),
+            share: None,
+            interval: intervals.negative_log_likelihood_95,
+        },
+        Measure {
+            name: "Brier score",
+            field: "brier_score",
+            note: Note::Brier,
+            write: number,
+            value: Some(quality.brier_score),
+            share: None,
+            interval: intervals.brier_score_95,
+        },
+        Measure {
+            name: "Cohen's kappa",
+            field: "cohen_kappa",
+            note: Note::Kappa,
+            write: number,
+            value: quality.cohen_kappa,
+            share: None,
+            interval: intervals.cohen_kappa_95,
+        },
+    ]
+}
 
 fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Markup {
     let heads = html! {
@@ -158,20 +157,21 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
         th scope="col" { "by " (quality.intervals.unit.name()) (Note::ByFont.mark()) }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
+    let came = came.map(measures_of);
     let body = html! {
-        @for Measure { name, note, write, value, share, interval: of, field } in &MEASURES {
-            @let reason = |part: &str| report.reason(&format!("overall.{part}.{field}"));
-            @let ends = |ends: Option<[f64; 2]>| html! { @if let Some(ends) = ends { (interval(ends, *write)) } };
+        @for (row, measure) in measures_of(quality).iter().enumerate() {
+            @let reason = |part: &str| report.reason(&format!("overall.{part}.{}", measure.field));
+            @let ends = |ends: Option<[f64; 2]>| html! { @if let Some(ends) = ends { (interval(ends, measure.write)) } };
             tr {
-                th scope="row" { (name) (note.mark()) }
-                td { strong { (or_undefined(value(quality), *write, reason("without_duplicates"))) } }
-                td { (ends(share(quality).and_then(|share| share.wilson_95))) }
-                td { (ends(share(quality).and_then(|share| share.jeffreys_95))) }
-                td { (ends(of(&quality.intervals))) }
-                @if let Some(came) = came {
+                th scope="row" { (measure.name) (measure.note.mark()) }
+                td { strong { (or_undefined(measure.value, measure.write, reason("without_duplicates"))) } }
+                td { (ends(measure.share.and_then(|share| share.wilson_95))) }
+                td { (ends(measure.share.and_then(|share| share.jeffreys_95))) }
+                td { (ends(measure.interval)) }
+                @if let Some(came) = came.as_ref().map(|came| &came[row]) {
                     td {
-                        (or_undefined(value(came), *write, reason("as_it_came")))
-                        small { (ends(of(&came.intervals))) }
+                        (or_undefined(came.value, came.write, reason("as_it_came")))
+                        small { (ends(came.interval)) }
                     }
                 }
             }
