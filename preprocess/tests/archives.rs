@@ -11,11 +11,14 @@ use artifacts::{Dataset, Role, Source};
 use files::Digest;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use image::{DynamicImage, GrayImage, Luma};
+use image::{DynamicImage, GrayImage};
 use tempfile::TempDir;
 
 mod support;
-use support::contents;
+use support::{contents, glyph, png, stderr};
+
+/// Width and height of the images.
+const SIZE: [u32; 2] = [4, 3];
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -54,25 +57,11 @@ impl Workplace {
     }
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn glyph(class: &str, index: u32) -> GrayImage {
-    let digest = Digest::of(format!("{class} {index}").as_bytes());
-    GrayImage::from_fn(4, 3, |x, y| Luma([digest.as_bytes()[(4 * y + x) as usize]]))
-}
-
-fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    bytes.into_inner()
-}
-
 /// Two classes of `images` glyphs each under `root`, the first of them `first`.
 fn letters(root: &str, first: u32, images: u32) -> Files {
     let numbered = |class: &'static str| {
-        (first..first + images).map(move |index| (format!("{root}{class}/{index:04}.png"), png(glyph(class, index))))
+        (first..first + images)
+            .map(move |index| (format!("{root}{class}/{index:04}.png"), png(glyph(class, index, SIZE))))
     };
     ["A", "B"].into_iter().flat_map(numbered).collect()
 }
@@ -101,17 +90,17 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// class folder, and folders within one.
 fn with_trouble(root: &str) -> Files {
     let mut files = letters(root, 0, 300);
-    let whole = png(glyph("A", 0));
+    let whole = png(glyph("A", 0, SIZE));
     let mut add = |name: &str, bytes: Vec<u8>| files.insert(format!("{root}{name}"), bytes);
     add("A/empty.png", Vec::new());
     add("A/text.png", b"not a picture".to_vec());
     add("B/cut.png", whole[..40].to_vec());
     add("B/large.png", png(GrayImage::new(5, 5)));
-    add("B/colour.png", png(DynamicImage::ImageLuma8(glyph("B", 999)).into_rgb8()));
+    add("B/colour.png", png(DynamicImage::ImageLuma8(glyph("B", 999, SIZE)).into_rgb8()));
     add("A/deeper/1.png", whole.clone());
     add("A/deeper/than/2.png", whole.clone());
-    add("A/twice.png", png(glyph("A", 7)));
-    add("B/mislabelled.png", png(glyph("A", 8)));
+    add("A/twice.png", png(glyph("A", 7, SIZE)));
+    add("B/mislabelled.png", png(glyph("A", 8, SIZE)));
     add("A/.hidden.png", whole.clone());
     add("__MACOSX/A/1.png", whole.clone());
     add("A/__MACOSX/1.png", whole.clone());
@@ -148,7 +137,7 @@ fn a_test_archive_gives_the_bytes_that_its_folders_give() {
     let workplace = Workplace::new();
     fs::write(workplace.path("large.tar.gz"), gzip(&tar(&with_trouble("large/")))).unwrap();
     let mut test = letters("small/", 290, 40);
-    test.insert("small/B/contested.png".to_owned(), png(glyph("A", 3)));
+    test.insert("small/B/contested.png".to_owned(), png(glyph("A", 3, SIZE)));
     test.insert("small/B/empty.png".to_owned(), Vec::new());
     fs::write(workplace.path("small.tar.gz"), gzip(&tar(&test))).unwrap();
 
@@ -243,7 +232,7 @@ fn a_class_of_the_test_archive_that_the_training_archive_lacks_is_named() {
     let workplace = Workplace::new();
     fs::write(workplace.path("one.tar"), tar(&letters("set/", 0, 40))).unwrap();
     let mut test = letters("set/", 40, 5);
-    test.insert("set/C/1.png".to_owned(), png(glyph("C", 1)));
+    test.insert("set/C/1.png".to_owned(), png(glyph("C", 1, SIZE)));
     fs::write(workplace.path("two.tar"), tar(&test)).unwrap();
     let output = workplace.run(&["--archive", "one.tar", "--test-archive", "two.tar", "--output", "out"]);
     assert!(stderr(&output).contains("`two.tar` has a class `C` that `one.tar` lacks"), "{}", stderr(&output));

@@ -15,7 +15,10 @@ use image::{DynamicImage, GrayImage, Luma, Rgba, RgbaImage};
 use tempfile::TempDir;
 
 mod support;
-use support::contents;
+use support::{contents, glyph, png, stderr};
+
+/// Width and height of the images.
+const SIZE: [u32; 2] = [4, 3];
 
 /// A folder `in` to preprocess and a place `out` to write to.
 struct Workplace(TempDir);
@@ -32,7 +35,7 @@ impl Workplace {
         let workplace = Self::new();
         for class in ["A", "B"] {
             for index in 0..images {
-                workplace.image(&format!("{class}/{index:04}.png"), &glyph(class, index));
+                workplace.image(&format!("{class}/{index:04}.png"), &glyph(class, index, SIZE));
             }
         }
         workplace
@@ -53,7 +56,7 @@ impl Workplace {
     }
 
     fn image(&self, name: &str, image: &GrayImage) {
-        self.file(name, &png(&DynamicImage::ImageLuma8(image.clone())));
+        self.file(name, &png(image.clone()));
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -77,21 +80,6 @@ impl Workplace {
         let (dataset, _) = Dataset::read(&self.output()).unwrap();
         dataset.open(&self.output(), split, true).unwrap().names().unwrap()
     }
-}
-
-fn glyph(class: &str, index: u32) -> GrayImage {
-    let digest = Digest::of(format!("{class} {index}").as_bytes());
-    GrayImage::from_fn(4, 3, |x, y| Luma([digest.as_bytes()[(4 * y + x) as usize]]))
-}
-
-fn png(image: &DynamicImage) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    bytes.into_inner()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -130,7 +118,7 @@ fn the_same_files_give_the_same_bytes_whatever_their_order_on_disk_and_the_threa
     let backwards = Workplace::new();
     for class in ["B", "A"] {
         for index in (0..80).rev() {
-            backwards.image(&format!("{class}/{index:04}.png"), &glyph(class, index));
+            backwards.image(&format!("{class}/{index:04}.png"), &glyph(class, index, SIZE));
         }
     }
     forwards.run_well(&["--threads", "1"]);
@@ -214,7 +202,7 @@ fn the_working_folder_is_not_replaced_and_nothing_beside_it_is_touched() {
 #[test]
 fn files_that_are_no_image_are_named_with_the_reason_and_stop_nothing() {
     let workplace = Workplace::with_letters(200);
-    let whole = png(&DynamicImage::ImageLuma8(glyph("A", 0)));
+    let whole = png(glyph("A", 0, SIZE));
     workplace.file("A/empty.png", b"");
     workplace.file("A/text.png", b"not a picture");
     workplace.file("B/cut.png", &whole[..40]);
@@ -246,7 +234,7 @@ fn too_many_broken_files_fail_and_leave_no_data_set() {
 #[test]
 fn a_share_of_rejects_is_allowed_to_the_last_file() {
     let workplace = Workplace::with_letters(35);
-    workplace.image("B/one-more.png", &glyph("B", 999));
+    workplace.image("B/one-more.png", &glyph("B", 999, SIZE));
     (0..29).for_each(|number| workplace.file(&format!("A/{number}.txt"), b"not a picture"));
     let said = stderr(&workplace.run(&["--max-rejects", "0.28"]));
     assert!(said.contains("29 of 100 files are rejected, more than the 28 % of --max-rejects"), "{said}");
@@ -257,7 +245,7 @@ fn a_share_of_rejects_is_allowed_to_the_last_file() {
 #[test]
 fn files_that_do_not_decode_have_no_say_in_the_images_size() {
     let workplace = Workplace::with_letters(40);
-    let small = png(&DynamicImage::ImageLuma8(GrayImage::new(3, 2)));
+    let small = png(GrayImage::new(3, 2));
     (0..60).for_each(|number| workplace.file(&format!("A/cut-{number}.png"), &small[..40]));
     let dataset = workplace.run_well(&["--max-rejects", "1"]);
     assert_eq!((dataset.height, dataset.width, dataset.rejected.len()), (3, 4, 60));
@@ -269,7 +257,7 @@ fn the_folder_to_test_on_is_no_class_to_train_on() {
     let test = workplace.input().join("test");
     for class in ["A", "B"] {
         fs::create_dir_all(test.join(class)).unwrap();
-        fs::write(test.join(class).join("0.png"), png(&DynamicImage::ImageLuma8(glyph(class, 999)))).unwrap();
+        fs::write(test.join(class).join("0.png"), png(glyph(class, 999, SIZE))).unwrap();
     }
     let dataset = workplace.run_well(&["--test-input", test.to_str().unwrap()]);
     assert_eq!((dataset.classes, dataset.splits.test.images), (vec!["A".to_owned(), "B".to_owned()], 2));
@@ -279,7 +267,7 @@ fn the_folder_to_test_on_is_no_class_to_train_on() {
 fn splits_that_copies_have_shifted_are_warned_of() {
     let workplace = Workplace::with_letters(40);
     for copy in 0..4 {
-        (0..20).for_each(|number| workplace.image(&format!("A/copy-{copy}-{number}.png"), &glyph("A", number)));
+        (0..20).for_each(|number| workplace.image(&format!("A/copy-{copy}-{number}.png"), &glyph("A", number, SIZE)));
     }
     let said = stderr(&workplace.run(&[]));
     assert!(said.contains("warning: the test split has") && said.contains("for 10 % that were asked for"), "{said}");
@@ -288,12 +276,12 @@ fn splits_that_copies_have_shifted_are_warned_of() {
 #[test]
 fn other_colour_types_become_grey_and_are_counted() {
     let workplace = Workplace::with_letters(40);
-    let grey = glyph("A", 999);
+    let grey = glyph("A", 999, SIZE);
     let colour = DynamicImage::ImageLuma8(grey.clone()).into_rgb8();
-    workplace.file("A/colour.png", &png(&DynamicImage::ImageRgb8(colour)));
-    let other = glyph("B", 999);
+    workplace.file("A/colour.png", &png(colour));
+    let other = glyph("B", 999, SIZE);
     let deep = DynamicImage::ImageLuma8(other.clone()).into_luma16();
-    workplace.file("B/deep.png", &png(&DynamicImage::ImageLuma16(deep)));
+    workplace.file("B/deep.png", &png(deep));
     let dataset = workplace.run_well(&[]);
     assert_eq!(dataset.converted, BTreeMap::from([("grey, 16-bit".to_owned(), 1), ("rgb, 8-bit".to_owned(), 1)]));
     for (file, pixels) in [("train/A/colour.png", &grey), ("train/B/deep.png", &other)] {
@@ -312,7 +300,7 @@ fn one_bit_images_are_counted_and_what_is_transparent_is_white() {
     // python3 -c "from PIL import Image; Image.new('1', (4, 3), 1).save('bit.png')"
     workplace.file("A/bit.png", include_bytes!("bit.png"));
     let half = RgbaImage::from_fn(4, 3, |x, _| Rgba([0, 0, 0, if x < 2 { 255 } else { 128 }]));
-    workplace.file("B/alpha.png", &png(&DynamicImage::ImageRgba8(half)));
+    workplace.file("B/alpha.png", &png(half));
     let dataset = workplace.run_well(&[]);
     let expected = [("grey, 1-bit".to_owned(), 1), ("rgb with alpha, 8-bit".to_owned(), 1)];
     assert_eq!(dataset.converted, BTreeMap::from(expected));
@@ -367,10 +355,9 @@ fn an_image_of_the_test_archive_under_another_label_in_training_is_said() {
     let test = workplace.0.path().join("test");
     for class in ["A", "B"] {
         fs::create_dir_all(test.join(class)).unwrap();
-        let image = DynamicImage::ImageLuma8(glyph("A", 7));
-        fs::write(test.join(class).join("other.png"), png(&DynamicImage::ImageLuma8(glyph(class, 1007)))).unwrap();
+        fs::write(test.join(class).join("other.png"), png(glyph(class, 1007, SIZE))).unwrap();
         if class == "B" {
-            fs::write(test.join("B/mislabelled.png"), png(&image)).unwrap();
+            fs::write(test.join("B/mislabelled.png"), png(glyph("A", 7, SIZE))).unwrap();
         }
     }
     let dataset = workplace.run_well(&["--test-input", test.to_str().unwrap()]);
@@ -411,8 +398,8 @@ fn a_folder_that_is_no_data_set_is_not_replaced() {
 #[test]
 fn duplicates_and_conflicts_are_removed_and_listed() {
     let workplace = Workplace::with_letters(100);
-    workplace.image("A/twice.png", &glyph("A", 7));
-    workplace.image("B/mislabelled.png", &glyph("A", 8));
+    workplace.image("A/twice.png", &glyph("A", 7, SIZE));
+    workplace.image("B/mislabelled.png", &glyph("A", 8, SIZE));
     let dataset = workplace.run_well(&[]);
     let list = fs::read_to_string(workplace.output().join("removed.jsonl")).unwrap();
     assert_eq!(Digest::of(list.as_bytes()), dataset.removed_list);
@@ -440,7 +427,7 @@ fn no_font_is_in_two_splits_and_classes_keep_their_share() {
         // printf '%03d.ttf' N | base64, whose last byte pads with "=".
         let encoded = base64_of(&format!("{font:03}.ttf"));
         for class in ["A", "B", "C"] {
-            workplace.image(&format!("{class}/{encoded}.png"), &glyph(class, font));
+            workplace.image(&format!("{class}/{encoded}.png"), &glyph(class, font, SIZE));
         }
     }
     let dataset = workplace.run_well(&[]);
@@ -464,10 +451,10 @@ fn a_test_archive_is_the_test_split_and_its_images_leave_the_training() {
     let workplace = Workplace::new();
     for class in ["A", "B"] {
         for index in 0..50 {
-            workplace.image(&format!("train/{class}/{index:04}.png"), &glyph(class, index));
+            workplace.image(&format!("train/{class}/{index:04}.png"), &glyph(class, index, SIZE));
         }
         for index in 45..60 {
-            workplace.image(&format!("test/{class}/{index:04}.png"), &glyph(class, index));
+            workplace.image(&format!("test/{class}/{index:04}.png"), &glyph(class, index, SIZE));
         }
     }
     let part = |role: Role, archive: &str| Part {
@@ -502,10 +489,10 @@ fn an_archive_whose_images_are_not_tested_on_is_no_input() {
     let workplace = Workplace::new();
     let other = workplace.0.path().join("other");
     for class in ["A", "B"] {
-        (0..40).for_each(|index| workplace.image(&format!("train/{class}/{index}.png"), &glyph(class, index)));
-        workplace.image(&format!("test/{class}/40.png"), &glyph(class, 40));
+        (0..40).for_each(|index| workplace.image(&format!("train/{class}/{index}.png"), &glyph(class, index, SIZE)));
+        workplace.image(&format!("test/{class}/40.png"), &glyph(class, 40, SIZE));
         fs::create_dir_all(other.join(class)).unwrap();
-        fs::write(other.join(class).join("50.png"), png(&DynamicImage::ImageLuma8(glyph(class, 50)))).unwrap();
+        fs::write(other.join(class).join("50.png"), png(glyph(class, 50, SIZE))).unwrap();
     }
     let source = Source::new("letters").with_part(Role::Train, "large.tar.gz", Digest::of(b"large"), 1, 80);
     let source = source.with_part(Role::Test, "small.tar.gz", Digest::of(b"small"), 1, 2);

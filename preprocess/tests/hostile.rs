@@ -8,17 +8,17 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use artifacts::{Dataset, SplitName};
-use files::Digest;
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
-use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
 mod support;
-use support::contents;
+use support::{contents, glyph, png, stderr};
 
 const WIDTH: u32 = 5;
 const HEIGHT: u32 = 6;
+const SIZE: [u32; 2] = [WIDTH, HEIGHT];
 
 /// Bytes of address space that the decoder of hostile images is given: what a broken file claims is more.
 const ADDRESS_SPACE: u64 = 400 << 20;
@@ -31,8 +31,7 @@ impl Workplace {
         let workplace = Self(tempfile::tempdir().unwrap());
         for class in ["A", "B"] {
             for index in 0..100 {
-                let glyph = DynamicImage::ImageLuma8(glyph(class, index));
-                workplace.file(&format!("{class}/good-{index:03}.png"), &encoded(&glyph, ImageFormat::Png));
+                workplace.file(&format!("{class}/good-{index:03}.png"), &png(glyph(class, index, SIZE)));
             }
         }
         workplace
@@ -76,21 +75,6 @@ impl Workplace {
     }
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn glyph(class: &str, index: u32) -> GrayImage {
-    let digest = Digest::of(format!("{class} {index}").as_bytes());
-    GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([digest.as_bytes()[(WIDTH * y + x) as usize]]))
-}
-
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// A chunk with its length and checksum.
@@ -115,7 +99,7 @@ fn header(width: u32, height: u32, form: [u8; 3]) -> Vec<u8> {
 }
 
 /// A file of these chunks, with the end behind them.
-fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
+fn assembled(chunks: &[Vec<u8>]) -> Vec<u8> {
     [SIGNATURE, &chunks.concat(), &chunk(b"IEND", b"")].concat()
 }
 
@@ -142,7 +126,7 @@ fn interlaced(image: &GrayImage) -> Vec<u8> {
 #[test]
 fn an_image_that_is_cut_at_any_byte_is_named_and_stops_nothing() {
     let workplace = Workplace::new();
-    let whole = encoded(&DynamicImage::ImageLuma8(glyph("A", 999)), ImageFormat::Png);
+    let whole = png(glyph("A", 999, SIZE));
     for cut in 0..whole.len() {
         workplace.file(&format!("A/{cut:03}.png"), &whole[..cut]);
     }
@@ -162,14 +146,14 @@ fn an_image_that_is_cut_at_any_byte_is_named_and_stops_nothing() {
     }
     assert!(decoded.keys().all(|name| name == "A/whole.png" || name[2..5].parse().is_ok_and(|cut: usize| cut >= end)));
     for pixels in decoded.values() {
-        assert_eq!(pixels, glyph("A", 999).as_raw());
+        assert_eq!(pixels, glyph("A", 999, SIZE).as_raw());
     }
 }
 
 #[test]
 fn every_changed_byte_gives_pixels_or_a_reason() {
     let workplace = Workplace::new();
-    let whole = encoded(&DynamicImage::ImageLuma8(glyph("A", 999)), ImageFormat::Png);
+    let whole = png(glyph("A", 999, SIZE));
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (at % 8);
@@ -180,7 +164,7 @@ fn every_changed_byte_gives_pixels_or_a_reason() {
     for at in 0..whole.len() - 12 {
         assert!(rejected.contains_key(&format!("A/{at:03}.png")), "{at}");
     }
-    assert!(decoded.values().all(|pixels| pixels == glyph("A", 999).as_raw()));
+    assert!(decoded.values().all(|pixels| pixels == glyph("A", 999, SIZE).as_raw()));
 }
 
 #[test]
@@ -189,21 +173,21 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
     let data = chunk(b"IDAT", &zlib(&[0; 100]));
     let grey = [8, 0, 0];
     for (name, width, height) in [("30000", 30_000, 30_000), ("most", u32::MAX, u32::MAX), ("wide", 1 << 31, 1)] {
-        workplace.file(&format!("A/{name}.png"), &png(&[header(width, height, grey), data.clone()]));
+        workplace.file(&format!("A/{name}.png"), &assembled(&[header(width, height, grey), data.clone()]));
     }
-    workplace.file("A/nothing.png", &png(&[header(0, 0, grey), data.clone()]));
+    workplace.file("A/nothing.png", &assembled(&[header(0, 0, grey), data.clone()]));
     // More of a colour profile than there is memory, and as much of a text.
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     (0..512).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
     let zeros = encoder.finish().unwrap();
     let size = header(WIDTH, HEIGHT, grey);
-    let rows = |index| chunk(b"IDAT", &zlib(&unfiltered(glyph("B", index).as_raw(), WIDTH as usize)));
+    let rows = |index| chunk(b"IDAT", &zlib(&unfiltered(glyph("B", index, SIZE).as_raw(), WIDTH as usize)));
     let profile = chunk(b"iCCP", &[b"profile\0\0", &zeros[..]].concat());
     let text = chunk(b"zTXt", &[b"text\0\0", &zeros[..]].concat());
-    workplace.file("B/profile.png", &png(&[size.clone(), profile, rows(998)]));
-    workplace.file("B/text.png", &png(&[size.clone(), text, rows(999)]));
+    workplace.file("B/profile.png", &assembled(&[size.clone(), profile, rows(998)]));
+    workplace.file("B/text.png", &assembled(&[size.clone(), text, rows(999)]));
     // Rows without end.
-    workplace.file("B/rows.png", &png(&[size, chunk(b"IDAT", &zeros)]));
+    workplace.file("B/rows.png", &assembled(&[size, chunk(b"IDAT", &zeros)]));
     let (rejected, decoded) = workplace.outcome();
     assert_eq!(rejected["A/30000.png"], "it is 30000 pixels high and 30000 wide; at most 2048 a side are read");
     for name in ["A/most.png", "A/wide.png"] {
@@ -211,7 +195,9 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
     }
     assert!(rejected.contains_key("A/nothing.png"));
     // What comes of the others is the decoder's to say, as long as it is an image's own pixels.
-    for (name, pixels) in [("profile", glyph("B", 998)), ("text", glyph("B", 999)), ("rows", GrayImage::new(5, 6))] {
+    for (name, pixels) in
+        [("profile", glyph("B", 998, SIZE)), ("text", glyph("B", 999, SIZE)), ("rows", GrayImage::new(5, 6))]
+    {
         let name = format!("B/{name}.png");
         let is_own = decoded.get(&name).is_some_and(|found| found == pixels.as_raw());
         assert!(is_own || rejected.contains_key(&name), "{name}");
@@ -221,7 +207,7 @@ fn what_claims_to_be_huge_is_refused_before_it_is_allocated() {
 #[test]
 fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
     let workplace = Workplace::new();
-    let (grey, row) = (glyph("B", 998), WIDTH as usize);
+    let (grey, row) = (glyph("B", 998, SIZE), WIDTH as usize);
     let data = |bytes: &[u8]| chunk(b"IDAT", &zlib(bytes));
     let rows = data(&unfiltered(grey.as_raw(), row));
     let plain = header(WIDTH, HEIGHT, [8, 0, 0]);
@@ -265,7 +251,7 @@ fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
     for (name, chunks) in &good {
         // Under two labels the same pixels would be removed, and as duplicates too: one form a run.
         let workplace = Workplace::new();
-        workplace.file("B/form.png", &png(chunks));
+        workplace.file("B/form.png", &assembled(chunks));
         let (rejected, decoded) = workplace.outcome();
         assert_eq!((rejected.len(), decoded.len()), (0, 1), "{name}: {rejected:?}");
         assert_eq!(&decoded["B/form.png"], grey.as_raw(), "{name}");
@@ -276,15 +262,19 @@ fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
     let jpeg_start = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01".to_vec();
     let bad = [
         ("jpeg", jpeg_start, "it is no PNG file but image/jpeg"),
-        ("magic", [b"\x89PNX\r\n\x1a\n", &png(&[plain.clone(), rows.clone()])[8..]].concat(), "it is no PNG file"),
-        ("checksum", png(&[plain.clone(), wrong_checksum]), "it does not decode: "),
-        ("critical-chunk", png(&[plain.clone(), chunk(b"ABCD", b"x"), rows.clone()]), "it does not decode: "),
-        ("no-data", png(std::slice::from_ref(&plain)), "it does not decode: "),
-        ("no-palette", png(&[header(WIDTH, HEIGHT, [8, 3, 0]), rows.clone()]), "it does not decode: "),
-        ("unknown-colour", png(&[header(WIDTH, HEIGHT, [8, 5, 0]), rows.clone()]), "it does not decode: "),
-        ("unknown-filter", png(&[plain.clone(), data(&[9; 36])]), "it does not decode: "),
-        ("few-rows", png(&[plain.clone(), data(&unfiltered(&grey.as_raw()[..10], row))]), "it does not decode: "),
-        ("one-pixel", png(&[header(1, 1, [8, 0, 0]), data(&[0, 7])]), "it is 1 pixels high and 1 wide, not 6"),
+        (
+            "magic",
+            [b"\x89PNX\r\n\x1a\n", &assembled(&[plain.clone(), rows.clone()])[8..]].concat(),
+            "it is no PNG file",
+        ),
+        ("checksum", assembled(&[plain.clone(), wrong_checksum]), "it does not decode: "),
+        ("critical-chunk", assembled(&[plain.clone(), chunk(b"ABCD", b"x"), rows.clone()]), "it does not decode: "),
+        ("no-data", assembled(std::slice::from_ref(&plain)), "it does not decode: "),
+        ("no-palette", assembled(&[header(WIDTH, HEIGHT, [8, 3, 0]), rows.clone()]), "it does not decode: "),
+        ("unknown-colour", assembled(&[header(WIDTH, HEIGHT, [8, 5, 0]), rows.clone()]), "it does not decode: "),
+        ("unknown-filter", assembled(&[plain.clone(), data(&[9; 36])]), "it does not decode: "),
+        ("few-rows", assembled(&[plain.clone(), data(&unfiltered(&grey.as_raw()[..10], row))]), "it does not decode: "),
+        ("one-pixel", assembled(&[header(1, 1, [8, 0, 0]), data(&[0, 7])]), "it is 1 pixels high and 1 wide, not 6"),
     ];
     for (name, bytes, _) in &bad {
         workplace.file(&format!("B/{name}.png"), bytes);
@@ -303,8 +293,7 @@ fn images_of_one_pixel_are_images() {
     for (class, first) in [("A", 0), ("B", 100)] {
         for index in 0..100 {
             let pixel = GrayImage::from_pixel(1, 1, Luma([first + index]));
-            workplace
-                .file(&format!("{class}/{index}.png"), &encoded(&DynamicImage::ImageLuma8(pixel), ImageFormat::Png));
+            workplace.file(&format!("{class}/{index}.png"), &png(pixel));
         }
     }
     let output = workplace.run(&["--input", "in"]);
@@ -320,8 +309,7 @@ fn shards_of_large_images_have_fewer_rows() {
     let mut glyph = GrayImage::new(SIDE, SIDE);
     for (index, class) in (0..40).zip(["A", "B"].into_iter().cycle()) {
         glyph.put_pixel(index, 0, Luma([1]));
-        let glyph = DynamicImage::ImageLuma8(glyph.clone());
-        workplace.file(&format!("{class}/{index}.png"), &encoded(&glyph, ImageFormat::Png));
+        workplace.file(&format!("{class}/{index}.png"), &png(glyph.clone()));
     }
     let mut preprocess = Command::new(env!("CARGO_BIN_EXE_preprocess"));
     let output =
@@ -334,7 +322,7 @@ fn shards_of_large_images_have_fewer_rows() {
 
 #[test]
 fn the_number_of_classes_is_limited_and_the_limit_named() {
-    let glyph = encoded(&DynamicImage::ImageLuma8(glyph("A", 0)), ImageFormat::Png);
+    let glyph = png(glyph("A", 0, SIZE));
     for (classes, expected) in [(1, "has 1 class folders"), (257, "has 257 class"), (1000, "has 1000 class folders")] {
         let workplace = Workplace(tempfile::tempdir().unwrap());
         let mut builder = tar::Builder::new(Vec::new());

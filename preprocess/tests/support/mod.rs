@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use files::Digest;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 /// Every file below a folder, with the digest of its bytes, but what the clock said.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {
@@ -21,4 +24,22 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Digest> {
         }
     }
     files
+}
+
+/// What a program said.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// An image of this width and height, at most 32 pixels, which no other class or index has.
+pub fn glyph(class: &str, index: u32, [width, height]: [u32; 2]) -> GrayImage {
+    let digest = Digest::of(format!("{class} {index}").as_bytes());
+    GrayImage::from_fn(width, height, |x, y| Luma([digest.as_bytes()[(width * y + x) as usize]]))
+}
+
+/// An image's file.
+pub fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
 }
