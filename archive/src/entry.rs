@@ -45,16 +45,10 @@ impl fmt::Debug for File<'_> {
 
 impl File<'_> {
     /// Its place in the archive, with forward slashes: visible, and below the folder that it is unpacked to. No other file
-    /// or folder of the archive has it.
+    /// has it, and no folder with files in it.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
-    }
-
-    /// How many bytes it has, as the archive claims.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.entry.size()
     }
 
     /// Appends at most `most` of the bytes that follow to `buffer`; fewer only at the file's end.
