@@ -20,12 +20,11 @@ from scipy import optimize
 from scipy.special import expit, log_softmax, logit, softmax
 from scipy.stats import binomtest, norm, permutation_test
 from scipy.stats import t as student
-from scipy.stats.contingency import relative_risk
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from sklearn.dummy import DummyClassifier
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import proportion_confint, test_proportions_2indep as compare_shares
 
 CLOSE = {"rtol": 0, "atol": 1e-9}
 SINGLE = {"rtol": 0, "atol": 1e-6}  # What has passed single precision.
@@ -84,6 +83,23 @@ def check_proportion(found: dict, count: int, total: int, place: str) -> None:
     for name in ("wilson", "jeffreys"):
         expected = proportion_confint(count, total, alpha=0.05, method=name)
         np.testing.assert_allclose(found[f"{name}_95"], expected, err_msg=f"{place} {name}", **CLOSE)
+
+
+def check_ratio(found: dict, one: tuple[int, int], other: tuple[int, int], place: str) -> None:
+    """Of two shares, each given as count and total: at each end of the interval, the score test's probability is 5 %."""
+    if one[0] == other[0] == 0 or 0 in (one[1], other[1]):
+        assert found == {"value": None, "interval_95": None}, place
+        return
+    low, high = found["interval_95"]
+    assert (low == 0) == (one[0] == 0), place
+    assert (found["value"] is None) == (high is None) == (other[0] == 0), place
+    if found["value"] is not None:
+        np.testing.assert_allclose(found["value"], one[0] / one[1] / (other[0] / other[1]), err_msg=place, **CLOSE)
+        assert low <= found["value"] <= high, place
+    for end in [low] * (low > 0) + [high] * (high is not None):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            test = compare_shares(*one, *other, value=end, compare="ratio", method="score", correction=False)
+        np.testing.assert_allclose(test.pvalue, 0.05, rtol=1e-8, err_msg=f"{place} {end}")
 
 
 # 1. How good
@@ -251,16 +267,7 @@ def test_the_figures_of_each_class_are_scikit_learn_s_scipy_s_and_statsmodels_s(
             ("positive_likelihood_ratio", tp, fp),
             ("negative_likelihood_ratio", support - tp, others - fp),
         ]:
-            ratio = found[name]
-            if of_others == 0:
-                assert ratio == {"value": None, "interval_95": None}
-                continue
-            risk = relative_risk(part, support, of_others, others)
-            np.testing.assert_allclose(ratio["value"], risk.relative_risk, rtol=1e-9)
-            if part == 0:
-                assert ratio["interval_95"] is None
-            else:
-                np.testing.assert_allclose(ratio["interval_95"], risk.confidence_interval(0.95), rtol=1e-9)
+            check_ratio(found[name], (part, support), (of_others, others), f"{name} of {label}")
         if fp > 0 and tp < support:
             positive, negative = metrics.class_likelihood_ratios(is_label, is_said)
             np.testing.assert_allclose(found["positive_likelihood_ratio"]["value"], positive, rtol=1e-9)

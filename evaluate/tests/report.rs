@@ -38,7 +38,7 @@ fn the_report_counts_what_the_model_does() {
     let assert = example.evaluate().assert().success();
     let report = read_report(&example.report());
     assert_eq!(report["kind"], "report.json");
-    assert_eq!(report["schema_version"], 6);
+    assert_eq!(report["schema_version"], 7);
     assert_eq!(
         (&report["dataset"], &report["split"], &report["images"]),
         (&json!("example"), &json!("test"), &json!(12))

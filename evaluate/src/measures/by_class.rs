@@ -116,14 +116,6 @@ fn explain(figures: &ClassFigures, reasons: &mut Reasons) {
     ];
     for (ratio, name, denominator, zero) in ratios {
         explain(ratio.value, name, undefined(denominator, zero));
-        if ratio.value.is_some() {
-            let interval = ratio.interval_95.map(|[low, _]| low);
-            let reason = match ratio.value {
-                Some(0.0) => "the ratio is 0, and has no logarithm",
-                _ => "both shares are of all images, and leave no variance",
-            };
-            explain(interval, &format!("{name}.interval_95"), reason.to_owned());
-        }
     }
 }
 

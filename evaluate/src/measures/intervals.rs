@@ -3,7 +3,7 @@
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::function::beta::inv_beta_reg;
 
-use crate::report::{Estimate, Proportion};
+use crate::report::{Estimate, Proportion, Ratio};
 
 /// The 0.975 quantile of the standard normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
@@ -66,24 +66,61 @@ pub fn jeffreys(count: u64, total: u64) -> [f64; 2] {
     [0.025, 0.975].map(|level| inv_beta_reg(a, b, level))
 }
 
-/// The ratio of two shares of different images, `count_1 / total_1 : count_2 / total_2`, with the interval of its
-/// logarithm: `ln ratio ± z √(1/count_1 − 1/total_1 + 1/count_2 − 1/total_2)`.
+/// The ratio of two shares of different images, `θ = count_1 / total_1 : count_2 / total_2`, with the interval of its score
+/// test: the ratios `θ` for which
 ///
-/// D. Katz, J. Baptista, S. P. Azen, M. C. Pike, "Obtaining confidence intervals for the risk ratio in cohort studies",
-/// Biometrics 34 (1978); for likelihood ratios, D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of Clinical Epidemiology
-/// 44 (1991). It is `scipy.stats.contingency.relative_risk`'s. There is no ratio where a total or `count_2` is 0, and no
-/// interval where `count_1` is, or where both shares are 1: the formula would be sure of a ratio that a single image gives.
+/// ```text
+/// (p₁ − θ p₂)² / (q₁ (1 − q₁) / total_1 + θ² q₂ (1 − q₂) / total_2) ≤ z²
+/// ```
+///
+/// where `p` are the shares, and `q` the likeliest ones with `q₁ = θ q₂`, of which `q₂` is the smaller root of
+/// `N θ q² − (θ total_1 + count_1 + total_2 + θ count_2) q + count_1 + count_2 = 0` for `N` images in all.
+///
+/// P. A. R. Koopman, "Confidence intervals for the ratio of two binomial proportions", Biometrics 40 (1984), pages 513 to
+/// 517; `q` as in O. S. Miettinen, M. Nurminen, "Comparative analysis of two rates", Statistics in Medicine 4 (1985). It is
+/// `confint_proportions_2indep(compare="ratio", method="score", correction=False)` of statsmodels. There is no ratio where a
+/// total or `count_2` is 0; in the second case, `count_1` not being 0, its interval has a lower end all the same. There is no
+/// interval where both counts are 0.
 #[must_use]
-pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2]) -> Estimate {
-    let [n_1, n_2] = [total_1, total_2].map(|total| total as f64);
-    let [x_1, x_2] = [count_1, count_2].map(|count| count as f64);
-    let value = (total_1 > 0 && total_2 > 0 && count_2 > 0).then(|| (x_1 / n_1) / (x_2 / n_2));
-    let are_all = count_1 == total_1 && count_2 == total_2;
-    let interval_95 = value.filter(|_| count_1 > 0 && !are_all).map(|ratio| {
-        let deviation = (1.0 / x_1 - 1.0 / n_1 + 1.0 / x_2 - 1.0 / n_2).sqrt();
-        [-Z_95, Z_95].map(|z| ratio * (z * deviation).exp())
-    });
-    Estimate { value, interval_95 }
+pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2]) -> Ratio {
+    if total_1 == 0 || total_2 == 0 || (count_1 == 0 && count_2 == 0) {
+        return Ratio { value: None, interval_95: None };
+    }
+    let [n_1, n_2, x_1, x_2] = [total_1, total_2, count_1, count_2].map(|count| count as f64);
+    let value = (count_2 > 0).then(|| (x_1 / n_1) / (x_2 / n_2));
+    let is_possible = |logarithm: f64| {
+        let ratio = logarithm.exp();
+        let half = 0.5 * (ratio * n_1 + x_1 + n_2 + ratio * x_2);
+        let (product, sum) = ((n_1 + n_2) * ratio, x_1 + x_2);
+        // The smaller root, without the difference of two numbers that are nearly the same.
+        let q_2 = sum / (half + (half * half - product * sum).max(0.0).sqrt());
+        let q_1 = ratio * q_2;
+        let variance = q_1 * (1.0 - q_1) / n_1 + ratio * ratio * q_2 * (1.0 - q_2) / n_2;
+        (x_1 / n_1 - ratio * x_2 / n_2).powi(2) <= Z_95 * Z_95 * variance
+    };
+    // A ratio of 0, or without bound, is approached until one is possible.
+    let inside = match (count_1, value) {
+        (0, _) => (0..).map(|step| -f64::from(step)).find(|&logarithm| is_possible(logarithm)),
+        (_, None) => (0..).map(f64::from).find(|&logarithm| is_possible(logarithm)),
+        (_, Some(ratio)) => Some(ratio.ln()),
+    };
+    let inside = inside.expect("near enough, any ratio is possible");
+    let end = |direction: f64| {
+        let (mut inside, mut step) = (inside, direction);
+        while is_possible(inside + step) {
+            (inside, step) = (inside + step, 2.0 * step);
+        }
+        let mut outside = inside + step;
+        loop {
+            let middle = f64::midpoint(inside, outside);
+            if middle == inside || middle == outside {
+                return middle.exp();
+            }
+            *(if is_possible(middle) { &mut inside } else { &mut outside }) = middle;
+        }
+    };
+    let low = if count_1 > 0 { end(-1.0) } else { 0.0 };
+    Ratio { value, interval_95: Some((low, (count_2 > 0).then(|| end(1.0)))) }
 }
 
 /// A weighted mean of shares of different images, `m = Σ w p` with `w ≥ 0`, given as weight, count and total of each; the
@@ -254,12 +291,40 @@ mod tests {
         assert_eq!(Proportion::of(0, 0), nothing);
     }
 
+    /// statsmodels 0.15.0, see [`ratio_of_shares`]; the last two have no ratio, or one of 0.
     #[test]
-    fn a_ratio_exists_where_its_denominator_does_and_its_interval_where_all_counts_do() {
-        assert_eq!(ratio_of_shares([0, 4], [2, 5]), Estimate { value: Some(0.0), interval_95: None });
-        assert_eq!(ratio_of_shares([1, 1], [5, 5]), Estimate { value: Some(1.0), interval_95: None });
-        for (one, other) in [([3, 4], [0, 5]), ([0, 0], [2, 5]), ([3, 4], [0, 0])] {
-            assert_eq!(ratio_of_shares(one, other), Estimate { value: None, interval_95: None });
+    fn intervals_of_ratios_are_statsmodels_s() {
+        let infinity = f64::INFINITY;
+        for (one, other, expected) in [
+            ([98, 101], [8, 908], [56.074_009_514_284_43, 217.182_066_736_188_23]),
+            ([101, 101], [1, 870], [154.276_387_442_102_4, 4_927.792_786_561_788]),
+            ([3, 4], [2, 5], [0.565_742_665_241_069_1, 6.833_655_316_633_346_5]),
+            ([81, 263], [5, 15], [0.507_916_281_116_385, 2.065_801_706_759_267]),
+            ([98, 101], [0, 908], [230.316_813_122_445_84, infinity]),
+            ([0, 101], [5, 900], [0.0, 6.701_817_316_459_476_5]),
+        ] {
+            let (low, high) = ratio_of_shares(one, other).interval_95.unwrap();
+            let relative = [(low, expected[0]), (high.unwrap_or(infinity), expected[1])];
+            for (found, expected) in relative {
+                assert!(found == expected || (found / expected - 1.0).abs() < 1e-7, "{found} is not {expected}");
+            }
+        }
+    }
+
+    /// Where all images have what is counted: Wilson's lower end below 1, and `1 + z² / total_2`.
+    #[test]
+    fn a_ratio_of_whole_shares_is_as_sure_as_their_images_are_many() {
+        let (low, high) = ratio_of_shares([7, 7], [5, 5]).interval_95.unwrap();
+        assert_close([low, high.unwrap()], [wilson(7, 7)[0], 1.0 + Z_95 * Z_95 / 5.0], 1e-12);
+    }
+
+    #[test]
+    fn a_ratio_exists_where_its_divisor_does() {
+        assert_eq!(ratio_of_shares([0, 4], [2, 5]).value, Some(0.0));
+        assert_eq!(ratio_of_shares([1, 1], [5, 5]).value, Some(1.0));
+        assert_eq!(ratio_of_shares([3, 4], [0, 5]).value, None);
+        for (one, other) in [([0, 4], [0, 5]), ([0, 0], [2, 5]), ([3, 4], [0, 0])] {
+            assert_eq!(ratio_of_shares(one, other), Ratio { value: None, interval_95: None });
         }
     }
 

@@ -109,9 +109,10 @@ notes! {
     LikelihoodRatios => {
         "Likelihood ratios",
         "LR+ = recall / false alarm rate and LR− = (1 − recall) / specificity: by what a positive or a negative \
-         answer multiplies the odds",
-        "scikit-learn: class_likelihood_ratios. Interval: D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of \
-         Clinical Epidemiology 44, 1991.",
+         answer multiplies the odds. Without a false alarm there is no LR+, but still what it is above. The interval has the \
+         ratios that the score test does not refuse",
+        "scikit-learn: class_likelihood_ratios. Interval: P. A. R. Koopman, Biometrics 40, 1984. statsmodels: \
+         confint_proportions_2indep with compare=\"ratio\", method=\"score\", correction=False.",
     }
     Roc => {
         "Area under the ROC curve",

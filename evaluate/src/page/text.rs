@@ -4,7 +4,7 @@ use artifacts::{ModelDescription, SplitName};
 use maud::{Markup, html};
 pub(crate) use terminal::{counted, grouped as count};
 
-use crate::report::{Estimate, Proportion};
+use crate::report::{Estimate, Proportion, Ratio};
 
 /// What neither HTML nor XML takes, such as a control character in a file's name, becomes the replacement character.
 pub(crate) fn printable(text: &str) -> String {
@@ -98,6 +98,18 @@ pub(crate) fn estimate(estimate: Estimate, write: fn(f64) -> String, reason: Opt
     html! {
         (or_undefined(estimate.value, write, reason))
         @if let Some(ends) = estimate.interval_95 { small { (interval(ends, write)) } }
+    }
+}
+
+/// A ratio above its interval, or above its lower bound where that is all that is known.
+pub(crate) fn ratio(ratio: Ratio, reason: Option<&str>) -> Markup {
+    html! {
+        (or_undefined(ratio.value, number, reason))
+        @match ratio.interval_95 {
+            Some((low, Some(high))) => { small { (interval([low, high], number)) } }
+            Some((low, None)) => { small { "above " (number(low)) } }
+            None => {}
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Estimate, Proportion};
+use super::figures::{Estimate, Proportion, Ratio};
 use super::roc::Roc;
 use crate::measures::confusion::ConfusionMatrix;
 
@@ -42,12 +42,11 @@ pub struct ClassFigures {
     /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN). Its interval is Wilson's of
     /// `J = TP / (TP + FP + FN)`, carried over by `F1 = 2 J / (1 + J)` (K. F. Y. Lam, 2023, arXiv 2309.14621).
     pub f1: Estimate,
-    /// LR+ = recall / false alarm rate: by what a positive answer multiplies the odds. Nothing without a false alarm.
-    /// The interval is the log method's (D. L. Simel, G. P. Samsa, D. B. Matchar, Journal of Clinical Epidemiology 44,
-    /// 1991); nothing where a count that it divides by is 0.
-    pub positive_likelihood_ratio: Estimate,
+    /// LR+ = recall / false alarm rate: by what a positive answer multiplies the odds. No value without a false alarm, but a
+    /// lower bound. The interval is the score test's (P. A. R. Koopman, Biometrics 40, 1984).
+    pub positive_likelihood_ratio: Ratio,
     /// LR− = (1 − recall) / specificity: by what a negative answer multiplies the odds. Interval as above.
-    pub negative_likelihood_ratio: Estimate,
+    pub negative_likelihood_ratio: Ratio,
 }
 
 /// Means over the classes.

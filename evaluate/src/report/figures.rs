@@ -24,6 +24,15 @@ pub struct Estimate {
     pub interval_95: Option<[f64; 2]>,
 }
 
+/// A ratio of shares, which has no upper bound, with its 95 % interval where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The first share by the second; nothing where the second is 0.
+    pub value: Option<f64>,
+    /// Lower end first ([`crate::measures::intervals::ratio_of_shares`]); no upper end where the second share is 0.
+    pub interval_95: Option<(f64, Option<f64>)>,
+}
+
 /// Why a figure is `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undefined {

@@ -44,7 +44,7 @@ pub use by_class::{Averages, ByClass, ClassFigures};
 pub use calibration::{Binning, Calibration, Coverage, FittedTemperature, IfCalibrated, Reliability, ReliabilityBin};
 pub use comparison::{Comparison, DifferenceByFont, Disagreement};
 pub use failures::{Failures, ImageRecord, LabelIssue, LabelIssues};
-pub use figures::{Estimate, Proportion, Undefined};
+pub use figures::{Estimate, Proportion, Ratio, Undefined};
 use files::Digest;
 pub use learned::{ClassSaliency, ClassTypical, FirstLayerUnit, HiddenLayer, Learned, TypicalImage};
 pub(crate) use making::test_time_shift;
@@ -97,7 +97,7 @@ pub struct Report {
 
 impl Document for Report {
     const KIND: &'static str = "report.json";
-    const SCHEMA_VERSION: u32 = 6;
+    const SCHEMA_VERSION: u32 = 7;
 
     fn check(&self) -> Result<(), String> {
         self.model.check()

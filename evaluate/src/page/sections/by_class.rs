@@ -9,7 +9,9 @@ use crate::page::svg::axes::{Axes, Axis, legend};
 use crate::page::svg::heat_map::HeatMap;
 use crate::page::svg::panels::Panels;
 use crate::page::svg::{Figure, px, short};
-use crate::page::text::{count, counted, estimate, interval, number, or_undefined, per_cent, percentage, proportion};
+use crate::page::text::{
+    count, counted, estimate, interval, number, or_undefined, per_cent, percentage, proportion, ratio,
+};
 use crate::report::{Averages, ByClass, ClassFigures, ClassRoc, OperatingPoint, Report, Roc};
 
 pub(crate) fn section(report: &Report, figures: &mut Figures) -> Markup {
@@ -97,8 +99,8 @@ fn row(report: &Report, class: &ClassFigures) -> Markup {
             td { (proportion(&class.false_alarm_rate, reason("false_alarm_rate"))) }
             td { (proportion(&class.precision, reason("precision"))) }
             td { (estimate(class.f1, per_cent, reason("f1"))) }
-            td { (estimate(class.positive_likelihood_ratio, number, reason("positive_likelihood_ratio"))) }
-            td { (estimate(class.negative_likelihood_ratio, number, reason("negative_likelihood_ratio"))) }
+            td { (ratio(class.positive_likelihood_ratio, reason("positive_likelihood_ratio"))) }
+            td { (ratio(class.negative_likelihood_ratio, reason("negative_likelihood_ratio"))) }
         }
     }
 }
