@@ -4,8 +4,9 @@
 usage: run.py --data data/NAME --run runs/NAME [--quick]          (`make bench` gives what it needs)
 
 The two sides of a row take turns, each in a process of its own, the other one first each time; a row has the median of the
-turns, the lowest and the highest. Ratios are of medians. Before each turn it looks whether other work is running, and marks the row if so, or if other
-machines on this hardware took some of the time, or if its turns differ too much. Needs Linux.
+turns, the lowest and the highest, and so for the ratio of the two in each turn. Before each turn it looks whether other work
+is running, and marks the row if so, or if other machines on this hardware took some of the time, or if its turns' ratios
+differ too much. Needs Linux.
 """
 import argparse
 import base64

@@ -242,7 +242,7 @@ def test_the_confusion_matrix_is_scikit_learn_s(judged: Judged) -> None:
     np.testing.assert_array_equal(judged.report["by_class"]["confusion_matrix"], expected)
 
 
-def test_the_figures_of_each_class_are_scikit_learn_s_scipy_s_and_statsmodels_s(judged: Judged) -> None:
+def test_the_figures_of_each_class_are_scikit_learn_s_and_statsmodels_s(judged: Judged) -> None:
     by_class = judged.report["by_class"]
     expected = metrics.precision_recall_fscore_support(
         judged.truth, judged.predicted, labels=judged.labels_range, zero_division=np.nan

@@ -163,7 +163,8 @@ impl<R: Read> Read for HashingReader<R> {
 /// Bytes that are worth a second thread.
 const LARGE: usize = 1 << 20;
 
-/// Digests what is written through it: in a thread of a pool, what is large while it is written.
+/// Digests what is written through it. What is large, and written by a thread of a pool, is digested by another one meanwhile;
+/// the writing thread then may take any task of the pool, and so must hold no lock that one could wait for.
 #[derive(Debug)]
 pub struct HashingWriter<W> {
     inner: W,

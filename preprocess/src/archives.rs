@@ -226,7 +226,7 @@ struct Part<'a> {
 /// An entry of a class folder.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Its class: until all of them are known, in the order in which they come; then the label.
+    /// The number of its class, in the order in which classes come.
     class: usize,
     is_test: bool,
     /// The first bytes of its name in the class folder, as a number of the same order: most names differ in them.
@@ -251,50 +251,50 @@ fn arrange(
     let name = options.name.clone().unwrap_or_else(|| stem.to_owned());
     // What `fetch` would have written beside the folders.
     let mut source = Source::new(&name);
-    let mut classes: Vec<String> = Vec::new();
+    let (mut classes, mut labels) = (Vec::new(), Vec::new());
     let (mut names, mut all) = (Names::new(scratch.folder())?, FileVec::new(scratch.folder())?);
     for Part { wanted, contents, files: numbers } in parts {
         source = source.with_part(wanted.role, &wanted.file_name, contents.digest, contents.bytes, contents.files);
-        let (found, mut entries) =
-            entries(wanted.role, &contents.class_root, paths, numbers.clone(), &mut names, scratch)?;
+        let first = all.len();
+        let root = &contents.class_root;
+        let found = add_entries(wanted.role, root, paths, numbers.clone(), labels.len(), &mut names, &mut all)?;
         if wanted.role == Role::Train {
             classes = found.keys().map(|&class| class.to_owned()).collect();
             check_classes(&classes, &wanted.path)?;
         }
-        let mut labels = vec![0; found.len()];
+        labels.resize(labels.len() + found.len(), 0);
         for (class, number) in found {
-            labels[number] = usize::from(label_of(class, &classes, &train.path, &wanted.path)?);
+            labels[number] = label_of(class, &classes, &train.path, &wanted.path)?;
         }
-        entries.par_iter_mut().for_each(|entry| entry.class = labels[entry.class]);
-        let key = |entry: &Entry| (entry.class, entry.start, names.bytes(entry.name));
-        entries.par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
-        all.extend(&entries)?;
+        let key = |entry: &Entry| (labels[entry.class], entry.start, names.bytes(entry.name));
+        all[first..].par_sort_unstable_by(|one, other| key(one).cmp(&key(other)));
     }
     let files = FileVec::from_fn(scratch.folder(), all.len(), |index| {
         let Entry { class, is_test, name, .. } = all[index];
-        ImageFile { name, label: class as u8, is_test }
+        ImageFile { name, label: labels[class], is_test }
     })?;
     let no_file = scratch.no_file(true);
     let record = |index: usize| all[index].file.map_or(no_file, |file| records[file].1);
     let in_order = FileVec::from_fn(scratch.folder(), all.len(), record)?;
     let digest = source.digest_of_file();
-    let mut inputs = source.provenance.inputs;
-    inputs.insert(Source::FILE_NAME.to_owned(), digest);
+    let mut source_digests = source.provenance.inputs;
+    source_digests.insert(Source::FILE_NAME.to_owned(), digest);
     let (has_test_part, place) = (parts.len() > 1, train.path.clone());
-    Ok((Folders { name, classes, names, files, has_test_part, inputs, place }, in_order))
+    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, in_order))
 }
 
-/// The entries of the class folders below `root`, and the number of each class; the entries' names are added to `names`.
-fn entries<'a>(
+/// Adds the entries of the class folders below `root` to `all`, and their names to `names`. Returns the numbers of the classes,
+/// from `first` on.
+fn add_entries<'a>(
     role: Role,
     root: &str,
     paths: &'a Paths,
     numbers: Range<usize>,
+    first: usize,
     names: &mut Names,
-    scratch: &Scratch,
-) -> Result<(BTreeMap<&'a str, usize>, FileVec<Entry>), Error> {
+    all: &mut FileVec<Entry>,
+) -> Result<BTreeMap<&'a str, usize>, Error> {
     let (mut classes, mut folders) = (BTreeMap::new(), BTreeSet::new());
-    let mut entries = FileVec::with_capacity(scratch.folder(), numbers.len())?;
     for number in numbers {
         let path = paths.text.text(paths.all[number]);
         let below = path.strip_prefix(root).map_or(path, |below| below.trim_start_matches('/'));
@@ -305,12 +305,12 @@ fn entries<'a>(
             Some(_) => continue,
         };
         let name = names.add(&[role.directory(), "/", class, "/", of].map(str::as_bytes))?;
-        let next = classes.len();
+        let next = first + classes.len();
         let class = *classes.entry(class).or_insert(next);
         let mut start = [0; 8];
         start.iter_mut().zip(of.bytes()).for_each(|(place, byte)| *place = byte);
         let (start, is_test) = (u64::from_be_bytes(start), role == Role::Test);
-        entries.push(Entry { class, is_test, start, name, file })?;
+        all.push(Entry { class, is_test, start, name, file })?;
     }
-    Ok((classes, entries))
+    Ok(classes)
 }

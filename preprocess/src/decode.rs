@@ -209,6 +209,8 @@ pub struct Decoded {
     pub of_another_size: usize,
     /// How many images were converted to 8-bit grey, by colour type.
     pub converted: BTreeMap<String, u64>,
+    /// SHA-256 of the list that `sha256sum` would print of the files.
+    pub digest_of_files: Digest,
 }
 
 /// A usable image.
@@ -227,35 +229,40 @@ impl Decoded {
     pub fn of(folders: &Folders, records: &[Record], scratch: &Scratch) -> Result<Self, Error> {
         let size =
             most_common_size(records.iter().filter(|record| record.image.is_ok()).filter_map(|record| record.header));
-        let mut images = FileVec::with_capacity(scratch.folder(), records.len())?;
-        let mut rejected = Vec::new();
-        let mut of_another_size = 0;
-        let mut converted: BTreeMap<String, u64> = BTreeMap::new();
-        let known = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut reasons = vec![""; known.len()];
-        known.iter().for_each(|(text, &reason)| reasons[reason] = text);
-        for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
-            match (record.image, record.header) {
-                (Ok(image), Some(header)) if header.size == size => {
-                    images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels })?;
-                    if let Some(colour) = header.other_colour() {
-                        *converted.entry(colour).or_default() += 1;
+        let take = || {
+            let mut images = FileVec::with_capacity(scratch.folder(), records.len())?;
+            let mut rejected = Vec::new();
+            let mut of_another_size = 0;
+            let mut converted: BTreeMap<String, u64> = BTreeMap::new();
+            let known = scratch.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reasons = vec![""; known.len()];
+            known.iter().for_each(|(text, &reason)| reasons[reason] = text);
+            for (index, (file, record)) in folders.files.iter().zip(records).enumerate() {
+                match (record.image, record.header) {
+                    (Ok(image), Some(header)) if header.size == size => {
+                        images.push(DecodedImage { file: index, at: image.at, pixels: image.pixels })?;
+                        if let Some(colour) = header.other_colour() {
+                            *converted.entry(colour).or_default() += 1;
+                        }
+                    }
+                    (image, header) => {
+                        of_another_size += usize::from(image.is_ok());
+                        let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
+                        let reason = image.err().map(|reason| reasons[reason.0].to_owned()).or_else(other_size);
+                        let file = folders.names.text(file.name).to_owned();
+                        rejected.push(Rejected { file, reason: reason.unwrap_or_default() });
                     }
                 }
-                (image, header) => {
-                    of_another_size += usize::from(image.is_ok());
-                    let other_size = || header.map(|header| format!("it is {}, not {size}", header.size));
-                    let reason = image.err().map(|reason| reasons[reason.0].to_owned()).or_else(other_size);
-                    let file = folders.names.text(file.name).to_owned();
-                    rejected.push(Rejected { file, reason: reason.unwrap_or_default() });
-                }
             }
-        }
+            Ok::<_, Error>((images, rejected, of_another_size, converted))
+        };
+        let (digest_of_files, taken) = rayon::join(|| digest_of_files(folders, records), take);
+        let (images, rejected, of_another_size, converted) = taken?;
         if images.is_empty() {
             return Err(Error::NoImage { folder: folders.place.clone(), files: folders.files.len(), rejected });
         }
         let (height, width) = (size.height, size.width);
-        Ok(Self { height, width, images, rejected, of_another_size, converted })
+        Ok(Self { height, width, images, rejected, of_another_size, converted, digest_of_files })
     }
 
     /// Fails where more than the share `max_rejects` of all files is rejected.
@@ -270,7 +277,7 @@ impl Decoded {
 }
 
 /// SHA-256 of the list that `sha256sum` would print of the files; `records` are theirs, in their order.
-pub fn digest_of_files(folders: &Folders, records: &[Record]) -> Digest {
+fn digest_of_files(folders: &Folders, records: &[Record]) -> Digest {
     let mut list = HashingWriter::new(std::io::sink());
     let mut line = String::new();
     for (file, digest) in folders.files.iter().zip(records).filter_map(|(file, record)| Some((file, record.digest?))) {

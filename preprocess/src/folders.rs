@@ -29,8 +29,8 @@ pub struct Folders {
     pub files: FileVec<ImageFile>,
     /// Whether testing has images of its own.
     pub has_test_part: bool,
-    /// The digests of what the data set comes from: of source.json and the archives that it names, and of the list of files.
-    pub inputs: BTreeMap<String, Digest>,
+    /// The digests of source.json and of the archives that it names.
+    pub source_digests: BTreeMap<String, Digest>,
     /// The folder of class folders or the archive to train on.
     pub place: PathBuf,
 }
@@ -76,18 +76,18 @@ impl Places {
 /// Lists the files of the class folders in `input`, and where each one lies. Hidden files and folders are passed over. What
 /// is kept of each file is in `scratch`.
 pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console) -> Result<(Folders, Places), Error> {
-    let mut inputs = BTreeMap::new();
+    let mut source_digests = BTreeMap::new();
     let mut name = input.canonicalize().unwrap_or_default().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut train = input.to_owned();
     let mut test = options.test_input.clone();
     if input.join(Source::FILE_NAME).exists() {
         let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
         train = input.join(Role::Train.directory());
-        inputs = source.provenance.inputs.clone();
-        inputs.insert(Source::FILE_NAME.to_owned(), digest);
+        source_digests = source.provenance.inputs.clone();
+        source_digests.insert(Source::FILE_NAME.to_owned(), digest);
         match source.test_part() {
             // Another folder is tested on: no image comes of this archive.
-            Some(part) if test.is_some() => drop(inputs.remove(&part.archive)),
+            Some(part) if test.is_some() => drop(source_digests.remove(&part.archive)),
             Some(_) => test = Some(input.join(Role::Test.directory())),
             None => {}
         }
@@ -122,7 +122,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console
     let name = options.name.clone().or(name).unwrap_or_else(|| "unnamed".to_owned());
     let (has_test_part, place) = (test.is_some(), train);
     let Listing { names, files, places, .. } = listing;
-    Ok((Folders { name, classes, names, files, has_test_part, inputs, place }, places))
+    Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, places))
 }
 
 /// Refuses a number of classes that no label or no classifier could hold.
@@ -197,7 +197,7 @@ impl Listing {
             if is_hidden(on_disk.as_bytes()) {
                 continue;
             }
-            let kind = entry.file_type().context("read an entry of", &folder)?;
+            let kind = entry.file_type().or_else(|error| Err(error).context("read", &entry.path()))?;
             let is_file = kind.is_file() || (kind.is_symlink() && entry.path().is_file());
             let mut name = |text: &str| self.names.add(&[&prefix, "/", text].map(str::as_bytes));
             let (name, name_on_disk) = if let Some(text) = as_text(&on_disk) {

@@ -28,7 +28,7 @@ use files::StagedDirectory;
 pub use options::Options;
 use terminal::{Console, counted};
 
-use crate::decode::{Decoded, Scratch, digest_of_files};
+use crate::decode::{Decoded, Scratch};
 use crate::folders::Folders;
 use crate::split::{Assigned, Member, Shares};
 
@@ -46,7 +46,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let wanted = options.archive.as_deref().map(|archive| archives::wanted(archive, options)).transpose()?;
     let staged = StagedDirectory::replacing(&options.output, Dataset::FILE_NAME, |name| PARTS.contains(&name))?;
     let scratch = Scratch::create(staged.path())?;
-    let (mut folders, records, shares) = match wanted {
+    let (folders, records, shares) = match wanted {
         Some(wanted) => {
             let shares = Shares::of(options, options.test_archive.is_some())?;
             let (folders, records) = archives::read_all(&wanted, options, &scratch, &pool, console)?;
@@ -62,10 +62,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
             (folders, records, shares)
         }
     };
-    let (digest_of_files, decoded) = pool
-        .install(|| rayon::join(|| digest_of_files(&folders, &records), || Decoded::of(&folders, &records, &scratch)));
-    let decoded = decoded?;
-    folders.inputs.insert("files".to_owned(), digest_of_files);
+    let decoded = pool.install(|| Decoded::of(&folders, &records, &scratch))?;
     drop(records);
     decoded.refuse_too_many_rejects(folders.files.len(), options.max_rejects)?;
     let dataset = pool.install(|| write(&folders, &decoded, shares, &scratch, staged.path(), options, console))?;
@@ -98,7 +95,7 @@ fn write(
     check_splits(&splits, folders, removed, console)?;
     let (mean, standard_deviation) = pixels.mean_and_deviation()?;
     let dataset = Dataset {
-        provenance: provenance(folders, options),
+        provenance: provenance(folders, decoded, options),
         name: folders.name.clone(),
         classes: folders.classes.clone(),
         height: decoded.height,
@@ -116,16 +113,17 @@ fn write(
     Ok(dataset)
 }
 
-fn provenance(folders: &Folders, options: &Options) -> Provenance {
+fn provenance(folders: &Folders, decoded: &Decoded, options: &Options) -> Provenance {
     let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_seed(options.seed)
         .with_argument("name", folders.name.as_str())
         .with_argument("valid_fraction", options.valid_fraction)
-        .with_argument("shard_size", options.shard_size);
+        .with_argument("shard_size", options.shard_size)
+        .with_input("files", decoded.digest_of_files);
     if !folders.has_test_part {
         provenance = provenance.with_argument("test_fraction", options.test_fraction);
     }
-    for (name, &digest) in &folders.inputs {
+    for (name, &digest) in &folders.source_digests {
         provenance = provenance.with_input(name, digest);
     }
     provenance

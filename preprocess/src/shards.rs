@@ -191,7 +191,10 @@ impl Rows<'_> {
         let images = Array3::from_shape_vec((rows, self.height, self.width), images);
         let labels: Array1<u8> = self.rows().map(|image| image.label).collect();
         let mut names = Vec::new();
-        self.rows().for_each(|image| names.extend([self.names.bytes(image.name), b"\n"].concat()));
+        for image in self.rows() {
+            names.extend_from_slice(self.names.bytes(image.name));
+            names.push(b'\n');
+        }
 
         let images = images.expect("every row has its pixels");
         let path = |what: &str, extension: &str| format!("{}/{what}-{:05}.{extension}", self.split, self.index);

@@ -180,7 +180,7 @@ mod tests {
             names,
             files,
             has_test_part: false,
-            inputs: BTreeMap::new(),
+            source_digests: BTreeMap::new(),
             place: PathBuf::new(),
         };
         let (assigned, _) = assign(&folders, &images, Shares { test: 0.2, valid: 0.2 }, seed, scratch.path()).unwrap();

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -285,6 +287,20 @@ fn every_form_of_png_becomes_grey_and_what_only_looks_like_one_is_named() {
         let reason = &rejected[&format!("B/{name}.png")];
         assert!(reason.starts_with(expected), "{name}: {reason}");
     }
+}
+
+#[test]
+fn a_name_that_no_line_can_hold_is_written_with_escapes_and_its_image_is_read() {
+    let workplace = Workplace::new();
+    let glyphs = [("A", 998), ("B", 999)].map(|(class, index)| glyph(class, index, SIZE));
+    workplace.file("B/line\nbreak.png", &png(glyphs[1].clone()));
+    let no_text = workplace.path("in/A").join(OsStr::from_bytes(b"\xff.png"));
+    fs::write(no_text, png(glyphs[0].clone())).unwrap();
+    let (rejected, decoded) = workplace.outcome();
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let expected =
+        ["A/\u{fffd}.png", "B/line\\nbreak.png"].map(str::to_owned).into_iter().zip(glyphs.map(GrayImage::into_raw));
+    assert_eq!(decoded, expected.collect());
 }
 
 #[test]

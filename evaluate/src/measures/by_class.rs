@@ -95,27 +95,28 @@ fn explain(figures: &ClassFigures, reasons: &mut Reasons) {
     explain(false_alarm_rate.value, "false_alarm_rate", no_other());
     explain(precision.value, "precision", format!("no image was taken for class {class}"));
     explain(f1.value, "f1", format!("no image is of class {class} and none was taken for it"));
-    let undefined = |denominator: &Proportion, zero: &str| match (recall.total, denominator.total) {
-        (0, _) => no_image(),
-        (_, 0) => no_other(),
-        _ => zero.to_owned(),
-    };
     let ratios = [
         (
             &figures.positive_likelihood_ratio,
             "positive_likelihood_ratio",
             false_alarm_rate,
-            "no false alarm was counted",
+            ["no false alarm was counted", "no image was taken for the class"],
         ),
         (
             &figures.negative_likelihood_ratio,
             "negative_likelihood_ratio",
             specificity,
-            "no image of another class was told apart from it",
+            ["no image of another class was told apart from it", "all images were taken for the class"],
         ),
     ];
-    for (ratio, name, denominator, zero) in ratios {
-        explain(ratio.value, name, undefined(denominator, zero));
+    for (ratio, name, denominator, [zero, both_zero]) in ratios {
+        let reason = match (recall.total, denominator.total) {
+            (0, _) => no_image(),
+            (_, 0) => no_other(),
+            _ if ratio.interval_95.is_some() => zero.to_owned(),
+            _ => both_zero.to_owned(),
+        };
+        explain(ratio.value, name, reason);
     }
 }
 

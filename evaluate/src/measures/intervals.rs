@@ -90,10 +90,10 @@ pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2
     let value = (count_2 > 0).then(|| (x_1 / n_1) / (x_2 / n_2));
     let is_possible = |logarithm: f64| {
         let ratio = logarithm.exp();
-        let half = 0.5 * (ratio * n_1 + x_1 + n_2 + ratio * x_2);
-        let (product, sum) = ((n_1 + n_2) * ratio, x_1 + x_2);
-        // The smaller root, without the difference of two numbers that are nearly the same.
-        let q_2 = sum / (half + (half * half - product * sum).max(0.0).sqrt());
+        // The smaller root and its discriminant, without differences of numbers that are nearly the same.
+        let (one, other) = (ratio * (n_1 + x_2), n_2 + x_1);
+        let discriminant = (0.5 * (one - other)).powi(2) + ratio * (n_1 - x_1) * (n_2 - x_2);
+        let q_2 = (x_1 + x_2) / (0.5 * (one + other) + discriminant.sqrt());
         let q_1 = ratio * q_2;
         let variance = q_1 * (1.0 - q_1) / n_1 + ratio * ratio * q_2 * (1.0 - q_2) / n_2;
         (x_1 / n_1 - ratio * x_2 / n_2).powi(2) <= Z_95 * Z_95 * variance
@@ -116,7 +116,11 @@ pub fn ratio_of_shares([count_1, total_1]: [u64; 2], [count_2, total_2]: [u64; 2
             if middle == inside || middle == outside {
                 return middle.exp();
             }
-            *(if is_possible(middle) { &mut inside } else { &mut outside }) = middle;
+            if is_possible(middle) {
+                inside = middle;
+            } else {
+                outside = middle;
+            }
         }
     };
     let low = if count_1 > 0 { end(-1.0) } else { 0.0 };
@@ -314,8 +318,11 @@ mod tests {
     /// Where all images have what is counted: Wilson's lower end below 1, and `1 + z² / total_2`.
     #[test]
     fn a_ratio_of_whole_shares_is_as_sure_as_their_images_are_many() {
-        let (low, high) = ratio_of_shares([7, 7], [5, 5]).interval_95.unwrap();
-        assert_close([low, high.unwrap()], [wilson(7, 7)[0], 1.0 + Z_95 * Z_95 / 5.0], 1e-12);
+        for (one, other) in [(7, 5), (100_000_000, 100_000_000)] {
+            let (low, high) = ratio_of_shares([one; 2], [other; 2]).interval_95.unwrap();
+            let expected = [wilson(one, one)[0], 1.0 + Z_95 * Z_95 / other as f64];
+            assert_close([low, high.unwrap()].map(|end| end - 1.0), expected.map(|end| end - 1.0), 1e-7 / one as f64);
+        }
     }
 
     #[test]

@@ -109,8 +109,8 @@ notes! {
     LikelihoodRatios => {
         "Likelihood ratios",
         "LR+ = recall / false alarm rate and LR− = (1 − recall) / specificity: by what a positive or a negative \
-         answer multiplies the odds. Without a false alarm there is no LR+, but still what it is above. The interval has the \
-         ratios that the score test does not refuse",
+         answer multiplies the odds. Without a false alarm there is no LR+, but where an image \
+         was recognised, the lower end of its interval: the ratios that the score test does not refuse",
         "scikit-learn: class_likelihood_ratios. Interval: P. A. R. Koopman, Biometrics 40, 1984. statsmodels: \
          confint_proportions_2indep with compare=\"ratio\", method=\"score\", correction=False.",
     }

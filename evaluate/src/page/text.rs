@@ -124,6 +124,14 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_without_an_upper_end_is_above_its_lower_one() {
+        let shown = |value, interval_95| ratio(Ratio { value, interval_95 }, None).into_string();
+        assert_eq!(shown(Some(2.0), Some((0.5, Some(4.0)))), "2.00<small>0.500 to 4.00</small>");
+        assert!(shown(None, Some((230.4, None))).ends_with("</span><small>above 230</small>"));
+        assert!(shown(None, None).ends_with("</span>"));
+    }
+
+    #[test]
     fn a_term_keeps_its_digits_however_small_it_is() {
         let shares = [0.0, 0.000_123, 0.008_9, 0.097_7, 0.101, 0.9996, 1.0];
         let texts = ["0", "0.0123", "0.890", "9.77", "10.1", "99.96", "100.0"].map(|text| format!("{text}\u{a0}%"));

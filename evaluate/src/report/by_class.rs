@@ -42,8 +42,8 @@ pub struct ClassFigures {
     /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN). Its interval is Wilson's of
     /// `J = TP / (TP + FP + FN)`, carried over by `F1 = 2 J / (1 + J)` (K. F. Y. Lam, 2023, arXiv 2309.14621).
     pub f1: Estimate,
-    /// LR+ = recall / false alarm rate: by what a positive answer multiplies the odds. No value without a false alarm, but a
-    /// lower bound. The interval is the score test's (P. A. R. Koopman, Biometrics 40, 1984).
+    /// LR+ = recall / false alarm rate: by what a positive answer multiplies the odds. No value without a false alarm, but the
+    /// lower end of its interval where an image was recognised. The interval is the score test's (P. A. R. Koopman, Biometrics 40, 1984).
     pub positive_likelihood_ratio: Ratio,
     /// LR− = (1 − recall) / specificity: by what a negative answer multiplies the odds. Interval as above.
     pub negative_likelihood_ratio: Ratio,

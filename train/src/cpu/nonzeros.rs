@@ -77,11 +77,11 @@ pub struct Nonzeros {
     found: Option<Found>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Found {
     terms: usize,
-    /// The block of rows with which the search began.
-    first: usize,
+    /// The blocks of rows that were searched.
+    blocks: Range<usize>,
 }
 
 impl Nonzeros {
@@ -128,7 +128,7 @@ impl Nonzeros {
         let lists = self.lists.chunks(self.blocks).take(chunks).flat_map(|lists| &lists[..blocks.len()]);
         let found: usize = lists.map(List::len).sum();
         let is_worth_it = found as f64 <= MOST_NONZERO * (blocks.len() * LANES * terms) as f64;
-        self.found = is_worth_it.then_some(Found { terms, first: blocks.start });
+        self.found = is_worth_it.then_some(Found { terms, blocks });
     }
 
     /// The product of `a` and what was searched last; none where one with the zeros is faster.
@@ -136,9 +136,10 @@ impl Nonzeros {
     /// # Panics
     /// Where `a` does not have the terms.
     pub fn product<'a>(&'a self, a: Matrix<'a>) -> Option<SparseProduct<'a>> {
-        let Found { terms, first } = self.found?;
-        assert!(terms <= a.layout.blocks() * LANES, "{terms} terms");
-        Some(SparseProduct { a, b: self, first, chunks: terms.div_ceil(CHUNK) })
+        let Found { terms, blocks } = self.found.as_ref()?;
+        assert!(*terms <= a.layout.blocks() * LANES, "{terms} terms");
+        let [first, end] = [blocks.start, blocks.end];
+        Some(SparseProduct { a, b: self, searched: [first, end], chunks: terms.div_ceil(CHUNK) })
     }
 }
 
@@ -191,8 +192,8 @@ pub struct SparseProduct<'a> {
     /// In panels of what is the product's depth.
     a: Matrix<'a>,
     b: &'a Nonzeros,
-    /// The product's panel that the first lists are for.
-    first: usize,
+    /// The first of the product's panels that there are lists for, and the one behind the last.
+    searched: [usize; 2],
     chunks: usize,
 }
 
@@ -217,13 +218,15 @@ impl Blocks for SparseProduct<'_> {
     ) {
         const { assert!(F::TOGETHER <= MOST_TOGETHER, "panels that can be multiplied together") };
         let stride = self.a.layout.stride();
+        let [first, end] = self.searched;
+        assert!(first <= panels.start && panels.end <= end, "panels whose rows were searched");
         let mut room = SUMS.take();
         for together in even_parts(blocks.len(), F::TOGETHER) {
             let together = blocks.start + together.start..blocks.start + together.end;
             room.resize(together.len() * panels.len(), [Line::ZERO; LANES]);
             for chunk in 0..self.chunks {
                 let lines = &self.a.lines[together.start * stride + chunk * CHUNK..];
-                let lists = &self.b.lists[chunk * self.b.blocks + panels.start - self.first..];
+                let lists = &self.b.lists[chunk * self.b.blocks + panels.start - first..][..panels.len()];
                 for (sums, list) in room.chunks_exact_mut(together.len()).zip(lists) {
                     // SAFETY: the processor is of the family.
                     unsafe { F::multiply_nonzeros(lines, stride, list, sums, chunk > 0) };

@@ -157,9 +157,9 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
         th scope="col" { "by " (quality.intervals.unit.name()) (Note::ByFont.mark()) }
         @if came.is_some() { th scope="col" { "as it came" } }
     };
-    let came = came.map(measures_of);
+    let as_it_came = came.map(|came| measures_of(came).map(Some)).unwrap_or_default();
     let body = html! {
-        @for (row, measure) in measures_of(quality).iter().enumerate() {
+        @for (measure, came) in measures_of(quality).iter().zip(as_it_came) {
             @let reason = |part: &str| report.reason(&format!("overall.{part}.{}", measure.field));
             @let ends = |ends: Option<[f64; 2]>| html! { @if let Some(ends) = ends { (interval(ends, measure.write)) } };
             tr {
@@ -168,7 +168,7 @@ fn measures(report: &Report, quality: &Quality, came: Option<&Quality>) -> Marku
                 td { (ends(measure.share.and_then(|share| share.wilson_95))) }
                 td { (ends(measure.share.and_then(|share| share.jeffreys_95))) }
                 td { (ends(measure.interval)) }
-                @if let Some(came) = came.as_ref().map(|came| &came[row]) {
+                @if let Some(came) = came {
                     td {
                         (or_undefined(came.value, came.write, reason("as_it_came")))
                         small { (ends(came.interval)) }
