@@ -138,8 +138,8 @@ impl Nonzeros {
     pub fn product<'a>(&'a self, a: Matrix<'a>) -> Option<SparseProduct<'a>> {
         let Found { terms, blocks } = self.found.as_ref()?;
         assert!(*terms <= a.layout.blocks() * LANES, "{terms} terms");
-        let [first, end] = [blocks.start, blocks.end];
-        Some(SparseProduct { a, b: self, searched: [first, end], chunks: terms.div_ceil(CHUNK) })
+        let searched = [blocks.start, blocks.end];
+        Some(SparseProduct { a, b: self, searched, chunks: terms.div_ceil(CHUNK) })
     }
 }
 
