@@ -16,6 +16,12 @@ pub enum Error {
         /// As it was given.
         location: String,
     },
+    /// An artifact calls something else so, among what it is made from.
+    #[error("an archive cannot be called `{name}`: so dataset.json calls another of its inputs")]
+    TakenName {
+        /// The name.
+        name: String,
+    },
     /// source.json names archives by their file names.
     #[error("the archive and the test archive are both called `{name}`")]
     SameName {
@@ -111,6 +117,7 @@ impl Failure for Error {
         match self {
             Self::File(error) => error.hint().map(str::to_owned),
             Self::NoFileName { .. } => Some("give the location of the archive itself, as `.../letters.tar.gz`".into()),
+            Self::TakenName { .. } => Some("rename it, as to `letters.tar.gz`".into()),
             Self::SameName { .. } => Some("rename one of them".into()),
             Self::Damaged { .. } => Some("the file may have been cut: fetch it again".into()),
             Self::Entry { reason: Refusal::TooManyFiles(_), .. } => {
@@ -130,6 +137,6 @@ impl Failure for Error {
     }
 
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NoFileName { .. } | Self::SameName { .. }) { 2 } else { 1 }
+        if matches!(self, Self::NoFileName { .. } | Self::TakenName { .. } | Self::SameName { .. }) { 2 } else { 1 }
     }
 }

@@ -45,12 +45,16 @@ impl Input {
     }
 }
 
+/// What dataset.json calls its other inputs: the list of files, and what `fetch` writes.
+const TAKEN: [&str; 2] = ["files", "source.json"];
+
 /// An archive's file name, if it is one that can be recorded. `location` is as the archive was named.
 ///
 /// # Errors
-/// When there is none (as in `https://host/`), it is hidden, or no line of text could hold it.
+/// When there is none (as in `https://host/`), it is hidden or taken, or no line of text could hold it.
 pub fn check_file_name(name: Option<&str>, location: impl ToString) -> Result<String, Error> {
     match name {
+        Some(name) if TAKEN.contains(&name) => Err(Error::TakenName { name: name.to_owned() }),
         Some(name) if !name.is_empty() && !name.starts_with('.') && !name.chars().any(char::is_control) => {
             Ok(name.to_owned())
         }

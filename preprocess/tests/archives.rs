@@ -252,6 +252,7 @@ fn arguments_that_make_no_sense_end_with_2() {
             "the archive and the test archive are both called `b.tar`",
         ),
         (&["--archive", "a/.."], "does not end in the name of a file"),
+        (&["--archive", "a/files"], "an archive cannot be called `files`"),
     ] {
         let output = workplace.run(&[arguments, &["--output", "out"]].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
