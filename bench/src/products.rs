@@ -1,12 +1,12 @@
-//! The products of a training step alone, without what the engine does with their blocks. The operands lie as the engine
-//! keeps them: what it writes them for is not part of the time.
+//! The products of a training step alone, without what the engine does with their blocks. They are divided as the engine
+//! divides them, and the operands lie as it keeps them: what it writes them for is not part of the time.
 
 use std::num::NonZeroUsize;
 
 use serde_json::{Value, json};
 use train::cpu::kernel::Along;
-use train::cpu::panels::{LANES, Layout, Line, Matrix, Shared, SharedMatrix};
-use train::cpu::product::{MOST_A_TASK, Multiply, Operand, Product};
+use train::cpu::panels::{Buffer, LANES, Layout, Matrix};
+use train::cpu::product::{MOST_A_PART, MOST_A_TASK, Multiply, Operand, Product, even_parts};
 
 use crate::Bench;
 
@@ -39,20 +39,24 @@ pub fn measure<L: Operand>(
         ];
         // Nobody needs the gradient by the images.
         for &(name, a, b, along, out) in &products[..if layer == 0 { 2 } else { 3 }] {
-            let (a_lines, b_lines, mut out_lines) = (lines(a, &line), lines(b, &line), lines(out, Line));
+            let (a_lines, b_lines) = (lines(a, &line), lines(b, &line));
+            let mut out = Buffer::new(out.lanes, out.depth);
             let product = Product {
                 a: Matrix { lines: &a_lines, layout: a },
                 b: Matrix { lines: &b_lines, layout: b },
                 along,
                 terms: a.depth.next_multiple_of(LANES),
             };
-            let out = SharedMatrix { lines: Shared::new(&mut out_lines), layout: out };
-            let mut phase = if name == BY_WEIGHT {
-                Multiply::gradient(product, out, threads)
-            } else {
-                Multiply::new(product, out, MOST_A_TASK, threads)
-            };
-            let seconds = bench.median_seconds(|processor, pool| processor.run(pool, &mut phase));
+            let seconds = bench.median_seconds(|processor, pool| {
+                if name == BY_WEIGHT {
+                    processor.run(pool, &mut Multiply::gradient(product, out.shared(), threads));
+                } else {
+                    for panels in even_parts(out.layout.panels(), MOST_A_PART) {
+                        let mut phase = Multiply::new(product, out.shared(), panels, MOST_A_TASK, threads);
+                        processor.run(pool, &mut phase);
+                    }
+                }
+            });
             let operations = (2 * batch * inputs * outputs) as f64;
             all_operations += operations;
             all_seconds += seconds;

@@ -16,7 +16,7 @@ use super::phases::{
     Transpose, Update,
 };
 use super::pool::Pool;
-use super::product::{AnyProduct, Grid, MOST_A_GRADIENT_TASK, Operand, Product, even_parts};
+use super::product::{AnyProduct, Grid, MOST_A_GRADIENT_TASK, MOST_A_PART, Operand, Product, even_parts};
 use crate::adam::Adam;
 use crate::data::Data;
 use crate::dropout::Dropout;
@@ -24,10 +24,6 @@ use crate::engine::{LossScale, State, Step};
 use crate::model::{Layer, Mlp};
 use crate::options::{Hyperparameters, Precision};
 use crate::softmax::Loss;
-
-/// The most panels of a batch that go through the network together: what one phase has written of them is in the caches when
-/// the next one reads it. Only gradients by weights are of the whole batch at once. The result does not depend on it.
-const MOST_A_PART: usize = 32;
 
 /// The networks of a training, of which one is computed with at a time. All buffers are allocated once.
 #[derive(Debug)]

@@ -17,11 +17,14 @@ use super::kernel::{Along, Family, HALF_RUN, Phase, Processor, Rows};
 use super::nonzeros::{MOST_ROW_BLOCKS, SparseProduct};
 use super::panels::{Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
 
+/// The most panels of a batch that go through the network together: what one phase has written of them is in the caches when
+/// the next one reads it. Only gradients by weights are of the whole batch at once. The result does not depend on it.
+pub const MOST_A_PART: usize = 32;
 /// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
 /// cache while all panels pass by.
-pub const MOST_A_TASK: [usize; 2] = [4, 64];
+pub const MOST_A_TASK: [usize; 2] = [4, MOST_A_PART];
 /// The largest tasks of the gradient by the weights, in panels and blocks.
-pub const MOST_A_GRADIENT_TASK: [usize; 2] = [4, 8];
+pub const MOST_A_GRADIENT_TASK: [usize; 2] = [16, 8];
 
 /// A line of a product's operands, whose products are computed and added up in `f32` blocks.
 pub trait Operand: Copy + Sync {
@@ -295,16 +298,22 @@ pub struct Multiply<'a, P> {
 }
 
 impl<'a, L: Operand> Multiply<'a, Product<'a, L>> {
-    /// The product to `out`, in tasks of at most so many blocks and panels.
+    /// These panels of the product to those of `out`, in tasks of at most so many blocks and panels.
     ///
     /// # Panics
     /// Where an operand does not have the terms, or they are not whole blocks.
-    pub fn new(product: Product<'a, L>, out: SharedMatrix<'a>, most: [usize; 2], threads: usize) -> Self {
-        let grid = Grid::new([out.layout.blocks(), out.layout.panels()], most, threads);
-        Self::divided(product, out, grid, false)
+    pub fn new(
+        product: Product<'a, L>,
+        out: SharedMatrix<'a>,
+        panels: Range<usize>,
+        most: [usize; 2],
+        threads: usize,
+    ) -> Self {
+        let grid = Grid::new([out.layout.blocks(), panels.len()], most, threads);
+        Self::divided(product, out, grid.starting_at(panels.start), false)
     }
 
-    /// Likewise, as the engine divides a gradient by the weights: in tasks of panels and blocks.
+    /// The whole product, as the engine divides a gradient by the weights: in tasks of panels and blocks.
     ///
     /// # Panics
     /// As [`Multiply::new`].
@@ -389,7 +398,9 @@ mod tests {
             terms: terms.next_multiple_of(LANES),
         };
         let mut pool = Pool::new(threads).unwrap();
-        processor.run(&mut pool, &mut Multiply::new(product, out.shared(), [2, 3], threads));
+        for panels in even_parts(layout.panels(), 2) {
+            processor.run(&mut pool, &mut Multiply::new(product, out.shared(), panels, [2, 3], threads));
+        }
         let mut found = vec![0.0; lanes * rows];
         layout.extract(&out.lines, &mut found);
         out.lines.fill(Line([f32::NAN; LANES]));
