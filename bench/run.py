@@ -91,20 +91,20 @@ class Table:
         self.add(f"| {unit} | {mine} | {theirs} | {ratio}{' | of the limit' if of_limit else ''} |")
         self.add("|---|---|---|---" + ("|---|" if of_limit else "|"))
 
-    def row(self, name, mine, theirs, digits=0, lower_is_better=False, limit=None, compares=True):
+    def row(self, name, mine, theirs, digits=0, lower_is_better=False, limit=None, compares=True, turns=None):
         """Takes turns; `limit`, where there is one, is measured in each."""
-        turns, limits, busy = {mine: [], theirs: []}, [], 0
+        found, limits, busy = {mine: [], theirs: []}, [], 0
         before, _, stolen_before = times()
-        for turn in range(self.rounds):
+        for turn in range(turns or self.rounds):
             busy = max(busy, busy_share(0.5))
             for side in (mine, theirs) if turn % 2 == 0 else (theirs, mine):
-                turns[side].append(side())
+                found[side].append(side())
             limits += [limit()] if limit else []
         after, _, stolen_after = times()
         stolen = (stolen_after - stolen_before) / max(after - before, 1)
         show = lambda values: (f"**{statistics.median(values):,.{digits}f}** "
                                f"({min(values):,.{digits}f} to {max(values):,.{digits}f})")
-        mine, theirs = turns[mine], turns[theirs]
+        mine, theirs = found[mine], found[theirs]
         ratios = [other / own if lower_is_better else own / other for own, other in zip(mine, theirs)]
         ratio = statistics.median(ratios)
         # Whatever else happens on the hardware only lowers a limit: the highest is the machine's.
@@ -180,83 +180,86 @@ def write_larger(archive, letters):
     return count
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the data set: raw/ and shards/")
-    parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of a finished run on it")
-    parser.add_argument("--quick", action="store_true", help="fewer rows and turns: under three minutes")
-    parser.add_argument("--rounds", type=int, help="turns of each row [default: 5, quick 2]")
-    arguments = parser.parse_args()
-    shards, raw, run = arguments.data / "shards", arguments.data / "raw", arguments.run
-    rounds, duration = (2, 0.05) if arguments.quick else (5, 0.25)
-    rounds = arguments.rounds or rounds
-    files = sum(1 for path in (raw / "train").rglob("*") if path.is_file())
+class Bench:
+    """A section of the table from each method."""
 
-    table = Table(rounds)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in
-                         ("torch", "torchvision", "onnxruntime", "numpy", "pillow"))
-    limits = {threads: ours("limits", threads, duration=duration) for threads in {1, CORES}}
-    table.add("# Speed, beside what a user would take instead\n")
-    table.add(f"Written by `make bench{' QUICK=1' if arguments.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row "
-              f"has the median (lowest to highest) of {rounds} turns in which the two sides follow each other, the other one "
-              "first each time, each in a process of its own. A ratio is the median of the turns' ratios: what slows down "
-              "both sides of a turn is not in it. Where the peer is named, above 1 says that we are faster.\n")
-    machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
-    precisions = ["f32", "f16"] if machine["has_halves"] else ["f32"]
-    table.add(f"- Processor: {record.processor()}, {CORES} cores for this process, {machine['processor']} kernels")
-    table.add(f"- Limits: multiply-adds in registers {limits[1]['multiply_add_gflops']:.0f} GFLOP/s on one thread, "
-              f"{limits[CORES]['multiply_add_gflops']:.0f} on {CORES}; copying through memory "
-              f"{limits[CORES]['copy_gb_per_second']:.0f} GB/s (read and written) on {CORES}")
-    table.add(f"- Versions: {versions}, Python {platform.python_version()}, "
-              f"{output('rustc', '--version').strip()}, Linux {platform.release().split('-')[0]}")
+    def __init__(self, arguments):
+        self.shards, self.raw, self.run = arguments.data / "shards", arguments.data / "raw", arguments.run
+        self.quick = arguments.quick
+        rounds, self.duration = (2, 0.05) if self.quick else (5, 0.25)
+        self.table = Table(arguments.rounds or rounds)
+        self.machine = json.loads(output(BIN / "bench", "limits", "--seconds", 0.01))["machine"]
+        self.precisions = ["f32", "f16"] if self.machine["has_halves"] else ["f32"]
 
-    table.section("Matrix products of a training step", "GFLOP/s, 784-1024-1024-10", "ours", "PyTorch", "ratio", True)
-    for threads in sorted({1, CORES}):
-        limit = lambda: ours("limits", threads, duration=0.1)["multiply_add_gflops"]
-        for batch in ([128] if arguments.quick else [128, 512, 2048]):
-            for precision in precisions:
-                halves = ["--halves"] if precision == "f16" else []
-                sizes = ("--batch", batch, "--sizes", "784,1024,1024,10", *halves)
-                table.row(f"{threads} thread{'s' * (threads > 1)}, batch {batch}{beside_f32(precision)}",
-                          lambda: ours("products", threads, *sizes, duration=duration)["gflops"],
-                          lambda: float(peer("products.py", batch, "784,1024,1024,10", threads, duration)), limit=limit)
-    if precisions == ["f32"]:
-        table.add("\nNothing is measured in half precision: this processor has no instructions for it (AVX512-FP16).")
-    table.add("\nOur operands lie as the engine keeps them; MKL packs PyTorch's within the time. What it costs our "
-              "engine to write them so is part of the trainings below.")
+    def head(self):
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in
+                             ("torch", "torchvision", "onnxruntime", "numpy", "pillow"))
+        limits = {threads: ours("limits", threads, duration=self.duration) for threads in {1, CORES}}
+        add = self.table.add
+        add("# Speed, beside what a user would take instead\n")
+        add(f"Written by `make bench{' QUICK=1' if self.quick else ''}` on {time.strftime('%Y-%m-%d')}. Each row has the "
+            f"median (lowest to highest) of {self.table.rounds} turns, or of as many as it says, in which the two sides follow "
+            "each other, the other one first each time, each in a process of its own. A ratio is the median of the turns' "
+            "ratios: what slows down both sides of a turn is not in it. Where the peer is named, above 1 says that we are "
+            "faster.\n")
+        add(f"- Processor: {record.processor()}, {CORES} cores for this process, {self.machine['processor']} kernels")
+        add(f"- Limits: multiply-adds in registers {limits[1]['multiply_add_gflops']:.0f} GFLOP/s on one thread, "
+            f"{limits[CORES]['multiply_add_gflops']:.0f} on {CORES}; copying through memory "
+            f"{limits[CORES]['copy_gb_per_second']:.0f} GB/s (read and written) on {CORES}")
+        add(f"- Versions: {versions}, Python {platform.python_version()}, "
+            f"{output('rustc', '--version').strip()}, Linux {platform.release().split('-')[0]}")
 
-    table.section("Training", f"images/s on {CORES} threads", "ours", "PyTorch", "ratio", True)
-    losses = []
-    for hidden, batch, epochs in QUICK_TRAININGS if arguments.quick else TRAININGS:
-        widths = [784, *map(int, hidden.split(",")), 10]
-        name = "-".join(map(str, widths)) + f", batch {batch}"
-        weights = [one * other for one, other in zip(widths, widths[1:])]
-        operations = 2 * (3 * sum(weights) - weights[0])  # nobody needs the gradient by the images
+    def products(self):
+        self.table.section("Matrix products of a training step", "GFLOP/s, 784-1024-1024-10", "ours", "PyTorch", "ratio", True)
+        for threads in sorted({1, CORES}):
+            limit = lambda: ours("limits", threads, duration=0.1)["multiply_add_gflops"]
+            for batch in ([128] if self.quick else [128, 512, 2048]):
+                for precision in self.precisions:
+                    halves = ["--halves"] if precision == "f16" else []
+                    sizes = ("--batch", batch, "--sizes", "784,1024,1024,10", *halves)
+                    self.table.row(
+                        f"{threads} thread{'s' * (threads > 1)}, batch {batch}{beside_f32(precision)}",
+                        lambda: ours("products", threads, *sizes, duration=self.duration)["gflops"],
+                        lambda: float(peer("products.py", batch, "784,1024,1024,10", threads, self.duration)), limit=limit)
+        if self.precisions == ["f32"]:
+            self.table.add("\nNothing is measured in half precision: this processor has no instructions for it (AVX512-FP16).")
+        self.table.add("\nOur operands lie as the engine keeps them; MKL packs PyTorch's within the time. What it costs our "
+                       "engine to write them so is part of the trainings below.")
 
-        def rate(side, found):
-            """Images a second; the loss is added to what was found, each of another seed."""
-            rate, loss = side(shards, hidden, batch, epochs, CORES, seed=len(found))
-            found.append(loss)
-            return rate
+    def trainings(self):
+        self.table.section("Training", f"images/s on {CORES} threads", "ours", "PyTorch", "ratio", True)
+        losses = []
+        for hidden, batch, epochs in QUICK_TRAININGS if self.quick else TRAININGS:
+            widths = [784, *map(int, hidden.split(",")), 10]
+            name = "-".join(map(str, widths)) + f", batch {batch}"
+            weights = [one * other for one, other in zip(widths, widths[1:])]
+            operations = 2 * (3 * sum(weights) - weights[0])  # nobody needs the gradient by the images
 
-        for precision in precisions:
-            of_ours, of_peer = [], []
-            table.row(name + beside_f32(precision), lambda: rate(functools.partial(train, precision=precision), of_ours),
-                      lambda: rate(peer_train, of_peer),
-                      limit=lambda: 1e9 * ours("limits", CORES, duration=0.1)["multiply_add_gflops"] / operations)
-            median = " and ".join(f"{statistics.median(found):.4f}" for found in (of_ours, of_peer))
-            losses.append(median + beside_f32(precision, others="PyTorch"))
-    table.add("\nMean training losses after those epochs, ours and PyTorch's, each the median of the turns, which have another "
-              f"seed each: {'; '.join(losses)}.")
-    table.add("\nThe limit is that of the multiply-adds of whole products. Ours leave out those with zeros behind a ReLU, which "
-              "change nothing, and can so be beyond it.")
+            def rate(side, found):
+                """Images a second; the loss is added to what was found, each of another seed."""
+                rate, loss = side(self.shards, hidden, batch, epochs, CORES, seed=len(found))
+                found.append(loss)
+                return rate
 
-    if CORES > 1 and not arguments.quick:
-        table.section("Training beside another process", "images/s of 784-1024-1024-10, batch 128",
-                      "beside a busy loop", "alone", "share kept")
+            for precision in self.precisions:
+                of_ours, of_peer = [], []
+                self.table.row(
+                    name + beside_f32(precision), lambda: rate(functools.partial(train, precision=precision), of_ours),
+                    lambda: rate(peer_train, of_peer),
+                    limit=lambda: 1e9 * ours("limits", CORES, duration=0.1)["multiply_add_gflops"] / operations)
+                median = " and ".join(f"{statistics.median(found):.4f}" for found in (of_ours, of_peer))
+                losses.append(median + beside_f32(precision, others="PyTorch"))
+        self.table.add("\nMean training losses after those epochs, ours and PyTorch's, each the median of the turns, which "
+                       f"have another seed each: {'; '.join(losses)}.")
+        self.table.add("\nThe limit is that of the multiply-adds of whole products. Ours leave out those with zeros behind a "
+                       "ReLU, which change nothing, and can so be beyond it.")
+
+    def trainings_beside_another(self):
+        self.table.section("Training beside another process", "images/s of 784-1024-1024-10, batch 128",
+                           "beside a busy loop", "alone", "share kept")
         for name, side in (("ours", train), ("PyTorch", peer_train)):
             def alone():
-                return side(shards, "1024,1024", 128, 3, CORES)[0]
+                return side(self.shards, "1024,1024", 128, 3, CORES)[0]
 
             def beside_another():
                 load = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -266,50 +269,77 @@ def main():
                     load.kill()
                     load.wait()
 
-            table.row(name, beside_another, alone, compares=False)
+            self.table.row(name, beside_another, alone, compares=False)
 
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM
-    with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else arguments.data) as folder:
-        folder = pathlib.Path(folder)
+    def files(self):
+        in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM
+        with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else self.raw.parent) as folder:
+            self.files_in(pathlib.Path(folder))
+        self.table.add(f"\nThe files of these rows, read and written, lie {'in memory' if in_memory else 'on the disk'}"
+                       f"{', so that no pause of the disk is measured' if in_memory else ''}.")
+
+    def files_in(self, folder):
+        """Of the data set, and of one nine times as large unless it is to be quick, in a folder that nobody else needs."""
+        letters = self.raw / "train"
         sample = folder / "sample.tar.gz"
-        output("tar", "czf", sample, "-C", raw, "train")
-        sizes = [(files, sample, raw / "train")]
-        if not arguments.quick:
+        output("tar", "czf", sample, "-C", self.raw, letters.name)
+        sizes = [(sum(1 for path in letters.rglob("*") if path.is_file()), sample, letters)]
+        if not self.quick:
             larger = folder / "larger.tar.gz"
-            files = write_larger(larger, raw / "train")
+            count = write_larger(larger, letters)
             output("tar", "xzf", larger, "-C", folder)
-            sizes.append((files, larger, folder / "train"))
+            sizes.append((count, larger, folder / letters.name))
 
         def into(place, *command):
             shutil.rmtree(folder / place, ignore_errors=True)
             return seconds(*command)
 
         preprocess = (BIN / "preprocess", "-q", "--threads", CORES, "--output", folder / "shards")
-        table.section("Data", f"images/s, {CORES} workers", "ours", "ImageFolder", "ratio")
-        for files, _, letters in sizes:
-            table.row(f"`preprocess --input` with all checks and its start, {files:,} files",
-                      lambda: files / into("shards", *preprocess, "--input", letters),
-                      lambda: float(peer("image_folder.py", letters, CORES)))
-        table.section("Archives", "seconds", "ours", "tar", "ratio")
-        for files, archive, _ in sizes:
-            table.row(f"`preprocess --archive` with all checks, beside `tar tzf`, {files:,} files",
-                      lambda: into("shards", *preprocess, "--archive", archive), lambda: seconds("tar", "tzf", archive),
-                      digits=3, lower_is_better=True)
-        for files, archive, _ in sizes:
+        self.table.section("Data", f"images/s, {CORES} workers", "ours", "ImageFolder", "ratio")
+        for count, _, letters in sizes:
+            self.table.row(f"`preprocess --input` with all checks and its start, {count:,} files",
+                           lambda: count / into("shards", *preprocess, "--input", letters),
+                           lambda: float(peer("image_folder.py", letters, CORES)))
+        self.table.section("Archives", "seconds", "ours", "tar", "ratio")
+        for count, archive, _ in sizes:
+            self.table.row(f"`preprocess --archive` with all checks, beside `tar tzf`, {count:,} files",
+                           lambda: into("shards", *preprocess, "--archive", archive), lambda: seconds("tar", "tzf", archive),
+                           digits=3, lower_is_better=True)
+        for count, archive, _ in sizes:
             unpacked = folder / "unpacked"
             tar = ("sh", "-c", 'mkdir "$1" && tar xzf "$2" -C "$1"', "sh", unpacked, archive)
-            table.row(f"`fetch --archive` with its digest, beside `tar xzf`, {files:,} files",
-                      lambda: into("raw", BIN / "fetch", "-q", "--archive", archive, "--output", folder / "raw"),
-                      lambda: into("unpacked", *tar), digits=3, lower_is_better=True)
-        table.add(f"\nThe files of these rows, read and written, lie {'in memory' if in_memory else 'on the disk'}"
-                  f"{', so that no pause of the disk is measured' if in_memory else ''}.")
+            self.table.row(f"`fetch --archive` with its digest, beside `tar xzf`, {count:,} files",
+                           lambda: into("raw", BIN / "fetch", "-q", "--archive", archive, "--output", folder / "raw"),
+                           lambda: into("unpacked", *tar), digits=3, lower_is_better=True)
 
-    table.section("Inference", "images/s", "ours", "onnxruntime's Python API", "ratio")
-    widths = json.loads((run / "training.json").read_text())["model"]["hidden"]
-    name = "-".join(str(width) for width in [784, *widths, 10])
-    table.row(f"`evaluate` of {name}, batches of 256", lambda: evaluate(run, shards),
-              lambda: float(peer("inference.py", run / "model.onnx", shards, 256, CORES, duration)))
+    def inference(self):
+        self.table.section("Inference", "images/s", "ours", "onnxruntime's Python API", "ratio")
+        widths = json.loads((self.run / "training.json").read_text())["model"]["hidden"]
+        name = "-".join(str(width) for width in [784, *widths, 10])
+        # A process of either side stays at one of two rates, a seventh apart: few turns would be a matter of luck.
+        turns = 3 * self.table.rounds
+        self.table.row(f"`evaluate` of {name}, batches of 256, {turns} turns", lambda: evaluate(self.run, self.shards),
+                       lambda: float(peer("inference.py", self.run / "model.onnx", self.shards, 256, CORES, self.duration)),
+                       turns=turns)
 
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the data set: raw/ and shards/")
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of a finished run on it")
+    parser.add_argument("--quick", action="store_true", help="fewer rows and turns: under three minutes")
+    parser.add_argument("--rounds", type=int, help="turns of each row [default: 5, quick 2]")
+    arguments = parser.parse_args()
+
+    bench = Bench(arguments)
+    bench.head()
+    bench.products()
+    bench.trainings()
+    if CORES > 1 and not arguments.quick:
+        bench.trainings_beside_another()
+    bench.files()
+    bench.inference()
+    table = bench.table
     table.add(f"\n**Where we lose**: {'; '.join(table.behind) or 'in no row above'}.")
     if arguments.quick:
         print("\nbench: a quick run; bench/RESULTS.md is as it was")
