@@ -116,7 +116,7 @@ fn state(bytes: &[u8]) -> bool {
     }
     let _metrics = progress.kept_metrics();
     let _either = progress.is_over(hyperparameters);
-    let _provenance = progress.provenance(Provenance::new("train", "0"));
+    let _provenance = train::provenance::with_computed(Provenance::new("train", "0"), &progress.computed);
     true
 }
 

@@ -16,7 +16,7 @@ use crate::ensemble::{Ensemble, Joined};
 use crate::error::Error;
 use crate::options::{EngineOptions, Options};
 use crate::state::Progress;
-use crate::{existing, is_of, provenance, provenance_on, softmax};
+use crate::{provenance, softmax};
 
 /// The folds that the training images were dealt into.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<(), Error> {
     let (hyperparameters, epochs) = (&options.hyperparameters, progress.kept_metrics().epoch);
-    let expected = provenance(hyperparameters, data.digest);
+    let expected = provenance::of_any_engine(hyperparameters, data.digest);
     if let Some(record) = finished(run, folds.count, epochs, &expected, &options.engine) {
         show(&record, console);
         return Ok(());
@@ -96,7 +96,7 @@ pub(crate) fn run(
     // The record goes first: a process that is killed here leaves none of other logits.
     files::remove_file(&run.cross_validation())?;
     let record = CrossValidation {
-        provenance: of_folds(provenance_on(ensemble.engine(), hyperparameters, data.digest), folds.count),
+        provenance: of_folds(provenance::of_engine(ensemble.engine(), hyperparameters, data.digest), folds.count),
         epochs,
         accuracy: judged.iter().map(|fold| fold.correct).sum::<u64>() as f64 / logits.nrows() as f64,
         folds: judged,
@@ -119,8 +119,8 @@ pub(crate) fn finished(
     let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).ok()?;
     let expected = of_folds(training.clone(), folds);
     let is_of_it = (record.folds.len(), record.epochs) == (folds as usize, epochs)
-        && is_of(&record.provenance, &expected)
-        && existing::is_as_asked(&record.provenance, asked);
+        && provenance::is_of(&record.provenance, &expected)
+        && provenance::is_as_asked(&record.provenance, asked);
     let is_whole = || files::sha256_file(&run.out_of_sample_logits()).is_ok_and(|found| found == record.logits);
     (is_of_it && is_whole()).then_some(record)
 }

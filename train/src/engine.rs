@@ -100,10 +100,6 @@ pub const PRECISION: &str = "precision";
 pub const NVRTC: &str = "nvrtc";
 /// The version of the library of its products.
 pub const CUBLASLT: &str = "cublaslt";
-/// Where several engines computed a training, the argument that says which epochs each of them did.
-pub const ENGINES: &str = "engines";
-/// Where another engine judged the network than computed its last epoch, the argument that says which.
-pub const JUDGED_BY: &str = "judged_by";
 
 /// Which step it is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -6,8 +6,8 @@ use artifacts::{Dataset, Provenance, RunDirectory, TrainingRecord};
 use files::Digest;
 use serde_json::Value;
 
-use crate::engine::{DECIDES, ENGINE, ENGINES, JUDGED_BY, PRECISION};
-use crate::options::{EngineName, EngineOptions, Hyperparameters};
+use crate::options::{EngineOptions, Hyperparameters};
+use crate::provenance::{self, Settings};
 use crate::schedule::Schedule;
 use crate::state::Progress;
 
@@ -21,7 +21,7 @@ pub(crate) struct Existing {
     /// Whether there is a state to go on from.
     pub has_state: bool,
     /// For each engine that computed, the settings that decide the bytes.
-    computed: Vec<BTreeMap<String, String>>,
+    computed: Vec<Settings>,
 }
 
 /// Which training it is, and how far it has come.
@@ -59,58 +59,19 @@ impl Existing {
 
     /// Whether all of it was computed as `asked`.
     pub fn is_computed_as(&self, asked: &EngineOptions) -> bool {
-        is_computed_as(&self.computed, asked)
+        provenance::is_computed_as(&self.computed, asked)
     }
 }
 
 /// The training of the record in the run's folder, with what computed it.
-fn of_record(run: &RunDirectory) -> Option<(Identity, Vec<BTreeMap<String, String>>)> {
+fn of_record(run: &RunDirectory) -> Option<(Identity, Vec<Settings>)> {
     let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok()?;
-    let provenance = record.provenance;
-    let computed = computed(&provenance.arguments);
-    let mut hyperparameters = provenance.arguments;
-    remove_computed(&mut hyperparameters);
-    hyperparameters.insert("seed".to_owned(), provenance.seed.into());
-    let dataset = *provenance.inputs.get(Dataset::FILE_NAME)?;
-    Some((Identity { version: provenance.version, hyperparameters, dataset, epochs: record.epochs }, computed))
-}
-
-/// Removes from a record's arguments what they say of what computed and judged it.
-pub(crate) fn remove_computed(arguments: &mut BTreeMap<String, Value>) {
-    arguments.retain(|name, _| !DECIDES.contains(&name.as_str()) && ![ENGINES, JUDGED_BY].contains(&name.as_str()));
-}
-
-/// Whether all that has this provenance was computed as the flags ask.
-pub(crate) fn is_as_asked(provenance: &Provenance, asked: &EngineOptions) -> bool {
-    is_computed_as(&computed(&provenance.arguments), asked)
-}
-
-/// What the arguments of a training's record say of what computed it.
-fn computed(arguments: &BTreeMap<String, Value>) -> Vec<BTreeMap<String, String>> {
-    let texts = |values: &mut dyn Iterator<Item = (&String, &Value)>| {
-        values.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
-    };
-    match arguments.get(ENGINES).and_then(Value::as_array) {
-        Some(all) => all.iter().filter_map(Value::as_object).map(|by| texts(&mut by.iter())).collect(),
-        None => vec![texts(&mut arguments.iter().filter(|(name, _)| DECIDES.contains(&name.as_str())))],
-    }
-}
-
-/// Whether all that `computed` is as the flags ask, where they do: which GPU is a number, which no record has.
-fn is_computed_as(computed: &[BTreeMap<String, String>], asked: &EngineOptions) -> bool {
-    let engine = match asked.engine() {
-        EngineName::Auto => None,
-        EngineName::Cpu => Some("cpu"),
-        EngineName::Cuda => Some("cuda"),
-    };
-    let precision = asked.precision.map(|precision| precision.to_string());
-    // The CPU engine in f32 names neither.
-    let asked = [(ENGINE, engine, "cpu"), (PRECISION, precision.as_deref(), "f32")];
-    computed.iter().all(|by| {
-        asked.iter().all(|&(name, asked, unnamed)| {
-            asked.is_none_or(|asked| by.get(name).map_or(unnamed, String::as_str) == asked)
-        })
-    })
+    let computed = provenance::computed(&record.provenance);
+    let Provenance { version, seed, inputs, arguments: mut hyperparameters, .. } = record.provenance;
+    provenance::remove_computed(&mut hyperparameters);
+    hyperparameters.insert("seed".to_owned(), seed.into());
+    let dataset = *inputs.get(Dataset::FILE_NAME)?;
+    Some((Identity { version, hyperparameters, dataset, epochs: record.epochs }, computed))
 }
 
 impl Identity {
@@ -142,7 +103,6 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Precision;
     use clap::Parser as _;
 
     #[derive(clap::Parser)]
@@ -162,31 +122,5 @@ mod tests {
         let found = there.differences(&here, dataset);
         assert_eq!(found[0], format!("version: 0.0.9 there, {} here", env!("CARGO_PKG_VERSION")));
         assert_eq!(found[1..], ["clip_norm: unknown there, null here", "momentum: 0.9 there, unknown here"]);
-    }
-
-    #[test]
-    fn a_training_is_as_asked_where_all_of_it_was_computed_by_what_the_flags_name() {
-        let asked = |engine, precision| EngineOptions { engine, precision, ..EngineOptions::default() };
-        let [any, f32, f16, cuda, device] = [
-            asked(EngineName::Auto, None),
-            asked(EngineName::Cpu, Some(Precision::F32)),
-            asked(EngineName::Auto, Some(Precision::F16)),
-            asked(EngineName::Cuda, None),
-            EngineOptions { device: Some(0), ..asked(EngineName::Auto, None) },
-        ];
-        for (arguments, expected) in [
-            (r#"{"hidden": [8]}"#, [true, true, false, false, false]),
-            (r#"{"precision": "f16"}"#, [true, false, true, false, false]),
-            (r#"{"engine": "cuda", "device": "x", "precision": "f32"}"#, [true, false, false, true, true]),
-            (
-                r#"{"precision": "f16", "engines": [
-                    {"from_epoch": 1, "engine": "cpu", "precision": "f32"},
-                    {"from_epoch": 3, "engine": "cpu", "precision": "f16"}]}"#,
-                [true, false, false, false, false],
-            ),
-        ] {
-            let computed = computed(&serde_json::from_str(arguments).unwrap());
-            assert_eq!([&any, &f32, &f16, &cuda, &device].map(|asked| is_computed_as(&computed, asked)), expected);
-        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
 //! trait ([`cpu`], [`cuda`]), how several networks become one in [`ensemble`], what a resumed training continues from in
-//! [`state`].
+//! [`state`], what is left of a finished one in `results`, and how it came to be in [`provenance`].
 
 mod adam;
 pub mod augment;
@@ -21,8 +21,10 @@ mod loss_scale;
 pub mod model;
 mod options;
 mod preview;
+pub mod provenance;
 pub mod random;
 pub mod recipe;
+mod results;
 pub mod schedule;
 mod show;
 mod softmax;
@@ -36,21 +38,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use artifacts::{
-    Checkpoint, EpochMetrics, EpochTiming, ModelDescription, Provenance, RunDirectory, TrainingRecord, Weights, logits,
-    read_metrics,
-};
-use files::{Digest, IoContext as _, Lock};
-use ndarray::s;
+use artifacts::{EpochMetrics, EpochTiming, ModelDescription, RunDirectory, Weights};
+use files::{IoContext as _, Lock};
 use terminal::{Console, counted};
 
 use crate::cross_validate::Folds;
 use crate::data::{Data, Order};
-use crate::engine::{Engine, JUDGED_BY, Validation};
-use crate::ensemble::{Ensemble, Joined};
+use crate::engine::{Engine, Validation};
+use crate::ensemble::Ensemble;
 pub use crate::error::Error;
 use crate::existing::Existing;
-use crate::journal::{Journal, StagedJournal};
+use crate::journal::StagedJournal;
 use crate::model::Mlp;
 pub use crate::options::{EngineName, EngineOptions, HiddenSizes, Hyperparameters, LossName, Options, Precision};
 use crate::state::Progress;
@@ -98,24 +96,25 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
             Some(journal) => journal,
             None => {
                 let before = &progress.metrics[..progress.epochs() - 1];
-                journal.insert(replace_results(&run, before, options.tensorboard)?)
+                journal.insert(results::replace(&run, before, options.tensorboard)?)
             }
         };
         state.commit()?;
         journal.add(&metrics, &timing)?;
     }
-    let network = kept(&progress, ensemble)?;
-    let provenance = progress.provenance(provenance(hyperparameters, data.digest));
+    let network = results::kept(&progress, ensemble)?;
+    let provenance =
+        provenance::with_computed(provenance::of_any_engine(hyperparameters, data.digest), &progress.computed);
     let there = if journal.is_none() {
         verification.finish()?;
-        results(&run, &progress, &network, &provenance)
+        results::find(&run, &progress, &network, &provenance)
     } else {
         None
     };
     let journal = match (journal, &there) {
         (Some(journal), _) => journal,
         (None, Some(_)) => StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?,
-        (None, None) => begin_results(&run, &progress.metrics, options.tensorboard, &[])?,
+        (None, None) => results::begin(&run, &progress.metrics, options.tensorboard, &[])?,
     };
     journal.finish()?;
     let record = match there {
@@ -124,7 +123,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
             drop(network);
             record
         }
-        None => finish(&run, &progress, network, &data, hyperparameters, provenance)?,
+        None => results::write(&run, &progress, network, &data, hyperparameters, provenance)?,
     };
     show::result(&run, &progress, hyperparameters, &record, console);
     folds.map_or(Ok(()), |folds| cross_validate::run(&folds, &run, options, &data, &progress, console))
@@ -239,26 +238,6 @@ fn files_of_another_stage(run: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(absolute.ancestors().find(is_one).map(Path::to_owned))
 }
 
-/// Removes what an earlier training left as its result, and begins the journal after the epochs before this training's next
-/// one: until it is over, the folder has no `training.json`.
-fn replace_results(run: &RunDirectory, before: &[EpochMetrics], tensorboard: bool) -> Result<Journal, Error> {
-    begin_results(run, before, tensorboard, &[run.cross_validation(), run.out_of_sample_logits()])
-}
-
-/// Removes the results, the record first, and what is named `besides`: a cross-validation belongs to the training that is
-/// resumed. Nothing goes before the journal is on the disk.
-fn begin_results(
-    run: &RunDirectory,
-    over: &[EpochMetrics],
-    tensorboard: bool,
-    besides: &[PathBuf],
-) -> Result<Journal, Error> {
-    let journal = StagedJournal::after(over, run, tensorboard)?;
-    let results = [run.training_record(), run.checkpoint(), run.reference_logits()];
-    results.iter().chain(besides).try_for_each(|path| files::remove_file(path))?;
-    journal.begin(run)
-}
-
 /// Trains an epoch, counted from 1, and validates.
 fn train_epoch(
     epoch: usize,
@@ -290,92 +269,4 @@ fn train_epoch(
         averaged_valid_accuracy: averaged.map(|averaged| averaged.accuracy),
     };
     Ok((metrics, EpochTiming { epoch, train_seconds, valid_seconds, images_per_second: images as f64 / train_seconds }))
-}
-
-/// The network with the weights that are kept.
-fn kept(progress: &Progress, mut ensemble: Ensemble) -> Result<Joined, Error> {
-    let (weights, ..) = progress.kept_metrics().best();
-    let kept: Vec<Vec<f32>> = match &progress.kept {
-        Some(kept) => kept.parameters.clone(),
-        None => ensemble.states()?.iter().map(|state| state.weights(weights).to_vec()).collect(),
-    };
-    Ok(ensemble.join(&kept))
-}
-
-/// The record of the results in the run's folder, where they are whole and of this network, whatever has judged it.
-fn results(
-    run: &RunDirectory,
-    progress: &Progress,
-    network: &Joined,
-    provenance: &Provenance,
-) -> Option<TrainingRecord> {
-    let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok()?;
-    let (checkpoint, checkpoint_digest) = Checkpoint::read(&run.checkpoint()).ok()?;
-    let (_, logits_digest) = logits::read(&run.reference_logits()).ok()?;
-    let metrics_digest = files::sha256_file(&run.metrics()).ok()?;
-    let mut but_for_judge = record.provenance.clone();
-    but_for_judge.arguments.remove(JUDGED_BY);
-    let is_whole = [record.checkpoint, record.reference_logits, record.metrics]
-        == [checkpoint_digest, logits_digest, metrics_digest]
-        && read_metrics(&run.metrics()).ok()? == progress.metrics;
-    (is_whole && but_for_judge == *provenance && checkpoint.layers == network.layers).then_some(record)
-}
-
-/// Writes the checkpoint, the reference logits and, last of all, the record that says that the training is over.
-fn finish(
-    run: &RunDirectory,
-    progress: &Progress,
-    mut network: Joined,
-    data: &Data,
-    hyperparameters: &Hyperparameters,
-    provenance: Provenance,
-) -> Result<TrainingRecord, Error> {
-    let metrics = progress.kept_metrics();
-    let (kept_weights, ..) = metrics.best();
-    let logits = network.validation_logits(0..data.valid.len())?;
-    let Validation { loss: valid_loss, accuracy: valid_accuracy } =
-        Validation::of(data, |rows| Ok(logits.slice(s![rows, ..]).to_owned()))?;
-    let reference_logits = logits.slice_move(s![..data.valid.len().min(logits::REFERENCE_ROWS), ..]);
-    let provenance = progress.judged(provenance, network.engine().decides());
-    let description = data.describe_joined(hyperparameters);
-    let checkpoint = Checkpoint { model: description.clone(), provenance: provenance.clone(), layers: network.layers };
-    let record = TrainingRecord {
-        provenance,
-        model: description,
-        epochs: progress.epochs(),
-        kept_epoch: metrics.epoch,
-        kept_weights,
-        valid_loss,
-        valid_accuracy,
-        checkpoint: checkpoint.write(&run.checkpoint())?,
-        metrics: files::sha256_file(&run.metrics())?,
-        reference_logits: logits::write(&run.reference_logits(), &reference_logits)?,
-    };
-    artifacts::write_json(&run.training_record(), &record)?;
-    Ok(record)
-}
-
-/// Whether it is the provenance of what is expected of any engine, whichever has computed it.
-fn is_of(found: &Provenance, expected: &Provenance) -> bool {
-    let mut found = found.clone();
-    existing::remove_computed(&mut found.arguments);
-    found == *expected
-}
-
-/// How what an engine computes comes to be: with the settings of the engine that decide the bytes.
-fn provenance_on(engine: &dyn Engine, hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {
-    let of_any_engine = provenance(hyperparameters, dataset);
-    engine.decides().into_iter().fold(of_any_engine, |provenance, (name, value)| provenance.with_argument(name, value))
-}
-
-fn provenance(hyperparameters: &Hyperparameters, dataset: Digest) -> Provenance {
-    let mut provenance = Provenance::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
-        .with_seed(hyperparameters.seed)
-        .with_input(artifacts::Dataset::FILE_NAME, dataset);
-    for (name, value) in hyperparameters.by_name() {
-        if name != "seed" {
-            provenance = provenance.with_argument(&name, value);
-        }
-    }
-    provenance
 }

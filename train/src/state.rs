@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use artifacts::EpochMetrics;
 use artifacts::tensors::{self, Form, Tensors};
-use artifacts::{EpochMetrics, Provenance};
 use files::{Digest, IoContext as _, StagedFile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::{ENGINE, ENGINES, JUDGED_BY, LossScale, PRECISION, State};
+use crate::engine::{LossScale, State};
 use crate::error::Error;
 use crate::existing::Identity;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
+use crate::provenance::{Computed, Settings};
 
 /// How far a training has come.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,16 +26,6 @@ pub struct Progress {
     pub kept: Option<Kept>,
     /// What computed: more than one where another engine went on.
     pub computed: Vec<Computed>,
-}
-
-/// From an epoch on, counted from 1, the settings of the computing engine that decide the bytes: see [`Engine::decides`].
-///
-/// [`Engine::decides`]: crate::engine::Engine::decides
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Computed {
-    from_epoch: usize,
-    #[serde(flatten)]
-    by: BTreeMap<String, String>,
 }
 
 /// The weights of an earlier epoch.
@@ -100,45 +91,10 @@ impl Progress {
 
     /// Notes what computes the next epoch.
     pub fn goes_on_by(&mut self, decides: Vec<(&'static str, String)>) {
-        let by = by_name(decides);
-        if self.computed.last().is_none_or(|last| last.by != by) {
-            self.computed.push(Computed { from_epoch: self.epochs() + 1, by });
+        let next = Computed::new(self.epochs() + 1, decides);
+        if self.computed.last().is_none_or(|last| last.by != next.by) {
+            self.computed.push(next);
         }
-    }
-
-    /// `provenance` with what computed the last epoch and, where that is not all that computed, with all of it.
-    ///
-    /// # Panics
-    /// Never: it is plain data.
-    #[must_use]
-    pub fn provenance(&self, provenance: Provenance) -> Provenance {
-        let last = self.computed.last().into_iter().flat_map(|last| &last.by);
-        let provenance =
-            last.fold(provenance, |provenance, (name, value)| provenance.with_argument(name, value.as_str()));
-        if self.computed.len() < 2 {
-            return provenance;
-        }
-        let with_names = |computed: &Computed| Computed { by: named(computed.by.clone()), ..*computed };
-        let all: Vec<Computed> = self.computed.iter().map(with_names).collect();
-        provenance.with_argument(ENGINES, serde_json::to_value(all).expect("plain data serialises"))
-    }
-
-    /// `provenance` with what judges the network, where that is not what computed the last epoch. Whatever the precision,
-    /// networks are judged in `f32`.
-    ///
-    /// # Panics
-    /// Never: it is plain data.
-    #[must_use]
-    pub fn judged(&self, provenance: Provenance, decides: Vec<(&'static str, String)>) -> Provenance {
-        let in_f32 = |mut by: BTreeMap<String, String>| {
-            by.insert(PRECISION.to_owned(), "f32".to_owned());
-            named(by)
-        };
-        let (judge, last) = (in_f32(by_name(decides)), self.computed.last().map(|last| in_f32(last.by.clone())));
-        if last.as_ref() == Some(&judge) {
-            return provenance;
-        }
-        provenance.with_argument(JUDGED_BY, serde_json::to_value(judge).expect("plain data serialises"))
     }
 
     /// Whether all epochs are over, or patience is.
@@ -208,7 +164,7 @@ impl Progress {
     ///
     /// # Errors
     /// When it cannot be read, or is no such state.
-    pub(crate) fn peek(path: &Path) -> artifacts::Result<(Identity, Vec<BTreeMap<String, String>>)> {
+    pub(crate) fn peek(path: &Path) -> artifacts::Result<(Identity, Vec<Settings>)> {
         let there = tensors::peek::<Description>(path, &FORM)?;
         Ok((there.identity(), there.computed.into_iter().map(|computed| computed.by).collect()))
     }
@@ -280,19 +236,6 @@ impl Progress {
         });
         Ok((Self { metrics: there.metrics, kept: kept.transpose()?, computed: there.computed }, states))
     }
-}
-
-fn by_name(decides: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
-    decides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// With the names of the engine whose bytes are the reference, which does not name itself.
-fn named(mut by: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    if !by.contains_key(ENGINE) {
-        by.insert(ENGINE.to_owned(), "cpu".to_owned());
-        by.entry(PRECISION.to_owned()).or_insert_with(|| "f32".to_owned());
-    }
-    by
 }
 
 /// What stands before a tensor's name: for the first network, which is often the only one, its kind alone.

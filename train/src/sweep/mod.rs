@@ -15,9 +15,9 @@ use terminal::Console;
 use self::file::Sweep;
 use self::outcome::Outcome;
 use crate::error::Error;
-use crate::existing::{self, Existing};
+use crate::existing::Existing;
 use crate::options::Options;
-use crate::{cross_validate, is_of, provenance};
+use crate::{cross_validate, provenance};
 
 /// What `train sweep` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,11 +97,11 @@ fn finished_or_trained(
 ) -> Result<TrainingRecord, Error> {
     let folder = training.run.clone().expect("a sweep gives each training a folder");
     let run = RunDirectory::new(&folder);
-    let expected = provenance(&training.hyperparameters, dataset);
+    let expected = provenance::of_any_engine(&training.hyperparameters, dataset);
     let there = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
     let is_done = |record: &TrainingRecord| {
-        is_of(&record.provenance, &expected)
-            && existing::is_as_asked(&record.provenance, &training.engine)
+        provenance::is_of(&record.provenance, &expected)
+            && provenance::is_as_asked(&record.provenance, &training.engine)
             && has_extras(&run, training, record, &expected)
     };
     if let Some(record) = there.filter(is_done) {
@@ -130,7 +130,7 @@ fn finished_or_trained(
 /// The record that a training has just left.
 fn record_of(training: &Options, run: &RunDirectory, expected: &Provenance) -> Result<TrainingRecord, Error> {
     let (record, _) = artifacts::read_json::<TrainingRecord>(&run.training_record())?;
-    if is_of(&record.provenance, expected) {
+    if provenance::is_of(&record.provenance, expected) {
         Ok(record)
     } else {
         Err(files::Error::Changed { path: training.dataset.join(Dataset::FILE_NAME) }.into())
