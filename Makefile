@@ -278,9 +278,10 @@ bench: $(report) $(bench_packages)/.installed ## measure speed beside PyTorch an
 gpu-check: $(build_stamp) $(shards) ## build the folder that proves the CUDA engine on a machine with a GPU: .cache/gpu-check
 	$(PYTHON) bench/gpu_check/build.py $(bin) $(data)/shards .cache/gpu-check
 
-lint: ## check the formatting, and clippy with warnings as errors
+lint: ## check the formatting, and clippy and the documentation with warnings as errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items --locked
 
 format: ## format the code
 	cargo fmt --all

@@ -257,11 +257,11 @@ impl Hyperparameters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossName {
-    /// -ln p[y], which trusts every label
+    /// `-ln p[y]`, which trusts every label
     CrossEntropy,
-    /// (1 - p[y]^0.7) / 0.7, which heeds a label less the less probable it is (Zhang and Sabuncu 2018)
+    /// `(1 - p[y]^0.7) / 0.7`, which heeds a label less the less probable it is (Zhang and Sabuncu 2018)
     GeneralizedCrossEntropy,
-    /// Cross entropy with 4 (1 - p[y]), bounded and thus robust, beside it (Wang et al. 2019)
+    /// Cross entropy with `4 (1 - p[y])`, bounded and thus robust, beside it (Wang et al. 2019)
     SymmetricCrossEntropy,
 }
 

@@ -22,7 +22,7 @@ use crate::{cross_validate, provenance};
 /// What `train sweep` is asked for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SweepOptions {
-    /// The sweep: dataset, runs, seeds, flags, and [[variant]] tables or a [grid]
+    /// The sweep: dataset, runs, seeds, flags, and `[[variant]]` tables or a `[grid]`
     #[arg(value_name = "FILE.toml")]
     pub file: PathBuf,
 
