@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm512_setzero_ph, _mm512_setzero_ps, _mm512_store_ps,
 };
 
-use super::avx512::Avx512;
 use super::tile::sixteen_times;
+use super::x86_64::avx512::Avx512;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
 use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, HalfLine, LANES, Line};

@@ -5,10 +5,6 @@
 //! terms (of half-precision operands, a sum of such chains), and nothing else depends on the order of anything.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-#[cfg(target_arch = "x86_64")]
 mod avx512_fp16;
 mod half;
 #[cfg(target_arch = "x86_64")]
@@ -20,10 +16,14 @@ mod portable;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 use super::nonzeros::{CHUNK, List, MOST_TOGETHER};
 use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
+#[cfg(target_arch = "x86_64")]
+use x86_64::{avx2, avx512};
 
 /// The most terms that are summed up in half precision: with more of them, what the sum has lost by rounding nears what a
 /// batch's choice of images changes; with fewer, moving sums to `f32` takes a noticeable part of the time.
