@@ -119,8 +119,7 @@ pub(crate) fn finished(
     let (record, _) = artifacts::read_json::<CrossValidation>(&run.cross_validation()).ok()?;
     let expected = of_folds(training.clone(), folds);
     let is_of_it = (record.folds.len(), record.epochs) == (folds as usize, epochs)
-        && provenance::is_of(&record.provenance, &expected)
-        && provenance::is_as_asked(&record.provenance, asked);
+        && provenance::is_of_as_asked(&record.provenance, &expected, asked);
     let is_whole = || files::sha256_file(&run.out_of_sample_logits()).is_ok_and(|found| found == record.logits);
     (is_of_it && is_whole()).then_some(record)
 }

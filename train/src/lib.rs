@@ -1,6 +1,6 @@
 //! Trains a multilayer perceptron on the shards.
 //!
-//! [`run`] is the recipe. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
+//! [`run`] is the course of a training. What it trains on is in [`data`], the network in [`model`], what computes behind the [`Engine`]
 //! trait ([`cpu`], [`cuda`]), how several networks become one in [`ensemble`], what a resumed training continues from in
 //! [`state`], what is left of a finished one in `results`, and how it came to be in [`provenance`].
 
@@ -16,6 +16,7 @@ pub mod ensemble;
 mod error;
 mod events;
 mod existing;
+mod identity;
 mod journal;
 mod loss_scale;
 pub mod model;
@@ -67,7 +68,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
         }
         return preview::write(path, &data, hyperparameters, console);
     }
-    let model = described(&data, hyperparameters)?;
+    let model = joined_description(&data, hyperparameters)?;
     let run = RunDirectory::new(options.run.as_deref().expect("a training has a folder"));
     if let Some(folder) = files_of_another_stage(run.path())? {
         return Err(Error::WithinDataset { folder });
@@ -79,7 +80,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let (mut ensemble, reason) = Ensemble::new(&options.engine, Arc::clone(&data), hyperparameters)?;
     reason.iter().for_each(|reason| console.say(format!("train: {reason}")));
     announce(options, &data, &model, ensemble.engine(), console);
-    let mut progress = begin(&run, options, &data, &mut ensemble, console)?;
+    let mut progress = resumed_or_new(&run, options, &data, &mut ensemble, console)?;
     let mut orders = ensemble.orders(data.rows(), run.path())?;
     let mut journal = None;
     while !progress.is_over(hyperparameters) {
@@ -96,7 +97,7 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
             Some(journal) => journal,
             None => {
                 let before = &progress.metrics[..progress.epochs() - 1];
-                journal.insert(results::replace(&run, before, options.tensorboard)?)
+                journal.insert(results::clear_with_cross_validation(&run, before, options.tensorboard)?)
             }
         };
         state.commit()?;
@@ -111,26 +112,22 @@ pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     } else {
         None
     };
-    let journal = match (journal, &there) {
-        (Some(journal), _) => journal,
-        (None, Some(_)) => StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?,
-        (None, None) => results::begin(&run, &progress.metrics, options.tensorboard, &[])?,
-    };
-    journal.finish()?;
-    let record = match there {
-        Some(record) => {
-            // A cross-validation has an engine of its own.
-            drop(network);
-            record
-        }
-        None => results::write(&run, &progress, network, &data, hyperparameters, provenance)?,
+    let record = if let Some(record) = there {
+        StagedJournal::after(&progress.metrics, &run, options.tensorboard)?.begin(&run)?.finish()?;
+        // A cross-validation has an engine of its own.
+        drop(network);
+        record
+    } else {
+        let begun = journal.map_or_else(|| results::clear(&run, &progress.metrics, options.tensorboard, &[]), Ok)?;
+        begun.finish()?;
+        results::write(&run, &progress, network, &data, hyperparameters, provenance)?
     };
     show::result(&run, &progress, hyperparameters, &record, console);
     folds.map_or(Ok(()), |folds| cross_validate::run(&folds, &run, options, &data, &progress, console))
 }
 
-/// The network that is trained.
-fn described(data: &Data, hyperparameters: &Hyperparameters) -> Result<ModelDescription, Error> {
+/// The network that the training will leave.
+fn joined_description(data: &Data, hyperparameters: &Hyperparameters) -> Result<ModelDescription, Error> {
     let (height, width) = (data.dataset.height, data.dataset.width);
     if hyperparameters.test_time_shift as usize >= height.min(width) {
         return Err(Error::Shift { pixels: hyperparameters.test_time_shift, height, width });
@@ -184,7 +181,7 @@ impl Verification {
 }
 
 /// The progress of the state in the run's folder where it is to be resumed and there is one, else none.
-fn begin(
+fn resumed_or_new(
     run: &RunDirectory,
     options: &Options,
     data: &Data,

@@ -102,6 +102,11 @@ fn named(mut by: Settings) -> Settings {
     by
 }
 
+/// Whether it is the provenance of what is expected of any engine, and of what the flags ask for.
+pub(crate) fn is_of_as_asked(found: &Provenance, of_any_engine: &Provenance, asked: &EngineOptions) -> bool {
+    is_of(found, of_any_engine) && are_as_asked(&settings_of(found), asked)
+}
+
 /// Whether it is the provenance of what is expected of any engine, whichever has computed it.
 pub(crate) fn is_of(found: &Provenance, of_any_engine: &Provenance) -> bool {
     let mut found = found.clone();
@@ -121,13 +126,8 @@ pub(crate) fn remove_computed(arguments: &mut BTreeMap<String, Value>) {
     arguments.retain(|name, _| !DECIDES.contains(&name.as_str()) && ![ENGINES, JUDGED_BY].contains(&name.as_str()));
 }
 
-/// Whether all that has this provenance was computed as the flags ask.
-pub(crate) fn is_as_asked(provenance: &Provenance, asked: &EngineOptions) -> bool {
-    is_computed_as(&computed(provenance), asked)
-}
-
-/// What a training's provenance says of what computed it.
-pub(crate) fn computed(provenance: &Provenance) -> Vec<Settings> {
+/// The settings of each engine that computed what has this provenance.
+pub(crate) fn settings_of(provenance: &Provenance) -> Vec<Settings> {
     let texts = |values: &mut dyn Iterator<Item = (&String, &Value)>| {
         values.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
     };
@@ -138,20 +138,17 @@ pub(crate) fn computed(provenance: &Provenance) -> Vec<Settings> {
     }
 }
 
-/// Whether all that `computed` is as the flags ask, where they do: which GPU is a number, which no record has.
-pub(crate) fn is_computed_as(computed: &[Settings], asked: &EngineOptions) -> bool {
+/// Whether all settings are as the flags ask, where they do: which GPU is a number, which no record has.
+pub(crate) fn are_as_asked(settings: &[Settings], asked: &EngineOptions) -> bool {
     let engine = match asked.engine() {
         EngineName::Auto => None,
         EngineName::Cpu => Some("cpu"),
         EngineName::Cuda => Some("cuda"),
     };
     let precision = asked.precision.map(|precision| precision.to_string());
-    // The CPU engine in f32 names neither.
-    let asked = [(ENGINE, engine, "cpu"), (PRECISION, precision.as_deref(), "f32")];
-    computed.iter().all(|by| {
-        asked.iter().all(|&(name, asked, unnamed)| {
-            asked.is_none_or(|asked| by.get(name).map_or(unnamed, String::as_str) == asked)
-        })
+    let asked = [(ENGINE, engine), (PRECISION, precision.as_deref())];
+    settings.iter().cloned().map(named).all(|by| {
+        asked.iter().all(|&(name, asked)| asked.is_none_or(|asked| by.get(name).is_some_and(|by| by == asked)))
     })
 }
 
@@ -183,8 +180,8 @@ mod tests {
         ] {
             let provenance =
                 Provenance { arguments: serde_json::from_str(arguments).unwrap(), ..Provenance::new("train", "0") };
-            let computed = computed(&provenance);
-            assert_eq!([&any, &f32, &f16, &cuda, &device].map(|asked| is_computed_as(&computed, asked)), expected);
+            let settings = settings_of(&provenance);
+            assert_eq!([&any, &f32, &f16, &cuda, &device].map(|asked| are_as_asked(&settings, asked)), expected);
         }
     }
 }

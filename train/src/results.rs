@@ -16,13 +16,17 @@ use crate::state::Progress;
 
 /// Removes what an earlier training left as its result, and begins the journal after the epochs before this training's next
 /// one: until it is over, the folder has no `training.json`.
-pub fn replace(run: &RunDirectory, before: &[EpochMetrics], tensorboard: bool) -> Result<Journal, Error> {
-    begin(run, before, tensorboard, &[run.cross_validation(), run.out_of_sample_logits()])
+pub fn clear_with_cross_validation(
+    run: &RunDirectory,
+    before: &[EpochMetrics],
+    tensorboard: bool,
+) -> Result<Journal, Error> {
+    clear(run, before, tensorboard, &[run.cross_validation(), run.out_of_sample_logits()])
 }
 
 /// Removes the results, the record first, and what is named `besides`: a cross-validation belongs to the training that is
 /// resumed. Nothing goes before the journal is on the disk.
-pub fn begin(
+pub fn clear(
     run: &RunDirectory,
     over: &[EpochMetrics],
     tensorboard: bool,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::engine::{LossScale, State};
 use crate::error::Error;
-use crate::existing::Identity;
+use crate::identity::Identity;
 use crate::model::Mlp;
 use crate::options::Hyperparameters;
 use crate::provenance::{Computed, Settings};

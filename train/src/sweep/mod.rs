@@ -100,8 +100,7 @@ fn finished_or_trained(
     let expected = provenance::of_any_engine(&training.hyperparameters, dataset);
     let there = artifacts::read_json::<TrainingRecord>(&run.training_record()).ok().map(|(record, _)| record);
     let is_done = |record: &TrainingRecord| {
-        provenance::is_of(&record.provenance, &expected)
-            && provenance::is_as_asked(&record.provenance, &training.engine)
+        provenance::is_of_as_asked(&record.provenance, &expected, &training.engine)
             && has_extras(&run, training, record, &expected)
     };
     if let Some(record) = there.filter(is_done) {
