@@ -4,9 +4,11 @@
 use std::num::NonZeroUsize;
 
 use serde_json::{Value, json};
+use train::cpu::grid::{Extent, Grid, MOST_A_PART, even_parts};
 use train::cpu::kernel::Along;
+use train::cpu::multiply::Multiply;
 use train::cpu::panels::{Buffer, LANES, Layout, Matrix};
-use train::cpu::product::{MOST_A_PART, MOST_A_TASK, Multiply, Operand, Product, even_parts};
+use train::cpu::product::{Operand, Product};
 
 use crate::Bench;
 
@@ -49,11 +51,13 @@ pub fn measure<L: Operand>(
             };
             let seconds = bench.median_seconds(|processor, pool| {
                 if name == BY_WEIGHT {
-                    processor.run(pool, &mut Multiply::gradient(product, out.shared(), threads));
+                    let grid = Grid::of_gradient(out.layout.extent(), processor.together(), threads);
+                    processor.run(pool, &mut Multiply::new(product, out.shared(), grid));
                 } else {
                     for panels in even_parts(out.layout.panels(), MOST_A_PART) {
-                        let mut phase = Multiply::new(product, out.shared(), panels, MOST_A_TASK, threads);
-                        processor.run(pool, &mut phase);
+                        let part = Extent { panels: panels.len(), ..out.layout.extent() };
+                        let grid = Grid::new(part, threads).starting_at(panels.start);
+                        processor.run(pool, &mut Multiply::new(product, out.shared(), grid));
                     }
                 }
             });

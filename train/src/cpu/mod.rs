@@ -1,18 +1,22 @@
 //! The CPU engine.
 //!
-//! All buffers are allocated once ([`network`]). A step is a few phases ([`phases`]), each a list of tasks that a pool of
-//! threads shares ([`pool`]); matrices lie in panels ([`panels`]), so that whole products ([`product`]) read all operands
-//! as they are; those of hidden layers leave out what a `ReLU` has made zero ([`nonzeros`]). Every sum has one order: the
-//! result is the same for any number of threads, and that of a product for any family of processors ([`kernel`]).
+//! All buffers are allocated once ([`network`]), parameters where [`places`] says. A step is a few phases ([`phases`]),
+//! each a list of tasks that a pool of threads shares ([`pool`]); matrices lie in panels ([`panels`]), so that whole
+//! products ([`product`]) read all operands as they are; those of hidden layers leave out what a `ReLU` has made zero
+//! ([`nonzeros`]). Every sum has one order: the result is the same for any number of threads, and that of a product for any
+//! family of processors ([`kernel`]).
 
 mod adam;
 mod dropout;
+pub mod grid;
 pub mod kernel;
+pub mod multiply;
 mod network;
 pub mod nonzeros;
 mod overflow;
 pub mod panels;
 mod phases;
+mod places;
 pub mod pool;
 pub mod product;
 

@@ -16,55 +16,20 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::grid::even_parts;
+use super::kernel::list::{CHUNK, CHUNK_PANELS, List, MOST_TOGETHER};
 use super::kernel::{Family, Phase, Processor};
-use super::panels::{Block, LANES, Line, Matrix, Shared};
+use super::panels::{Block, GAP, LANES, Line, Matrix, Shared};
 use super::pool::Pool;
-use super::product::{Blocks, even_parts};
+use super::product::Blocks;
 
-/// Panels whose lanes are the terms of a chunk.
-const CHUNK_PANELS: usize = 4;
-/// The most terms of a list: the lines for them of the panels that are multiplied together fit the first cache.
-pub const CHUNK: usize = CHUNK_PANELS * LANES;
-/// The panels that are multiplied together at most.
-pub const MOST_TOGETHER: usize = 8;
-/// The most blocks of rows in a task of such a product; of `a`'s panels it has those that are multiplied together.
-pub const MOST_ROW_BLOCKS: usize = 16;
+const _: () = assert!(GAP + LANES >= CHUNK, "a chunk that begins in a panel ends before the next one");
+
 /// The fewest terms, and panels of the other factor, with which a product without zeros is worth their search.
 pub const FEWEST_TERMS: usize = CHUNK;
 const FEWEST_PANELS: usize = 3;
 /// The largest share of elements other than zero with which such a product is faster.
 const MOST_NONZERO: f64 = 0.65;
-
-/// The elements of a block of rows in one chunk, row by row.
-#[derive(Debug, Clone)]
-#[repr(C, align(64))]
-pub struct List {
-    /// What they are.
-    pub(super) values: [f32; LANES * CHUNK],
-    /// The place of each among the terms of the chunk, below [`CHUNK`].
-    pub(super) terms: [u8; LANES * CHUNK],
-    /// How many each row has.
-    pub(super) counts: [u8; LANES],
-}
-
-impl List {
-    const EMPTY: Self = Self { values: [0.0; _], terms: [0; _], counts: [0; _] };
-
-    /// How many elements there are.
-    fn len(&self) -> usize {
-        self.counts.iter().map(|&count| usize::from(count)).sum()
-    }
-
-    /// The elements of each row, with their terms.
-    #[inline(always)]
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&[f32], &[u8])> {
-        self.counts.iter().scan(0, |end, &count| {
-            let row = *end..*end + usize::from(count);
-            *end = row.end;
-            Some((&self.values[row.clone()], &self.terms[row]))
-        })
-    }
-}
 
 /// The elements other than zero of a matrix's rows.
 #[derive(Debug)]
@@ -72,7 +37,7 @@ pub struct Nonzeros {
     /// For every chunk, a list of each block of rows.
     lists: Vec<List>,
     /// How many blocks of rows there is room for.
-    blocks: usize,
+    row_blocks: usize,
     /// What was searched last, where a product with what was found is faster than one with the zeros.
     found: Option<Found>,
 }
@@ -81,19 +46,19 @@ pub struct Nonzeros {
 struct Found {
     terms: usize,
     /// The blocks of rows that were searched.
-    blocks: Range<usize>,
+    row_blocks: Range<usize>,
 }
 
 impl Nonzeros {
     /// Room for a search of so many rows and terms at most.
     pub fn new(rows: usize, terms: usize) -> Self {
-        let blocks = rows.div_ceil(LANES);
-        Self { lists: vec![List::EMPTY; blocks * terms.div_ceil(CHUNK)], blocks, found: None }
+        let row_blocks = rows.div_ceil(LANES);
+        Self { lists: vec![List::EMPTY; row_blocks * terms.div_ceil(CHUNK)], row_blocks, found: None }
     }
 
     /// Whether a product of so many terms, with so many panels of the other factor, may be faster without zeros.
-    pub const fn may_pay(terms: usize, panels: usize) -> bool {
-        terms >= FEWEST_TERMS && panels >= FEWEST_PANELS
+    pub const fn may_pay(terms: usize, other_panels: usize) -> bool {
+        terms >= FEWEST_TERMS && other_panels >= FEWEST_PANELS
     }
 
     /// Searches these blocks of lines of a matrix, whose lanes are the terms of a product with so many panels of the other
@@ -105,30 +70,31 @@ impl Nonzeros {
         &mut self,
         on: (Processor, &mut Pool),
         matrix: Matrix<'_>,
-        blocks: Range<usize>,
+        row_blocks: Range<usize>,
         terms: usize,
-        panels: usize,
+        other_panels: usize,
     ) {
         let (processor, pool) = on;
         let chunks = terms.div_ceil(CHUNK);
-        assert!(blocks.len() <= self.blocks && chunks * self.blocks <= self.lists.len(), "room for what is found");
+        let has_room = row_blocks.len() <= self.row_blocks && chunks * self.row_blocks <= self.lists.len();
+        assert!(has_room, "room for what is found");
         assert!(terms.is_multiple_of(LANES), "whole blocks");
         self.found = None;
-        if !Self::may_pay(terms, panels) {
+        if !Self::may_pay(terms, other_panels) {
             return;
         }
         let mut search = Search {
             matrix,
-            blocks: blocks.clone(),
-            panels: 0..terms / LANES,
-            room: self.blocks,
+            row_blocks: row_blocks.clone(),
+            term_panels: terms / LANES,
+            room: self.row_blocks,
             lists: Shared::new(&mut self.lists),
         };
         processor.run(pool, &mut search);
-        let lists = self.lists.chunks(self.blocks).take(chunks).flat_map(|lists| &lists[..blocks.len()]);
-        let found: usize = lists.map(List::len).sum();
-        let is_worth_it = found as f64 <= MOST_NONZERO * (blocks.len() * LANES * terms) as f64;
-        self.found = is_worth_it.then_some(Found { terms, blocks });
+        let lists = self.lists.chunks(self.row_blocks).take(chunks).flat_map(|lists| &lists[..row_blocks.len()]);
+        let found: usize = lists.map(List::count).sum();
+        let is_worth_it = found as f64 <= MOST_NONZERO * (row_blocks.len() * LANES * terms) as f64;
+        self.found = is_worth_it.then_some(Found { terms, row_blocks });
     }
 
     /// The product of `a` and what was searched last; none where one with the zeros is faster.
@@ -136,10 +102,9 @@ impl Nonzeros {
     /// # Panics
     /// Where `a` does not have the terms.
     pub fn product<'a>(&'a self, a: Matrix<'a>) -> Option<SparseProduct<'a>> {
-        let Found { terms, blocks } = self.found.as_ref()?;
-        assert!(*terms <= a.layout.blocks() * LANES, "{terms} terms");
-        let searched = [blocks.start, blocks.end];
-        Some(SparseProduct { a, b: self, searched, chunks: terms.div_ceil(CHUNK) })
+        let found = self.found.as_ref()?;
+        assert!(found.terms <= a.layout.blocks() * LANES, "{} terms", found.terms);
+        Some(SparseProduct { a, b: self, found })
     }
 }
 
@@ -148,30 +113,30 @@ impl Nonzeros {
 struct Search<'a> {
     matrix: Matrix<'a>,
     /// Those of its lines that are searched.
-    blocks: Range<usize>,
-    /// Those of its panels whose lanes are the terms.
-    panels: Range<usize>,
+    row_blocks: Range<usize>,
+    /// How many of its panels have the terms as lanes.
+    term_panels: usize,
     /// Lists of a chunk.
     room: usize,
     lists: Shared<'a, List>,
 }
 
-/// Blocks in a task of the search, in one chunk.
+/// Blocks of rows in a task of the search, in one chunk.
 const SEARCHED_BLOCKS: usize = 4;
 
 impl Phase for Search<'_> {
     fn tasks(&self) -> usize {
-        self.panels.len().div_ceil(CHUNK_PANELS) * self.blocks.len().div_ceil(SEARCHED_BLOCKS)
+        self.term_panels.div_ceil(CHUNK_PANELS) * self.row_blocks.len().div_ceil(SEARCHED_BLOCKS)
     }
 
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
-        let parts = self.blocks.len().div_ceil(SEARCHED_BLOCKS);
-        let (chunk, start) = (task / parts, self.blocks.start + task % parts * SEARCHED_BLOCKS);
-        let panels = chunk * CHUNK_PANELS..self.panels.end.min((chunk + 1) * CHUNK_PANELS);
-        for block in start..self.blocks.end.min(start + SEARCHED_BLOCKS) {
+        let parts = self.row_blocks.len().div_ceil(SEARCHED_BLOCKS);
+        let (chunk, start) = (task / parts, self.row_blocks.start + task % parts * SEARCHED_BLOCKS);
+        let panels = chunk * CHUNK_PANELS..self.term_panels.min((chunk + 1) * CHUNK_PANELS);
+        for block in start..self.row_blocks.end.min(start + SEARCHED_BLOCKS) {
             // SAFETY: each block of a chunk is in one task.
-            let [list] = unsafe { self.lists.part(chunk * self.room + block - self.blocks.start) };
+            let [list] = unsafe { self.lists.part(chunk * self.room + block - self.row_blocks.start) };
             let mut found = 0;
             for row in 0..LANES {
                 let before = found;
@@ -192,9 +157,7 @@ pub struct SparseProduct<'a> {
     /// In panels of what is the product's depth.
     a: Matrix<'a>,
     b: &'a Nonzeros,
-    /// The first of the product's panels that there are lists for, and the one behind the last.
-    searched: [usize; 2],
-    chunks: usize,
+    found: &'a Found,
 }
 
 thread_local! {
@@ -203,7 +166,7 @@ thread_local! {
 }
 
 impl Blocks for SparseProduct<'_> {
-    fn rooms(&self) -> Option<usize> {
+    fn unfinished_panels(&self) -> Option<usize> {
         Some(1)
     }
 
@@ -218,15 +181,15 @@ impl Blocks for SparseProduct<'_> {
     ) {
         const { assert!(F::TOGETHER <= MOST_TOGETHER, "panels that can be multiplied together") };
         let stride = self.a.layout.stride();
-        let [first, end] = self.searched;
-        assert!(first <= panels.start && panels.end <= end, "panels whose rows were searched");
+        let searched = &self.found.row_blocks;
+        assert!(searched.start <= panels.start && panels.end <= searched.end, "panels whose rows were searched");
         let mut room = SUMS.take();
         for together in even_parts(blocks.len(), F::TOGETHER) {
             let together = blocks.start + together.start..blocks.start + together.end;
             room.resize(together.len() * panels.len(), [Line::ZERO; LANES]);
-            for chunk in 0..self.chunks {
+            for chunk in 0..self.found.terms.div_ceil(CHUNK) {
                 let lines = &self.a.lines[together.start * stride + chunk * CHUNK..];
-                let lists = &self.b.lists[chunk * self.b.blocks + panels.start - first..][..panels.len()];
+                let lists = &self.b.lists[chunk * self.b.row_blocks + panels.start - searched.start..][..panels.len()];
                 for (sums, list) in room.chunks_exact_mut(together.len()).zip(lists) {
                     // SAFETY: the processor is of the family.
                     unsafe { F::multiply_nonzeros(lines, stride, list, sums, chunk > 0) };

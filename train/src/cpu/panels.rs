@@ -11,6 +11,8 @@ use std::ops::Range;
 
 use half::f16;
 
+use super::grid::Extent;
+
 /// Rows in a panel.
 pub const LANES: usize = 16;
 
@@ -40,8 +42,7 @@ impl HalfLine {
 /// Lines left free after each panel: without them, panels of a depth that is a power of two would lie in the same sets of
 /// the caches, and reading across panels would evict what it reads. 71 is odd and prime to the number of sets, and longer
 /// than what is read of each panel at a time: of a chunk of terms, that are not all there, lines of the gap may be seen.
-const GAP: usize = 71;
-const _: () = assert!(GAP + LANES >= super::nonzeros::CHUNK, "a chunk that begins in a panel ends before the next one");
+pub(super) const GAP: usize = 71;
 
 /// How a matrix lies in lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,11 @@ impl Layout {
     /// Blocks in a panel; the last one may have lines to spare.
     pub const fn blocks(self) -> usize {
         self.depth.div_ceil(LANES)
+    }
+
+    /// Both.
+    pub const fn extent(self) -> Extent {
+        Extent { panels: self.panels(), blocks: self.blocks() }
     }
 
     /// Lines from one panel to the next.

@@ -13,18 +13,10 @@
 
 use std::ops::Range;
 
-use super::kernel::{Along, Family, HALF_RUN, Phase, Processor, Rows};
-use super::nonzeros::{MOST_ROW_BLOCKS, SparseProduct};
-use super::panels::{Block, HalfLine, LANES, Line, Matrix, SharedMatrix};
-
-/// The most panels of a batch that go through the network together: what one phase has written of them is in the caches when
-/// the next one reads it. Only gradients by weights are of the whole batch at once. The result does not depend on it.
-pub const MOST_A_PART: usize = 32;
-/// The largest tasks of a product, in blocks of its rows and panels: the elements of so many blocks stay in the second
-/// cache while all panels pass by.
-pub const MOST_A_TASK: [usize; 2] = [4, MOST_A_PART];
-/// The largest tasks of the gradient by the weights, in panels and blocks.
-pub const MOST_A_GRADIENT_TASK: [usize; 2] = [16, 8];
+use super::grid::{Extent, Grid};
+use super::kernel::{Along, Family, HALF_RUN, Processor, Rows};
+use super::nonzeros::SparseProduct;
+use super::panels::{Block, HalfLine, LANES, Line, Matrix};
 
 /// A line of a product's operands, whose products are computed and added up in `f32` blocks.
 pub trait Operand: Copy + Sync {
@@ -39,10 +31,13 @@ pub trait Operand: Copy + Sync {
     /// The line in `f32`.
     fn widened(self) -> [f32; LANES];
 
-    /// Adds to the blocks of these panels, or overwrites them.
+    /// Adds to the blocks of these panels, which are at most [`PANELS`](Self::PANELS), or overwrites them.
     ///
     /// # Safety
     /// The processor is of the family; every panel has a multiple of [`LANES`] lines, and `rows` as many terms.
+    ///
+    /// # Panics
+    /// Where there are more panels.
     unsafe fn multiply<'a, 'b, F: Family>(
         panels: Range<usize>,
         lines: impl Fn(usize) -> &'a [Self],
@@ -71,10 +66,10 @@ impl Operand for Line {
         mut place: impl FnMut(usize) -> &'b mut Block,
         adds: bool,
     ) {
-        for panel in panels {
-            // SAFETY: the caller's.
-            unsafe { F::multiply(lines(panel), rows, place(panel), adds) };
-        }
+        assert!(panels.len() == 1, "panels that are computed together");
+        let panel = panels.start;
+        // SAFETY: the caller's.
+        unsafe { F::multiply(lines(panel), rows, place(panel), adds) };
     }
 }
 
@@ -98,6 +93,7 @@ impl Operand for HalfLine {
         mut place: impl FnMut(usize) -> &'b mut Block,
         adds: bool,
     ) {
+        assert!((1..=2).contains(&panels.len()), "panels that are computed together");
         let (first, mut spare) = (panels.start, [Line::ZERO; LANES]);
         let (second, blocks) = if panels.len() == 2 {
             (first + 1, [place(first), place(first + 1)])
@@ -124,9 +120,8 @@ pub struct Product<'a, L = Line> {
 
 /// What computes a product block by block.
 pub trait Blocks {
-    /// For how many panels, one after the other, the places of blocks must differ, where a block is complete before the next
-    /// one of its panel begins.
-    fn rooms(&self) -> Option<usize>;
+    /// How many panels have an unfinished block at the same time, one each; none where all blocks are unfinished together.
+    fn unfinished_panels(&self) -> Option<usize>;
 
     /// Computes blocks of the product: `place` gives the place of each, and `finish` gets it once it is complete. Shortly
     /// before, `prepare` is called.
@@ -162,7 +157,7 @@ impl<'a, L: Operand> Product<'a, L> {
 }
 
 impl<L: Operand> Blocks for Product<'_, L> {
-    fn rooms(&self) -> Option<usize> {
+    fn unfinished_panels(&self) -> Option<usize> {
         (self.passes() == 1).then_some(L::PANELS)
     }
 
@@ -210,320 +205,11 @@ pub enum AnyProduct<'a> {
 }
 
 impl AnyProduct<'_> {
-    /// The tasks that so many of its blocks and panels are divided into.
-    pub fn grid(self, sizes: [usize; 2], processor: Processor, threads: usize) -> Grid {
+    /// The tasks that so much of it is divided into.
+    pub fn grid(self, whole: Extent, processor: Processor, threads: usize) -> Grid {
         match self {
-            Self::Single(_) | Self::Half(_) => Grid::new(sizes, MOST_A_TASK, threads),
-            Self::Sparse(_) => Grid::without_zeros(sizes, 0, processor.together(), threads),
-        }
-    }
-}
-
-/// How a product's blocks, in two directions, are divided into tasks. The result does not depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// Blocks in the outer direction, in which tasks advance last, and in the inner one.
-    sizes: [usize; 2],
-    /// Where they begin in the inner direction.
-    first: usize,
-    /// The most blocks of a task.
-    parts: [usize; 2],
-}
-
-impl Grid {
-    /// Tasks of at most so many blocks in each direction, and of fewer where there would be less than sixteen for a thread,
-    /// so that the last ones do not keep the others waiting.
-    pub fn new(sizes: [usize; 2], most: [usize; 2], threads: usize) -> Self {
-        let parts = [0, 1].map(|direction| most[direction].min(sizes[direction]).max(1));
-        let mut grid = Self { sizes, first: 0, parts };
-        while grid.tasks() < 16 * threads && grid.parts != [1, 1] {
-            let longer = usize::from(grid.parts[1] >= grid.parts[0]);
-            grid.parts[longer] = grid.parts[longer].div_ceil(2);
-        }
-        grid
-    }
-
-    /// Tasks of a product without zeros, of which this direction is that of the panels that are multiplied together. Rows
-    /// are divided before these are, and only until there are eight tasks for a thread: each task has its own way through
-    /// the lines for a chunk of terms.
-    pub fn without_zeros(sizes: [usize; 2], panels: usize, together: usize, threads: usize) -> Self {
-        let mut parts = [MOST_ROW_BLOCKS; 2];
-        parts[panels] = together;
-        let mut grid = Self { sizes, first: 0, parts: [0, 1].map(|index| parts[index].min(sizes[index]).max(1)) };
-        while grid.tasks() < 8 * threads && grid.parts != [1, 1] {
-            let divided = if grid.parts[1 - panels] > 1 { 1 - panels } else { panels };
-            grid.parts[divided] = grid.parts[divided].div_ceil(2);
-        }
-        grid
-    }
-
-    /// The same from a block on in the second direction.
-    pub fn starting_at(self, first: usize) -> Self {
-        Self { first, ..self }
-    }
-
-    /// How many tasks there are.
-    pub fn tasks(self) -> usize {
-        self.sizes[0].div_ceil(self.parts[0]) * self.sizes[1].div_ceil(self.parts[1])
-    }
-
-    /// The blocks of a task in each direction.
-    #[inline(always)]
-    pub fn task(self, task: usize) -> [Range<usize>; 2] {
-        let [outer, inner] = [0, 1].map(|direction| self.sizes[direction].div_ceil(self.parts[direction]));
-        let second = even_part(self.sizes[1], inner, task % inner);
-        [even_part(self.sizes[0], outer, task / inner), self.first + second.start..self.first + second.end]
-    }
-}
-
-/// The parts of so many, as few of at most so many as there can be, of which none is longer by more than one than another.
-pub fn even_parts(length: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let parts = length.div_ceil(most);
-    (0..parts).map(move |part| even_part(length, parts, part))
-}
-
-#[inline(always)]
-fn even_part(length: usize, parts: usize, part: usize) -> Range<usize> {
-    part * length / parts..(part + 1) * length / parts
-}
-
-/// A product alone: its blocks go where they belong, and nothing happens to them.
-#[derive(Debug)]
-pub struct Multiply<'a, P> {
-    product: P,
-    /// In blocks and panels, or the other way round.
-    grid: Grid,
-    panels_first: bool,
-    out: SharedMatrix<'a>,
-}
-
-impl<'a, L: Operand> Multiply<'a, Product<'a, L>> {
-    /// These panels of the product to those of `out`, in tasks of at most so many blocks and panels.
-    ///
-    /// # Panics
-    /// Where an operand does not have the terms, or they are not whole blocks.
-    pub fn new(
-        product: Product<'a, L>,
-        out: SharedMatrix<'a>,
-        panels: Range<usize>,
-        most: [usize; 2],
-        threads: usize,
-    ) -> Self {
-        let grid = Grid::new([out.layout.blocks(), panels.len()], most, threads);
-        Self::divided(product, out, grid.starting_at(panels.start), false)
-    }
-
-    /// The whole product, as the engine divides a gradient by the weights: in tasks of panels and blocks.
-    ///
-    /// # Panics
-    /// As [`Multiply::new`].
-    pub fn gradient(product: Product<'a, L>, out: SharedMatrix<'a>, threads: usize) -> Self {
-        let grid = Grid::new([out.layout.panels(), out.layout.blocks()], MOST_A_GRADIENT_TASK, threads);
-        Self::divided(product, out, grid, true)
-    }
-
-    fn divided(product: Product<'a, L>, out: SharedMatrix<'a>, grid: Grid, panels_first: bool) -> Self {
-        let Product { a, b, along, terms } = product;
-        let terms_of_b = match along {
-            Along::Depth => b.layout.blocks(),
-            Along::Lanes => b.layout.panels(),
-        };
-        assert!(terms.is_multiple_of(LANES) && terms <= LANES * a.layout.blocks().min(terms_of_b), "{terms} terms");
-        Self { product, grid, panels_first, out }
-    }
-}
-
-impl<P: Blocks + Sync> Phase for Multiply<'_, P> {
-    fn tasks(&self) -> usize {
-        self.grid.tasks()
-    }
-
-    #[inline(always)]
-    unsafe fn run<F: Family>(&self, task: usize) {
-        let [first, second] = self.grid.task(task);
-        let (panels, blocks) = if self.panels_first { (first, second) } else { (second, first) };
-        let place = |panel, block| {
-            // SAFETY: every block is in one task.
-            unsafe { self.out.block(panel, block) }
-        };
-        // SAFETY: the processor is of the family; the terms were looked at.
-        unsafe { self.product.multiply::<F>(panels, blocks, place, |_, _| {}, |_, _, _| {}) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use half::f16;
-
-    use super::super::nonzeros::Nonzeros;
-    use super::super::panels::{Buffer, Layout, Line};
-    use super::super::pool::Pool;
-    use super::*;
-
-    /// Numbers, rows of `a` and of `b`.
-    fn factors([lanes, terms, rows]: [usize; 3]) -> [Vec<f32>; 2] {
-        let value = |index: usize| ((index * 7919) % 1013) as f32 / 1013.0 - 0.5;
-        [(0..lanes * terms).map(value).collect(), (0..rows * terms).map(|index| value(index + 5)).collect()]
-    }
-
-    /// The product row by row, lanes of `a`, rows of `b`: as it is found, and with each element from the rows of its factors.
-    fn multiply<L: Operand>(
-        (processor, threads): (Processor, usize),
-        sizes: [usize; 3],
-        along: Along,
-        line: fn(&Line) -> L,
-        expected: fn(&[f32], &[f32]) -> f32,
-    ) -> [Vec<f32>; 2] {
-        let [lanes, terms, rows] = sizes;
-        let [a, b] = factors(sizes);
-        let a_layout = Layout { lanes, depth: terms };
-        let (b_layout, b_laid) = match along {
-            Along::Depth => (Layout { lanes: rows, depth: terms }, b.clone()),
-            Along::Lanes => {
-                let transposed = (0..terms * rows).map(|index| b[index % rows * terms + index / rows]);
-                (Layout { lanes: terms, depth: rows }, transposed.collect())
-            }
-        };
-        let [a_lines, b_lines] = [(a_layout, &a), (b_layout, &b_laid)].map(|(layout, values)| {
-            let mut lines = vec![Line::ZERO; layout.lines()];
-            layout.fill(values, &mut lines);
-            lines.iter().map(line).collect::<Vec<L>>()
-        });
-        let layout = Layout { lanes, depth: rows };
-        let mut out = Buffer { lines: vec![Line([f32::NAN; LANES]); layout.lines()], layout };
-        let product = Product {
-            a: Matrix { lines: &a_lines, layout: a_layout },
-            b: Matrix { lines: &b_lines, layout: b_layout },
-            along,
-            terms: terms.next_multiple_of(LANES),
-        };
-        let mut pool = Pool::new(threads).unwrap();
-        for panels in even_parts(layout.panels(), 2) {
-            processor.run(&mut pool, &mut Multiply::new(product, out.shared(), panels, [2, 3], threads));
-        }
-        let mut found = vec![0.0; lanes * rows];
-        layout.extract(&out.lines, &mut found);
-        out.lines.fill(Line([f32::NAN; LANES]));
-        processor.run(&mut pool, &mut Multiply::gradient(product, out.shared(), threads));
-        let mut as_gradient = vec![0.0; lanes * rows];
-        layout.extract(&out.lines, &mut as_gradient);
-        assert_eq!(as_gradient, found);
-        let expected = (0..lanes * rows).map(|index| {
-            let (lane, row) = (index / rows, index % rows);
-            expected(&a[lane * terms..][..terms], &b[row * terms..][..terms])
-        });
-        [found, expected.collect()]
-    }
-
-    fn on_every_processor(check: impl Fn((Processor, usize), [usize; 3], Along) -> [Vec<f32>; 2]) {
-        for processor in Processor::available() {
-            for sizes in [[1, 1, 1], [16, 16, 16], [17, 3, 33], [40, 300, 50], [5, 784, 10], [33, 600, 17]] {
-                for along in [Along::Depth, Along::Lanes] {
-                    for threads in [1, 3] {
-                        let [found, expected] = check((processor, threads), sizes, along);
-                        assert_eq!(found, expected, "{sizes:?} {along:?} on {}", processor.name());
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_processor_s_product_is_the_chain_of_multiply_adds_to_the_bit() {
-        let chain = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0_f32, |sum, (&a, &b)| b.mul_add(a, sum));
-        on_every_processor(|on, sizes, along| multiply(on, sizes, along, |&line| line, chain));
-    }
-
-    /// Rows of `b` with so many zeros of either sign in ten elements, and the product without them.
-    fn multiply_without_zeros(on: (Processor, usize), sizes: [usize; 3], zeros: usize) -> Option<[Vec<f32>; 2]> {
-        let ([lanes, terms, rows], (processor, threads)) = (sizes, on);
-        let [a, mut b] = factors(sizes);
-        for (index, value) in b.iter_mut().enumerate().filter(|(index, _)| index * 7 % 10 < zeros) {
-            *value = if index % 2 == 0 { 0.0 } else { -0.0 };
-        }
-        let mut operands = [Buffer::new(lanes, terms), Buffer::new(terms, rows)];
-        let [a_laid, b_laid] = &mut operands;
-        a_laid.layout.fill(&a, &mut a_laid.lines);
-        let transposed: Vec<f32> = (0..terms * rows).map(|index| b[index % rows * terms + index / rows]).collect();
-        b_laid.layout.fill(&transposed, &mut b_laid.lines);
-
-        let mut pool = Pool::new(threads).unwrap();
-        let (blocks, whole_terms) = (rows.div_ceil(LANES), terms.next_multiple_of(LANES));
-        let mut nonzeros = Nonzeros::new(rows, terms);
-        let panels = a_laid.layout.panels();
-        nonzeros.search((processor, &mut pool), b_laid.matrix(), 0..blocks, whole_terms, panels);
-        let product = nonzeros.product(a_laid.matrix())?;
-        let mut out = Buffer::new(rows, lanes);
-        out.lines.fill(Line([f32::NAN; LANES]));
-        let layout = out.layout;
-        let grid = AnyProduct::Sparse(product).grid([layout.blocks(), layout.panels()], processor, threads);
-        let mut phase = Multiply { product, grid, panels_first: false, out: out.shared() };
-        processor.run(&mut pool, &mut phase);
-        let mut found = vec![0.0; rows * lanes];
-        layout.extract(&out.lines, &mut found);
-        let expected = (0..rows * lanes).map(|index| {
-            let (row, lane) = (index / lanes, index % lanes);
-            let (a, b) = (&a[lane * terms..][..terms], &b[row * terms..][..terms]);
-            a.iter().zip(b).fold(0.0_f32, |sum, (&a, &b)| b.mul_add(a, sum))
-        });
-        Some([found, expected.collect()])
-    }
-
-    #[test]
-    fn a_product_without_zeros_is_that_with_them() {
-        for processor in Processor::available() {
-            for sizes in [[40, 64, 16], [97, 300, 50], [130, 130, 33], [33, 64, 1]] {
-                for (zeros, threads) in [(4, 1), (6, 3), (9, 2), (10, 1)] {
-                    let found = multiply_without_zeros((processor, threads), sizes, zeros);
-                    let [found, expected] = found.expect("zeros that are worth their search");
-                    assert_eq!(found, expected, "{sizes:?}, {zeros} zeros in ten, on {}", processor.name());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn zeros_are_multiplied_where_few_are_or_few_elements() {
-        let on = (Processor::Portable, 1);
-        for (sizes, zeros) in [([64, 128, 32], 2), ([64, 48, 32], 9), ([32, 128, 32], 9)] {
-            assert!(multiply_without_zeros(on, sizes, zeros).is_none(), "{sizes:?}, {zeros} zeros in ten");
-        }
-    }
-
-    #[test]
-    fn every_processor_s_product_of_halves_is_the_sum_of_chains_in_halves_to_the_bit() {
-        /// With so few bits that products and sums of them are exact in `f64`.
-        fn half(value: f32) -> f16 {
-            f16::from_f32((value * 64.0).round() / 64.0)
-        }
-        fn chain(a: &[f32], b: &[f32]) -> f16 {
-            let factors = a.iter().zip(b).map(|(&a, &b)| f64::from(half(a)) * f64::from(half(b)));
-            factors.fold(f16::ZERO, |sum, product| f16::from_f64(product + f64::from(sum)))
-        }
-        fn sum_of_chains(a: &[f32], b: &[f32]) -> f32 {
-            a.chunks(HALF_RUN).zip(b.chunks(HALF_RUN)).fold(0.0, |sum, (a, b)| sum + f32::from(chain(a, b)))
-        }
-        on_every_processor(|on, sizes, along| {
-            multiply(on, sizes, along, |line| HalfLine(line.0.map(half)), sum_of_chains)
-        });
-    }
-
-    #[test]
-    fn a_grid_s_tasks_are_all_blocks_each_once() {
-        for sizes in [[1, 1], [8, 64], [5, 7], [64, 1]] {
-            for threads in [1, 2, 16] {
-                let without_zeros = [0, 1].map(|panels| Grid::without_zeros(sizes, panels, 6, threads));
-                for grid in [Grid::new(sizes, [32, 4], threads)].into_iter().chain(without_zeros) {
-                    let mut counts = vec![0; sizes[0] * sizes[1]];
-                    for task in 0..grid.tasks() {
-                        let [some, others] = grid.task(task);
-                        for index in some {
-                            others.clone().for_each(|other| counts[index * sizes[1] + other] += 1);
-                        }
-                    }
-                    assert!(counts.iter().all(|&count| count == 1));
-                }
-            }
+            Self::Single(_) | Self::Half(_) => Grid::new(whole, threads),
+            Self::Sparse(_) => Grid::without_zeros(whole, processor.together(), threads),
         }
     }
 }

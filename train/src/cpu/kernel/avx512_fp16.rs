@@ -7,10 +7,10 @@ use std::arch::x86_64::{
     _mm512_setzero_ph, _mm512_setzero_ps, _mm512_store_ps,
 };
 
+use super::list::List;
 use super::tile::sixteen_times;
 use super::x86_64::avx512::Avx512;
 use super::{Along, Family, HALF_RUN, Phase, Rows, has_terms, prefetch};
-use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, HalfLine, LANES, Line};
 
 /// A processor of this family.
@@ -86,7 +86,7 @@ impl Family for Avx512Fp16 {
 /// # Safety
 /// As [`Family::multiply_halves`]; `rows` has as many terms as there are lines.
 #[target_feature(enable = "avx512fp16,avx512f,avx2,fma")]
-unsafe fn multiply<const ROW: usize, const TERM: usize>(
+unsafe fn multiply<const ROW_STEP: usize, const TERM_STEP: usize>(
     lines: [&[HalfLine]; 2],
     rows: Rows<'_, HalfLine>,
     blocks: [&mut Block; 2],
@@ -100,17 +100,17 @@ unsafe fn multiply<const ROW: usize, const TERM: usize>(
         for (first, second) in first.as_chunks::<LANES>().0.iter().zip(second.as_chunks::<LANES>().0) {
             // SAFETY: all places are within what the caller promises; half lines are aligned to 32 bytes.
             unsafe {
-                if ROW == LANES {
+                if ROW_STEP == LANES {
                     // The next elements are far from these.
                     for row in 0..LANES {
-                        prefetch(from.wrapping_add(stride + row * ROW));
+                        prefetch(from.wrapping_add(stride + row * ROW_STEP));
                     }
                 }
                 sixteen_times!(term => {
                     let [first, second] = [first, second].map(|lines| half_line(&lines[term]));
                     let line = _mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second));
                     for (row, sum) in sums.iter_mut().enumerate() {
-                        let element = _mm512_set1_epi16(*from.add(row * ROW + term * TERM));
+                        let element = _mm512_set1_epi16(*from.add(row * ROW_STEP + term * TERM_STEP));
                         *sum = _mm512_fmadd_ph(_mm512_castsi512_ph(element), line, *sum);
                     }
                 });

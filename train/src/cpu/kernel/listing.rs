@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm256_permutevar8x32_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
-use crate::cpu::nonzeros::{CHUNK, List};
+use super::list::{CHUNK, List};
 use crate::cpu::panels::{LANES, Line};
 
 /// Values in a register.

@@ -7,6 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512_fp16;
 mod half;
+pub mod list;
 #[cfg(target_arch = "x86_64")]
 mod listing;
 #[cfg(target_arch = "aarch64")]
@@ -19,9 +20,9 @@ mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use super::nonzeros::{CHUNK, List, MOST_TOGETHER};
 use super::panels::{Block, HalfLine, LANES, Line};
 use super::pool::Pool;
+use list::{CHUNK, List, MOST_TOGETHER};
 #[cfg(target_arch = "x86_64")]
 use x86_64::{avx2, avx512};
 

@@ -5,9 +5,9 @@ use std::arch::aarch64::{
     vtrn1q_f32, vtrn1q_f64, vtrn2q_f32, vtrn2q_f64,
 };
 
+use super::list::List;
 use super::tile;
 use super::{Family, Rows};
-use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A processor of this family.

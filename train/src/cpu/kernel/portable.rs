@@ -1,7 +1,7 @@
 //! The families' reference.
 
+use super::list::List;
 use super::{Along, Family, Rows, has_chunk, has_terms};
-use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// Any processor.
@@ -38,7 +38,7 @@ impl Family for Portable {
 
     #[inline(always)]
     unsafe fn multiply_nonzeros(lines: &[Line], stride: usize, list: &List, sums: &mut [Block], adds: bool) {
-        debug_assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
+        assert!(has_chunk(lines, stride, sums), "as many panels as blocks");
         for (sums, lines) in sums.iter_mut().zip(lines.chunks(stride)) {
             for (sum, (values, terms)) in sums.iter_mut().zip(list.rows()) {
                 let mut found = if adds { *sum } else { Line::ZERO };

@@ -2,8 +2,8 @@
 
 use std::mem::offset_of;
 
+use super::list::List;
 use super::{Along, Rows, has_chunk, has_terms, prefetch};
-use crate::cpu::nonzeros::List;
 use crate::cpu::panels::{Block, LANES, Line};
 
 /// A register of a family of processors, with instructions that are always inlined into code that is compiled for the
@@ -104,7 +104,7 @@ pub unsafe fn multiply<R: Register, const N: usize>(lines: &[Line], rows: Rows<'
 /// # Safety
 /// As [`multiply`]; `rows` has as many terms as there are lines.
 #[inline(always)]
-unsafe fn whole_block<R: Register, const N: usize, const ROW: usize, const TERM: usize>(
+unsafe fn whole_block<R: Register, const N: usize, const ROW_STEP: usize, const TERM_STEP: usize>(
     lines: &[Line],
     rows: Rows<'_>,
     block: &mut Block,
@@ -120,8 +120,8 @@ unsafe fn whole_block<R: Register, const N: usize, const ROW: usize, const TERM:
         ($($rows:literal from $first:literal),*) => {
             // SAFETY: the parts make up the block's sixteen rows.
             unsafe {
-                $(part::<R, N, $rows, ROW, TERM>(
-                    lines, from.add($first * ROW), stride, chunks, to.add($first * LANES), adds,
+                $(part::<R, N, $rows, ROW_STEP, TERM_STEP>(
+                    lines, from.add($first * ROW_STEP), stride, chunks, to.add($first * LANES), adds,
                 );)*
             }
         };
@@ -138,7 +138,7 @@ unsafe fn whole_block<R: Register, const N: usize, const ROW: usize, const TERM:
 /// # Safety
 /// The pointers are to `chunks` times [`LANES`] lines, to as many elements in each row, and to `ROWS` lines of the block.
 #[inline(always)]
-unsafe fn part<R: Register, const N: usize, const ROWS: usize, const ROW: usize, const TERM: usize>(
+unsafe fn part<R: Register, const N: usize, const ROWS: usize, const ROW_STEP: usize, const TERM_STEP: usize>(
     mut lines: *const f32,
     mut from: *const f32,
     stride: usize,
@@ -155,17 +155,17 @@ unsafe fn part<R: Register, const N: usize, const ROWS: usize, const ROW: usize,
             }
         }
         for _ in 0..chunks {
-            if ROW == LANES {
+            if ROW_STEP == LANES {
                 // The next elements are far from these.
                 for row in 0..ROWS {
-                    prefetch(from.wrapping_add(stride + row * ROW));
+                    prefetch(from.wrapping_add(stride + row * ROW_STEP));
                 }
             }
             sixteen_times!(term => {
                 let line: [R; N] = std::array::from_fn(|part| R::load(lines.add(part * R::LANES)));
                 lines = lines.add(LANES);
                 for (row, sum) in sums.iter_mut().enumerate() {
-                    let element = R::splat(*from.add(row * ROW + term * TERM));
+                    let element = R::splat(*from.add(row * ROW_STEP + term * TERM_STEP));
                     for (sum, line) in sum.iter_mut().zip(line) {
                         *sum = sum.add_product(element, line);
                     }

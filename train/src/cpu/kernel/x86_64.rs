@@ -14,7 +14,7 @@ macro_rules! family {
             use std::arch::x86_64::{$register, $splat, $load, $store, $multiply_add};
 
             use crate::cpu::kernel::{Family, Phase, Rows, listing, tile, transpose};
-            use crate::cpu::nonzeros::List;
+            use crate::cpu::kernel::list::List;
             use crate::cpu::panels::{Block, Line};
 
             /// A processor of this family.

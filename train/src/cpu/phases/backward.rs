@@ -3,9 +3,10 @@
 use std::hint::select_unpredictable;
 
 use super::Delta;
+use crate::cpu::grid::{Grid, Task};
 use crate::cpu::kernel::{Family, Phase, prefetch};
 use crate::cpu::panels::{Block, Line};
-use crate::cpu::product::{AnyProduct, Blocks, Grid};
+use crate::cpu::product::{AnyProduct, Blocks};
 
 /// The loss's gradient by the output of a hidden layer before its activation, from that of the next layer.
 pub struct Backward<'a> {
@@ -44,7 +45,7 @@ impl Backward<'_> {
     /// As [`Phase::run`].
     #[inline(always)]
     unsafe fn run_in<F: Family>(&self, product: impl Blocks, task: usize) {
-        let [blocks, panels] = self.grid.task(task);
+        let Task { panels, blocks } = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.previous.by_image.block(panel, block) }

@@ -4,9 +4,10 @@ use std::hint::select_unpredictable;
 
 use super::add_bias;
 use super::delta::prefetch_block;
+use crate::cpu::grid::{Grid, Task};
 use crate::cpu::kernel::{Family, Phase};
 use crate::cpu::panels::{Block, HalfLine, Line, SharedMatrix};
-use crate::cpu::product::{AnyProduct, Blocks, Grid};
+use crate::cpu::product::{AnyProduct, Blocks};
 use crate::dropout::Dropout;
 
 /// Adds the biases of a block's outputs and puts the sums through a `ReLU`.
@@ -60,7 +61,7 @@ impl Forward<'_> {
     /// As [`Phase::run`].
     #[inline(always)]
     unsafe fn run_in<F: Family>(&self, product: impl Blocks, task: usize) {
-        let [blocks, panels] = self.grid.task(task);
+        let Task { panels, blocks } = self.grid.task(task);
         let place = |panel, block| {
             // SAFETY: each block is in one task.
             unsafe { self.output.block(panel, block) }

@@ -2,25 +2,26 @@
 
 use std::cell::Cell;
 
-use super::Place;
 use crate::adam::Adam;
 use crate::cpu::adam::Parameters;
+use crate::cpu::grid::{Grid, Task};
 use crate::cpu::kernel::{Along, Family, Phase};
 use crate::cpu::nonzeros::Nonzeros;
 use crate::cpu::overflow::Overflow;
 use crate::cpu::panels::{Block, Buffer, HalfLine, LANES, Line, Matrix, Shared};
-use crate::cpu::product::{Blocks, Grid, Operand, Product};
+use crate::cpu::places::Place;
+use crate::cpu::product::{Blocks, Operand, Product};
 
 /// The gradients by the weights and biases of all layers; each is used as soon as it is known.
 pub struct Learn<'a> {
     pub places: &'a [Place],
-    /// The division of each layer's gradient, in panels and blocks.
+    /// The division of each layer's gradient.
     pub grids: &'a [Grid],
     /// The tasks: which one of which layer's grid.
     pub tasks: &'a [(usize, usize)],
     pub layers: Layers<'a>,
-    /// Images in the batch.
-    pub count: usize,
+    /// The batch's images, as whole blocks.
+    pub terms: usize,
     pub learning: Learning<'a>,
     /// Where products are in half precision.
     pub overflow: Option<&'a Overflow>,
@@ -30,10 +31,20 @@ pub struct Learn<'a> {
 #[derive(Clone, Copy)]
 pub enum Layers<'a> {
     /// The loss's gradient by the output of each layer, in panels of outputs, and the input of each, in panels of images.
-    /// Where zeros may be left out, also the input in panels of inputs, and the gradient without zeros, by outputs.
-    Single { deltas: &'a [Buffer], inputs: &'a [Buffer], transposed_inputs: &'a [Buffer], nonzeros: &'a [Nonzeros] },
+    Single { deltas: &'a [Buffer], inputs: &'a [Buffer], hidden: &'a [Hidden] },
     /// Deltas and inputs in half precision.
     Half { deltas: &'a [Buffer<HalfLine>], inputs: &'a [Buffer<HalfLine>] },
+}
+
+/// What products of a hidden layer without zeros read.
+#[derive(Debug)]
+pub struct Hidden {
+    /// In panels of inputs.
+    pub transposed_input: Buffer,
+    /// In panels of inputs, where the gradient by the input is asked for.
+    pub transposed_weight: Option<Buffer>,
+    /// The loss's gradient, by outputs.
+    pub nonzero_deltas: Nonzeros,
 }
 
 /// What becomes of gradients.
@@ -70,7 +81,7 @@ impl Learn<'_> {
     }
 }
 
-impl Phase for Learn<'_> {
+impl<'a> Phase for Learn<'a> {
     fn tasks(&self) -> usize {
         self.tasks.len()
     }
@@ -78,14 +89,14 @@ impl Phase for Learn<'_> {
     #[inline(always)]
     unsafe fn run<F: Family>(&self, task: usize) {
         let (layer, task) = self.tasks[task];
-        let terms = self.count.next_multiple_of(LANES);
+        let terms = self.terms;
         // SAFETY: the caller's.
         unsafe {
             match self.layers {
-                Layers::Single { deltas, inputs, transposed_inputs, nonzeros } => {
+                Layers::Single { deltas, inputs, hidden } => {
                     let deltas = deltas[layer].matrix();
-                    let hidden = nonzeros.get(layer).zip(transposed_inputs.get(layer));
-                    if let Some(product) = hidden.and_then(|(nonzeros, inputs)| nonzeros.product(inputs.matrix())) {
+                    let sparse = |hidden: &'a Hidden| hidden.nonzero_deltas.product(hidden.transposed_input.matrix());
+                    if let Some(product) = hidden.get(layer).and_then(sparse) {
                         self.run_in::<F, _>(deltas, product, layer, task);
                     } else {
                         let product = Product { a: deltas, b: inputs[layer].matrix(), along: Along::Lanes, terms };
@@ -115,13 +126,12 @@ impl Learn<'_> {
         layer: usize,
         task: usize,
     ) {
-        let [panels, blocks] = self.grids[layer].task(task);
+        let Task { panels, blocks } = self.grids[layer].task(task);
         let place_of_layer = self.places[layer];
-        let terms = self.count.next_multiple_of(LANES);
         if blocks.start == 0 {
             for panel in panels.clone() {
                 let mut sums = Line::ZERO;
-                for line in &deltas.lines[panel * deltas.layout.stride()..][..terms] {
+                for line in &deltas.lines[panel * deltas.layout.stride()..][..self.terms] {
                     sums.0.iter_mut().zip(line.widened()).for_each(|(sum, value)| *sum += value);
                 }
                 // SAFETY: each panel's biases are in the task of its first block; the processor is of the family.
@@ -130,13 +140,13 @@ impl Learn<'_> {
         }
         let mut gradients = GRADIENTS.take();
         // A block that is complete at once leaves its room to the next one, in the first cache.
-        let panels_at_a_time = product.rooms();
-        let rooms = panels_at_a_time.unwrap_or(panels.len() * blocks.len());
+        let unfinished = product.unfinished_panels();
+        let rooms = unfinished.unwrap_or(panels.len() * blocks.len());
         gradients.resize(rooms, [Line::ZERO; LANES]);
         let room = Shared::new(&mut gradients);
         let place = |panel: usize, block: usize| {
             let panel = panel - panels.start;
-            let index = panels_at_a_time.map_or(panel * blocks.len() + block - blocks.start, |most| panel % most);
+            let index = unfinished.map_or(panel * blocks.len() + block - blocks.start, |panels| panel % panels);
             // SAFETY: the room is this thread's own, and blocks that are used at the same time have different panels.
             let [gradients] = unsafe { room.part(index) };
             gradients

@@ -13,38 +13,15 @@ mod learn;
 mod transpose;
 mod update;
 
-use super::panels::{Block, Layout, Line, Matrix};
+use super::panels::{Block, Line};
 pub use backward::Backward;
 pub use delta::{Delta, DeltaCopies};
 pub use forward::Forward;
 pub use gather::{Gather, Images};
 pub use judge::Judge;
-pub use learn::{Layers, Learn, Learning};
+pub use learn::{Hidden, Layers, Learn, Learning};
 pub use transpose::Transpose;
 pub use update::{SquareSums, Update};
-
-/// Where a layer's parameters lie.
-#[derive(Debug, Clone, Copy)]
-pub struct Place {
-    /// The weight's panels are of outputs.
-    pub layout: Layout,
-    pub weight: usize,
-    /// The first line of the biases, one for each panel of the weight.
-    pub bias: usize,
-    pub end: usize,
-}
-
-impl Place {
-    /// The weight among the parameters.
-    pub fn weight<L>(self, parameters: &[L]) -> Matrix<'_, L> {
-        Matrix { lines: &parameters[self.weight..self.bias], layout: self.layout }
-    }
-
-    /// The biases, a line for each panel of outputs.
-    pub fn biases(self, parameters: &[Line]) -> &[Line] {
-        &parameters[self.bias..self.end]
-    }
-}
 
 /// Adds the biases of a block's outputs.
 #[inline(always)]
