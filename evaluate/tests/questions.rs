@@ -56,6 +56,37 @@ fn results_update_one_after_the_other() {
     }
 }
 
+/// As many results against T as for it leave the prior, however sure the first of them made of it.
+#[test]
+fn what_results_have_made_nearly_certain_others_undo() {
+    for (rates, half, bound) in
+        [(["0.9", "0.1"], 18, 1e-12), (["0.999", "0.001"], 120, 1e-12), (["0.9", "0.1"], 400, 1e-11)]
+    {
+        for [first, then] in [["positive", "negative"], ["negative", "positive"]] {
+            let results = [vec![first; half], vec![then; half]].concat().join(",");
+            let asked = ["--prior", "0.5", "--recall", rates[0], "--false-alarm", rates[1], "--results", &results];
+            let found = posterior(&asked);
+            assert!((found - 0.5).abs() < bound, "{half} {first}, then as many {then}: {found}");
+        }
+    }
+}
+
+/// Four false alarms of one in ten million make T all but certain; a recall of 1 then says that it was not there.
+#[test]
+fn what_is_all_but_certain_may_turn_out_not_to_be() {
+    let results = "positive,positive,positive,positive,negative";
+    let asked = ["--prior", "1e-6", "--recall", "1", "--specificity", "0.9999999", "--results", results];
+    assert_eq!(posterior(&asked), 0.0);
+    let certain = ["--prior", "1", "--recall", "1", "--false-alarm", "0.5", "--results", "negative"];
+    let text = stderr(&bayes(&certain).assert().failure().code(1));
+    assert!(text.contains("error: test 1 cannot be negative: with these numbers, and P(T) = 1 before it"), "{text}");
+    let text = stderr(&bayes(&["--prior", "1e-300", "--recall", "0.9", "--false-alarm", "0.1"]).assert().success());
+    assert!(
+        text.contains("0.9 x 1e-300 = 9e-301") && text.contains("P(T given positive)         9e-301 / 0.1 = 9e-300"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_lecture_s_words_ask_the_same() {
     let asked = |flags: [&str; 2]| posterior(&["--prior", "0.001", flags[0], "0.99", flags[1], "0.95"]);
