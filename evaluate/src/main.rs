@@ -53,10 +53,17 @@ fn main() -> ExitCode {
         return console.finish(textbook::answer(&question, &console));
     }
     let arguments = Arguments::parse_from(arguments);
+    leave_no_telemetry();
     let console = Console::new(arguments.verbosity);
     console.end_on_signals(files::remove_unfinished, None);
     make_onnxruntime_heard();
     console.finish(evaluate::run(&arguments.options, &console))
+}
+
+/// onnxruntime collects what ran where in the home folder, to be sent; asking its interface to stop comes too late for that.
+fn leave_no_telemetry() {
+    // SAFETY: nothing but this thread runs yet.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
 /// onnxruntime's own warnings and errors, which `ort` hands on as events, go to stderr.

@@ -126,6 +126,13 @@ fn batches_that_do_not_divide_the_split_lose_no_image() {
 }
 
 #[test]
+fn onnxruntime_leaves_nothing_in_the_home_folder() {
+    let (example, home) = (twelve(), tempfile::tempdir().unwrap());
+    example.evaluate().env("HOME", home.path()).env_remove("ORT_DISABLE_TELEMETRY").assert().success();
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+}
+
+#[test]
 fn times_stand_in_a_file_of_their_own() {
     let example = twelve();
     example.evaluate().args(["--batch-size", "8", "--threads", "1"]).assert().success();
