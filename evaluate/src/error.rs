@@ -56,6 +56,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A GPU is named, but none is to compute.
+    #[error("--device {device} names a GPU, but --provider cpu computes on the processor")]
+    DeviceOfCpu {
+        /// Its number.
+        device: u16,
+    },
     /// ONNX Runtime refused.
     #[error("ONNX Runtime cannot {action}")]
     Runtime {
@@ -260,6 +266,7 @@ impl Failure for Error {
                  another"
                     .to_owned()
             }
+            Self::DeviceOfCpu { .. } => "leave out one of the two".to_owned(),
             Self::NoCuda { .. } => {
                 "run `make evaluate ENGINE=cuda` with ORT_DYLIB_PATH unset, which sets the CUDA provider and its libraries \
                  up; or judge with --provider cpu"
@@ -292,6 +299,10 @@ impl Failure for Error {
                 return None;
             }
         })
+    }
+
+    fn exit_code(&self) -> u8 {
+        if matches!(self, Self::DeviceOfCpu { .. }) { 2 } else { 1 }
     }
 }
 

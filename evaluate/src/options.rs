@@ -5,6 +5,7 @@ use std::thread;
 
 use artifacts::SplitName;
 
+use crate::error::Error;
 use crate::inputs::PriorName;
 
 /// What `evaluate` is asked for.
@@ -38,9 +39,9 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Provider::Auto)]
     pub provider: Provider,
 
-    /// GPU of the CUDA provider, counted from 0
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub device: u16,
+    /// GPU to compute on, counted from 0; where it is given, no other provider is taken than CUDA's [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub device: Option<u16>,
 
     /// Folder of CUDA's libraries, searched after CUDA_HOME and before the folder of ONNX Runtime
     #[arg(long, value_name = "DIR", env = "CUDA_LIBRARIES", hide_env_values = true)]
@@ -96,6 +97,20 @@ impl Options {
             Some(threads) => usize::from(threads),
             None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
         }
+    }
+
+    /// The provider that is asked for: whoever names a GPU wants no processor.
+    pub(crate) fn provider(&self) -> Result<Provider, Error> {
+        match (self.provider, self.device) {
+            (Provider::Auto, Some(_)) => Ok(Provider::Cuda),
+            (Provider::Cpu, Some(device)) => Err(Error::DeviceOfCpu { device }),
+            (provider, _) => Ok(provider),
+        }
+    }
+
+    /// The GPU that would compute.
+    pub(crate) fn device(&self) -> u16 {
+        self.device.unwrap_or_default()
     }
 
     /// How many images are in a batch.

@@ -313,14 +313,18 @@ fn without_driver(example: &Example) -> assert_cmd::Command {
 #[test]
 fn cuda_that_was_asked_for_and_cannot_run_is_an_error_and_never_the_processor() {
     let example = example().write();
-    let output = without_driver(&example).args(["--provider", "cuda"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(
-        text.contains("ONNX Runtime cannot use CUDA: there is no CUDA driver: ") && text.contains("hint: "),
-        "{text}"
-    );
-    assert!(!example.report().exists());
+    for asked in [["--provider", "cuda"], ["--device", "0"]] {
+        let output = without_driver(&example).args(asked).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains("ONNX Runtime cannot use CUDA: there is no CUDA driver: ") && text.contains("hint: "),
+            "{text}"
+        );
+        assert!(!example.report().exists());
+    }
+    let text = stderr(&example.evaluate().args(["--provider", "cpu", "--device", "1"]).assert().failure().code(2));
+    assert!(text.contains("error: --device 1 names a GPU, but --provider cpu computes on the processor"), "{text}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn use_cuda(builder: SessionBuilder, options: &Options, onnxruntime: 
     {
         preload(folder, &mut loaded);
     }
-    let provider = ep::CUDA::default().with_device_id(i32::from(options.device)).with_tf32(false);
+    let provider = ep::CUDA::default().with_device_id(i32::from(options.device())).with_tf32(false);
     let builder = builder.with_execution_providers([provider.build().error_on_failure()])?;
     Ok(builder.with_disable_cpu_fallback()?)
 }

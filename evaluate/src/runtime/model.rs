@@ -62,7 +62,7 @@ impl Model {
         }
         let (session, provider, choice) = runtime.open(path, &bytes, options)?;
         let pinned = || {
-            let (kind, device) = (AllocationDevice::CUDA_PINNED, i32::from(options.device));
+            let (kind, device) = (AllocationDevice::CUDA_PINNED, i32::from(options.device()));
             MemoryInfo::new(kind, device, AllocatorType::Device, MemoryType::CPUOutput)
         };
         let results = (provider == CUDA).then(pinned).transpose();
@@ -124,9 +124,9 @@ impl Runtime {
                 .builder(options)
                 .and_then(|builder| cuda::use_cuda(builder, options, &self.path))
                 .and_then(|mut builder| builder.commit_from_memory(model));
-            session.map(|session| (session, CUDA, format!("every node runs on GPU {} by CUDA", options.device)))
+            session.map(|session| (session, CUDA, format!("every node runs on GPU {} by CUDA", options.device())))
         };
-        match options.provider {
+        match options.provider()? {
             Provider::Cpu => on_cpu(""),
             Provider::Cuda => match cuda::load_driver() {
                 Err(reason) => Err(Error::NoCuda { reason }),
