@@ -119,6 +119,10 @@ impl Failure for Error {
             Self::NoFileName { .. } => Some("give the location of the archive itself, as `.../letters.tar.gz`".into()),
             Self::TakenName { .. } => Some("rename it, as to `letters.tar.gz`".into()),
             Self::SameName { .. } => Some("rename one of them".into()),
+            // What a decoder says has a kind; what we say against something that it read well has none.
+            Self::Damaged { source, .. } if source.kind() == io::ErrorKind::Other => {
+                Some("pack its files anew: `tar -czf NAME.tar.gz FOLDER`".into())
+            }
             Self::Damaged { .. } => Some("the file may have been cut: fetch it again".into()),
             Self::Entry { reason: Refusal::TooManyFiles(_), .. } => {
                 Some("if the archive is to be trusted, raise --max-files".into())

@@ -12,6 +12,7 @@
 mod entry;
 mod error;
 mod foreign;
+mod gzip;
 mod input;
 mod keys;
 mod limits;

@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use files::{Digest, HashingReader, IoContext as _};
-use flate2::bufread::MultiGzDecoder;
 
 use crate::error::Error;
 use crate::foreign::Foreign;
+use crate::gzip::{MAGIC, Members};
 use crate::input::Input;
 
 /// Bytes of a piece that goes from one thread to the other, and how many may wait.
@@ -80,12 +80,12 @@ impl Stream {
         if let Some(found) = Foreign::of(start) {
             return Err(Error::NotAnArchive { archive: input.name(), found });
         }
-        let is_gzip = start.starts_with(&[0x1f, 0x8b]);
+        let is_gzip = start.starts_with(&MAGIC);
         let name = input.name();
         let (sender, pieces) = sync_channel(WAITING);
         let worker = thread::spawn(move || {
             if is_gzip {
-                send(MultiGzDecoder::new(&mut reader), &sender);
+                send(Members::new(&mut reader), &sender);
             } else {
                 send(&mut reader, &sender);
             }

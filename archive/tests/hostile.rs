@@ -121,7 +121,14 @@ fn behind_the_end_only_padding_may_stand_and_not_too_much() {
     }
     assert_eq!(read(&[&plain[..], &[0; 10_000]].concat()).unwrap().1, files);
     assert!(damage(&gzip(&[&plain[..], &vec![0; 2 << 20]].concat())).contains("follow the end of the archive"));
-    assert_eq!(damage(&[&gzip(&plain)[..], b"garbage behind gzip"].concat()), "invalid gzip header");
+    let packed = gzip(&plain);
+    for padding in [1, 5000, 1 << 20] {
+        assert_eq!(read(&[&packed[..], &vec![0; padding]].concat()).unwrap().1, files, "{padding} zeros behind gzip");
+    }
+    for garbage in [&b"garbage behind gzip"[..], b"\0\0and behind zeros"] {
+        assert_eq!(damage(&[&packed[..], garbage].concat()), "something that is no gzip follows");
+    }
+    assert!(read(&[&packed[..], &[0x1f]].concat()).is_err(), "half of a member's start");
 }
 
 #[test]
