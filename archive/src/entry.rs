@@ -1,7 +1,9 @@
 //! The entries of a tar archive, and which of them come out of it.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
 use tar::EntryType;
@@ -177,6 +179,22 @@ impl<'a> Entries<'a> {
 pub fn is_hidden(name: impl AsRef<[u8]>) -> bool {
     let name = name.as_ref();
     name.starts_with(b".") || name == b"__MACOSX"
+}
+
+/// How many files lie in a folder, as [`Contents`](crate::Contents) counts those of an archive that was unpacked there.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn count_files(folder: &Path) -> io::Result<u64> {
+    let mut files = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_hidden(entry.file_name().as_bytes()) {
+            continue;
+        }
+        files += if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 };
+    }
+    Ok(files)
 }
 
 /// Whether an entry's bytes are its file's: GNU tar's PAX form of sparse files puts holes, and their list, among them.

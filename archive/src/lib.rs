@@ -24,7 +24,7 @@ use std::path::Path;
 use files::Digest;
 use terminal::{Console, Progress};
 
-pub use crate::entry::{File, is_hidden};
+pub use crate::entry::{File, count_files, is_hidden};
 pub use crate::error::{Error, Refusal};
 pub use crate::foreign::Foreign;
 pub use crate::input::{Input, check_different, check_file_name, data_set_name, stem};

@@ -1,16 +1,17 @@
 //! Whether the data set is there already.
 
 use artifacts::{Part, Source, read_json};
-use files::sha256_file;
-use terminal::Console;
+use files::{IoContext as _, sha256_file};
+use terminal::{Console, counted};
 
 use crate::error::Error;
 use crate::location::Location;
 use crate::origin::Origins;
 use crate::request::{Request, WantedArchive};
 
-/// What is there, if it is what `request` asks for. A local archive is digested and compared, so a changed one is
-/// unpacked anew; of a URL whose archive's digest is not known, where the recorded archive came from is compared.
+/// What is there, if it is what `request` asks for, and no file of it is gone. A local archive is digested and compared, so a
+/// changed one is unpacked anew; of a URL whose archive's digest is not known, where the recorded archive came from is
+/// compared.
 pub fn find(request: &Request, console: &Console) -> Result<Option<Source>, Error> {
     let path = request.output.join(Source::FILE_NAME);
     if !path.exists() {
@@ -28,7 +29,15 @@ pub fn find(request: &Request, console: &Console) -> Result<Option<Source>, Erro
     }
     let origins = Origins::read(&request.output, console);
     for (part, wanted) in source.parts.iter().zip(&request.parts) {
-        if !request.output.join(&part.directory).is_dir() || !is_same(part, &source, &origins, wanted)? {
+        let folder = request.output.join(&part.directory);
+        if !folder.is_dir() || !is_same(part, &source, &origins, wanted)? {
+            return Ok(None);
+        }
+        let found = archive::count_files(&folder).context("read the folder", &folder)?;
+        if found < part.files {
+            let (folder, archive) = (folder.display(), &part.archive);
+            let found = counted(found, "file");
+            console.warn(format!("`{folder}` has {found} where `{archive}` had {}: unpacking anew", part.files));
             return Ok(None);
         }
     }

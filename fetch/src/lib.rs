@@ -3,8 +3,8 @@
 //! [`run`] is the recipe. Nothing takes its final place before it is complete and its digest is right, so a run that is
 //! killed leaves the old data set or none; what it had downloaded is gone on with.
 //!
-//! A data set that is there already is left alone if it is what is asked for: known archives by their digest, local ones by
-//! their bytes, and those of a URL by the URL, which `origin.json` beside `source.json` records.
+//! A data set that is there already, with as many files, is left alone if it is what is asked for: known archives by their
+//! digest, local ones by their bytes, and those of a URL by the URL, which `origin.json` beside `source.json` records.
 
 mod datasets;
 mod done;

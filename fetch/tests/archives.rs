@@ -76,6 +76,14 @@ fn what_is_there_already_is_left_alone_until_the_archive_changes() {
     assert!(workplace.run_well(&arguments).contains("is already in `raw`"));
     assert!(marker.exists());
 
+    let folder = fs::read_dir(workplace.path("raw/train/A")).unwrap();
+    folder.for_each(|file| fs::remove_file(file.unwrap().path()).unwrap());
+    fs::remove_file(marker).unwrap();
+    let said = workplace.run_well(&arguments);
+    assert!(said.contains("where `set.tar.gz` had 4: unpacking anew") && !said.contains("already"), "{said}");
+    assert!(workplace.run_well(&arguments).contains("is already in `raw`"));
+
+    let marker = workplace.file("raw/train/marker", b"");
     workplace.file("set.tar.gz", &letters_of(2, 2));
     let said = workplace.run_well(&arguments);
     assert!(!said.contains("already"), "{said}");

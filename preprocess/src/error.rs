@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use artifacts::{Dataset, Rejected, RemovedCounts, SplitName};
-use terminal::Failure;
+use terminal::{Failure, counted};
 
 use crate::decode::NO_IMAGE_BUT_A_FOLDER;
 use crate::header::MOST_PIXELS_A_SIDE;
@@ -25,6 +25,18 @@ pub enum Error {
         threads: usize,
         /// The system's reason.
         source: rayon::ThreadPoolBuildError,
+    },
+    /// A folder is not as its archive was unpacked.
+    #[error("`{}` has {}, but `{archive}` had {unpacked}, as source.json says", folder.display(), counted(*found, "file"))]
+    FilesOfArchive {
+        /// The part's folder.
+        folder: PathBuf,
+        /// How many files it has.
+        found: u64,
+        /// The archive.
+        archive: String,
+        /// How many files came of it.
+        unpacked: u64,
     },
     /// A label is a byte, and a classifier needs a choice.
     #[error("`{}` has {found} class folders; 2 to {} are possible", folder.display(), Dataset::MOST_CLASSES)]
@@ -112,6 +124,11 @@ impl Failure for Error {
             Self::Artifact(error) => error.hint(),
             Self::File(error) => artifacts::hint(error),
             Self::Archive(error) => error.hint(),
+            Self::FilesOfArchive { folder, .. } => Some(format!(
+                "unpack it anew: run `fetch` with its archive again, or `make fetch` once source.json is removed; or, to use the \
+                 folder as it is now, name it itself: `--input {}`",
+                folder.display()
+            )),
             Self::Classes { .. } | Self::NoTestClass { .. } => {
                 Some("the input is a folder of class folders, as `A/*.png`, `B/*.png`".to_owned())
             }

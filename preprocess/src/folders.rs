@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use archive::is_hidden;
-use artifacts::{Dataset, Role, Source};
+use artifacts::{Dataset, Part, Role, Source};
 use files::{Digest, IoContext as _};
 use rayon::prelude::*;
 use scratch::{FileVec, Name, Names};
@@ -82,6 +82,7 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console
     let mut test = options.test_input.clone();
     if input.join(Source::FILE_NAME).exists() {
         let (source, digest) = artifacts::read_json::<Source>(&input.join(Source::FILE_NAME))?;
+        check_parts(&source, input)?;
         train = input.join(Role::Train.directory());
         source_digests = source.provenance.inputs.clone();
         source_digests.insert(Source::FILE_NAME.to_owned(), digest);
@@ -123,6 +124,18 @@ pub fn survey(input: &Path, options: &Options, scratch: &Path, console: &Console
     let (has_test_part, place) = (test.is_some(), train);
     let Listing { names, files, places, .. } = listing;
     Ok((Folders { name, classes, names, files, has_test_part, source_digests, place }, places))
+}
+
+/// Refuses parts that have lost files of their archives, or have others: what comes of them would bear the archives' digests.
+fn check_parts(source: &Source, input: &Path) -> Result<(), Error> {
+    for Part { directory, archive, files, .. } in &source.parts {
+        let folder = input.join(directory);
+        let found = archive::count_files(&folder).context("read the folder", &folder)?;
+        if found != *files {
+            return Err(Error::FilesOfArchive { folder, found, archive: archive.clone(), unpacked: *files });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a number of classes that no label or no classifier could hold.

@@ -133,6 +133,31 @@ fn an_archive_gives_the_bytes_that_the_folders_unpacked_from_it_give() {
 }
 
 #[test]
+fn a_folder_that_has_lost_files_of_its_archive_is_not_taken_for_what_was_unpacked() {
+    let workplace = Workplace::new();
+    fs::write(workplace.path("set.tar.gz"), gzip(&tar(&letters("", 0, 60)))).unwrap();
+    let source = workplace.unpack(Source::new("set"), Role::Train, "set.tar.gz", "", 120);
+    artifacts::write_json(&workplace.path("raw/source.json"), &source).unwrap();
+    workplace.run_well(&["--input", "raw", "--output", "out"]);
+    let some = fs::read_dir(workplace.path("raw/train/A")).unwrap().next().unwrap().unwrap().path();
+    let (lost, other) = (fs::read(&some).unwrap(), workplace.path("raw/train/B/deeper"));
+    fs::remove_file(&some).unwrap();
+    for (files, change) in [("119 files", None), ("121 files", Some(lost))] {
+        if let Some(lost) = change {
+            fs::write(&some, lost).unwrap();
+            fs::create_dir(&other).unwrap();
+            fs::write(other.join("new"), "").unwrap();
+        }
+        let output = workplace.run(&["--input", "raw", "--output", "other"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let expected = format!("`raw/train` has {files}, but `set.tar.gz` had 120, as source.json says");
+        assert!(said.contains(&expected) && said.contains("hint: unpack it anew"), "{said}");
+    }
+    workplace.run_well(&["--input", "raw/train", "--output", "other", "--max-rejects", "0.1"]);
+}
+
+#[test]
 fn a_test_archive_gives_the_bytes_that_its_folders_give() {
     let workplace = Workplace::new();
     fs::write(workplace.path("large.tar.gz"), gzip(&tar(&with_trouble("large/")))).unwrap();

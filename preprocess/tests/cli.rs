@@ -457,17 +457,17 @@ fn a_test_archive_is_the_test_split_and_its_images_leave_the_training() {
             workplace.image(&format!("test/{class}/{index:04}.png"), &glyph(class, index, SIZE));
         }
     }
-    let part = |role: Role, archive: &str| Part {
+    let part = |role: Role, archive: &str, files: u64| Part {
         role,
         directory: role.directory().to_owned(),
         archive: archive.to_owned(),
         bytes: 1,
-        files: 1,
+        files,
     };
     let source = Source {
         provenance: Provenance::new("fetch", "0").with_input("large.tar.gz", Digest::of(b"large")),
         name: "letters".to_owned(),
-        parts: vec![part(Role::Train, "large.tar.gz"), part(Role::Test, "small.tar.gz")],
+        parts: vec![part(Role::Train, "large.tar.gz", 100), part(Role::Test, "small.tar.gz", 30)],
     };
     artifacts::write_json(&workplace.input().join("source.json"), &source).unwrap();
     let dataset = workplace.run_well(&[]);
