@@ -118,11 +118,15 @@ def numbers(path):
     return data[10 + int.from_bytes(data[8:10], "little"):]
 
 
+def labels_of(shards, split):
+    return b"".join(numbers(shards / shard["labels"]["path"]) for shard in split["shards"])
+
+
 def verify_counts(walk, run, shards):
     """What report.json counts, from the predictions beside it and the labels."""
     path = run / "report" / "report.json"
     report, dataset = walk.read(path), walk.read(shards / "dataset.json")
-    labels = b"".join(numbers(shards / shard["labels"]["path"]) for shard in dataset["splits"][report["split"]]["shards"])
+    labels = labels_of(shards, dataset["splits"][report["split"]])
     counts = collections.Counter(zip(labels, numbers(path.parent / "predictions.npy"), strict=True))
     classes = range(len(dataset["classes"]))
     matrix = [[counts[truth, predicted] for predicted in classes] for truth in classes]
@@ -170,10 +174,13 @@ def verify_state(walk, path):
 def verify_dataset(walk, shards):
     path = shards / "dataset.json"
     dataset = walk.read(path)
-    for split in dataset.get("splits", {}).values():
+    for name, split in dataset.get("splits", {}).items():
         for shard in split["shards"]:
             for kind in ["images", "labels", "names"]:
                 walk.compare(kind, shards / shard[kind]["path"], shard[kind]["sha256"], path)
+        counts = collections.Counter(labels_of(shards, split))
+        if [counts[label] for label in range(len(dataset["classes"]))] != split["images_by_class"]:
+            walk.say("BROKEN", f"{path} does not count the labels of the {name} split")
     walk.compare("removed.jsonl", shards / "removed.jsonl", dataset.get("removed_list"), path)
 
 

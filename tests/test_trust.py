@@ -142,6 +142,17 @@ def test_images_that_were_exchanged_before_the_data_set_was_made_are_not_those_o
     assert len(broken) == 1 and broken[0].startswith(f"BROKEN   the images in {archive} have SHA-256"), done.stdout
 
 
+def test_classes_that_were_counted_otherwise_are_found_out(finished, tmp_path):
+    chain = copy_of(finished, tmp_path)
+    path = tmp_path / "data/letters/shards/dataset.json"
+    dataset = json.loads(path.read_text())
+    counts = dataset["splits"]["train"]["images_by_class"]
+    counts[0], counts[1] = counts[0] + 7, counts[1] - 7
+    path.write_text(json.dumps(dataset))
+    done = verify(chain)
+    assert done.returncode != 0 and f"BROKEN   {path} does not count the labels of the train split" in done.stdout, done.stdout
+
+
 def test_a_report_that_was_made_nicer_is_found_out(finished, tmp_path):
     chain = copy_of(finished, tmp_path)
     path = chain.run("letters") / "report/report.json"

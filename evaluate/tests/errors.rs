@@ -413,6 +413,19 @@ fn shards_that_are_not_those_of_dataset_json_are_refused_unless_nobody_is_to_loo
 }
 
 #[test]
+fn a_data_set_that_counts_its_images_otherwise_is_refused() {
+    let example = example().write();
+    let path = example.shards().join("dataset.json");
+    let mut dataset: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    dataset["splits"]["test"]["images_by_class"] = serde_json::json!([2, 0, 1]);
+    fs::write(&path, dataset.to_string()).unwrap();
+    let elsewhere = example.folder.path().join("elsewhere");
+    let text = stderr(&example.evaluate().arg("--output").arg(&elsewhere).assert().failure().code(1));
+    assert!(text.contains("dataset.json: the test split has [1, 1, 1] images of the classes, not [2, 0, 1]"), "{text}");
+    assert!(text.contains("hint: write it anew: ") && !elsewhere.exists(), "{text}");
+}
+
+#[test]
 fn an_export_without_its_record_is_refused() {
     let example = example().write();
     fs::remove_file(example.run().export_record()).unwrap();

@@ -6,6 +6,7 @@ use files::{Digest, IoContext as _};
 use memmap2::Mmap;
 
 use super::manifest::{Dataset, Shard, ShardFile, SplitName};
+use crate::document::Document as _;
 use crate::error::{Error, Result};
 use crate::npy;
 
@@ -17,6 +18,9 @@ use crate::npy;
 /// when the lost part is read.
 #[derive(Debug)]
 pub struct SplitData {
+    name: SplitName,
+    /// What `dataset.json` says.
+    images_by_class: Vec<usize>,
     pixels: usize,
     /// The last class's.
     last_label: u8,
@@ -57,7 +61,15 @@ impl SplitData {
         let (height, width, classes) = (dataset.height, dataset.width, dataset.classes.len());
         let last_label = u8::try_from(classes - 1).unwrap_or(u8::MAX);
         let recorded_by = folder.join(Dataset::FILE_NAME);
-        let mut data = Self { pixels: height * width, last_label, shards: Vec::new(), starts: vec![0], recorded_by };
+        let mut data = Self {
+            name,
+            images_by_class: dataset.split(name).images_by_class.clone(),
+            pixels: height * width,
+            last_label,
+            shards: Vec::new(),
+            starts: vec![0],
+            recorded_by,
+        };
         for Shard { rows, images, labels, names } in &dataset.split(name).shards {
             let shape = [*rows, height, width];
             let images = MappedArray::open(folder, images, "shard of images", |file| npy::images(file, shape))?;
@@ -69,13 +81,21 @@ impl SplitData {
         Ok(data)
     }
 
-    /// Compares every shard's images and labels with their digests in `dataset.json`.
+    /// Compares every shard's images and labels with their digests in `dataset.json`, and the labels with what it counts.
     ///
     /// # Errors
-    /// Names the first file that has another one.
-    pub fn verify(&self) -> files::Result<()> {
+    /// Names the first file that has another digest, or says of which classes there are more or fewer images.
+    pub fn verify(&self) -> Result<()> {
         let check = |array: &MappedArray| Digest::of(&array.map).check(&array.path, array.sha256, &self.recorded_by);
-        self.arrays().try_for_each(check)
+        self.arrays().try_for_each(check)?;
+        let mut found = vec![0; self.images_by_class.len()];
+        (0..self.len()).for_each(|row| found[usize::from(self.label(row))] += 1);
+        if found != self.images_by_class {
+            let (name, recorded) = (self.name, &self.images_by_class);
+            let reason = format!("the {name} split has {found:?} images of the classes, not {recorded:?}");
+            return Err(Error::Malformed { path: self.recorded_by.clone(), kind: Dataset::KIND, reason });
+        }
+        Ok(())
     }
 
     /// Whether the files are still those that were opened, by their size and the time of the last change, for a reader
