@@ -217,7 +217,7 @@ $(exported): $(bin)/export $(training) $(call unless_done,export)
 	$< $(strip --run $(run) $(export_arguments))
 	$(call end,export)
 
-$(report): $(bin)/evaluate $(exported) $(shards) $(onnxruntime) $(wildcard $(PRIOR)) $(ESTIMATE_PRIOR) $(COMPARE) \
+$(report): $(bin)/evaluate $(exported) $(shards) $(onnxruntime) $(wildcard $(PRIOR) $(ESTIMATE_PRIOR) $(COMPARE)) \
 		$(call unless_done,evaluate)
 	$(call begin,evaluate)
 	$< $(strip --run $(run) --dataset $(data)/shards $(evaluate_arguments) $(threads))

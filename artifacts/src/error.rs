@@ -2,7 +2,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Dataset, RunDirectory, Source};
+use crate::{Checkpoint, Dataset, RunDirectory, Source};
 
 /// What can be wrong with an artifact.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,10 @@ impl Error {
         match self {
             Self::File(error) => hint(error),
             Self::Kind { expected, .. } => Some(format!("name a {expected}")),
+            // Some file that another stage needs is not what is wrong.
+            Self::Malformed { path, kind: Checkpoint::KIND, .. } if !path.ends_with(RunDirectory::CHECKPOINT) => {
+                Some(format!("name a {}", RunDirectory::CHECKPOINT))
+            }
             Self::Malformed { path, .. } | Self::SchemaVersion { path, .. } => {
                 stage_that_writes(path).map(|stage| format!("write it anew: {}", made_anew(path, stage)))
             }

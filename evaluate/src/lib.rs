@@ -20,7 +20,7 @@ mod table;
 pub mod textbook;
 mod write;
 
-use artifacts::{Dataset, RunDirectory, SplitName};
+use artifacts::{Dataset, RunDirectory, Source, SplitName};
 pub use error::Error;
 use files::Lock;
 pub use options::Options;
@@ -38,7 +38,7 @@ use crate::runtime::Latency;
 /// See [`Error`]. Nothing is written unless the model has passed every check.
 pub fn run(options: &Options, console: &Console) -> Result<(), Error> {
     let folder = options.output.clone().unwrap_or_else(|| RunDirectory::new(&options.run).report());
-    if folder.join(Dataset::FILE_NAME).exists() {
+    if [Dataset::FILE_NAME, Source::FILE_NAME].iter().any(|record| folder.join(record).exists()) {
         return Err(Error::WithinDataset { folder });
     }
     let _lock = Lock::within(&folder)?;

@@ -290,6 +290,11 @@ fn a_report_does_not_go_among_a_data_set_s_files_and_a_prior_without_a_name_or_a
         within.contains("shards` holds a data set") && within.contains("hint: name a folder of its own"),
         "{within}"
     );
+    let fetched = example.folder.path().join("raw");
+    fs::create_dir(&fetched).unwrap();
+    fs::write(fetched.join("source.json"), "{}").unwrap();
+    let within = stderr(&example.evaluate().arg("--output").arg(&fetched).assert().failure().code(1));
+    assert!(within.contains("raw` holds a data set"), "{within}");
     let prior = stderr(&example.evaluate().args(["--prior", "spanish"]).assert().failure().code(1));
     assert!(prior.contains("there is no prior `spanish`, and no such file"), "{prior}");
     assert!(prior.contains("hint: split, uniform and english have a name"), "{prior}");

@@ -303,8 +303,17 @@ fn a_missing_or_broken_checkpoint_is_an_error_with_a_hint() {
     let run = finished_run(&folder, &checkpoint(&[5]));
     fs::write(run.checkpoint(), "not a checkpoint").unwrap();
     let text = stderr(&export_run(&run).failure().code(1));
-    assert!(text.contains("is not a valid checkpoint") && text.contains("hint:"), "{text}");
+    assert!(text.contains("is not a valid checkpoint") && text.contains("hint: write it anew: remove"), "{text}");
     assert!(!run.model().exists());
+    // Another file is not to be written anew: it may be as it should be.
+    fs::rename(run.checkpoint(), run.training_state()).unwrap();
+    let arguments = ["--checkpoint", run.training_state().to_str().unwrap(), "--output", run.model().to_str().unwrap()]
+        .map(ToOwned::to_owned);
+    let text = stderr(&export().args(arguments).assert().failure().code(1));
+    assert!(
+        text.contains("is not a valid checkpoint") && text.contains("hint: name a checkpoint.safetensors"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -31,10 +31,12 @@ struct Description {
     provenance: Provenance,
 }
 
-const KIND: &str = "checkpoint";
-const FORM: Form = Form { kind: KIND, key: KIND, schema_version: 2 };
+const FORM: Form = Form { kind: Checkpoint::KIND, key: Checkpoint::KIND, schema_version: 2 };
 
 impl Checkpoint {
+    /// As messages call it.
+    pub(crate) const KIND: &str = "checkpoint";
+
     /// Writes the file; returns its digest.
     ///
     /// # Errors
@@ -69,7 +71,7 @@ impl Checkpoint {
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let (description, mut tensors) = tensors::parse::<Description>(bytes, path, &FORM)?;
         let Description { model, provenance } = description;
-        let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: KIND, reason };
+        let malformed = |reason| Error::Malformed { path: path.to_owned(), kind: Self::KIND, reason };
 
         let mut take = |name: &str, shape: &[usize]| {
             let tensor = tensors.remove(name).ok_or_else(|| malformed(format!("tensor `{name}` is missing")))?;
