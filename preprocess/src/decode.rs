@@ -159,7 +159,10 @@ impl<'a> Decoder<'a> {
         let digest = Some(Digest::of(bytes));
         let (header, image) = match Header::read(bytes) {
             Err(reason) => (None, Err(reason)),
-            Ok(header) => (Some(header), self.decode_pixels(bytes, header)),
+            Ok(mut header) => {
+                let image = self.decode_pixels(bytes, &mut header);
+                (Some(header), image)
+            }
         };
         let image = image.map_err(|reason| self.scratch.reason(reason));
         self.add(Record { digest, header, image })
@@ -178,7 +181,7 @@ impl<'a> Decoder<'a> {
         Ok(std::mem::take(&mut self.records))
     }
 
-    fn decode_pixels(&mut self, bytes: &[u8], header: Header) -> Result<Stored, String> {
+    fn decode_pixels(&mut self, bytes: &[u8], header: &mut Header) -> Result<Stored, String> {
         let start = self.pixels.len();
         append_pixels(&mut self.short_way, bytes, header, &mut self.pixels)?;
         Ok(Stored { at: start as u64, pixels: Digest::of(&self.pixels[start..]) })
@@ -295,21 +298,28 @@ fn digest_of_files(folders: &Folders, records: &[Record]) -> Digest {
 /// # Errors
 /// Says why it is none, or none that is taken.
 pub fn decode_file(bytes: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
-    let header = Header::read(bytes)?;
+    let mut header = Header::read(bytes)?;
     let mut pixels = Vec::new();
-    append_pixels(&mut ShortWay::new(), bytes, header, &mut pixels)?;
+    append_pixels(&mut ShortWay::new(), bytes, &mut header, &mut pixels)?;
     Ok((header.size.height, header.size.width, pixels))
 }
 
-fn append_pixels(short_way: &mut ShortWay, bytes: &[u8], header: Header, pixels: &mut Vec<u8>) -> Result<(), String> {
-    if short_way.decode(bytes, header, pixels).is_none() {
-        pixels.extend(decode(bytes)?);
+fn append_pixels(
+    short_way: &mut ShortWay,
+    bytes: &[u8],
+    header: &mut Header,
+    pixels: &mut Vec<u8>,
+) -> Result<(), String> {
+    if short_way.decode(bytes, *header, pixels).is_none() {
+        let image = decode(bytes)?;
+        header.set_has_alpha(image.color().has_alpha());
+        pixels.extend(in_grey(image).into_raw());
     }
     Ok(())
 }
 
-/// The pixels of any PNG file, as 8-bit grey.
-fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
+/// Any PNG file.
+fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let broken = |error: image::ImageError| format!("it does not decode: {error}");
     if transparency_is_damaged(bytes) {
         return Err("the checksum of its transparency (tRNS) is wrong".to_owned());
@@ -318,9 +328,12 @@ fn decode(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MOST_BYTES);
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(broken)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let pixels = if image.color().has_alpha() { over_white(&image) } else { image.into_luma8() };
-    Ok(pixels.into_raw())
+    DynamicImage::from_decoder(decoder).map_err(broken)
+}
+
+/// In 8-bit grey, on white paper.
+fn in_grey(image: DynamicImage) -> GrayImage {
+    if image.color().has_alpha() { over_white(&image) } else { image.into_luma8() }
 }
 
 /// The image on white paper: what is transparent there is white.

@@ -27,6 +27,8 @@ pub struct Header {
     pub size: Size,
     bit_depth: u8,
     colour_type: u8,
+    /// Whether one of its colours is transparent, which another chunk tells (tRNS).
+    has_transparent_colour: bool,
 }
 
 impl Header {
@@ -50,13 +52,18 @@ impl Header {
         if size.height > MOST_PIXELS_A_SIDE || size.width > MOST_PIXELS_A_SIDE {
             return Err(format!("it is {size}; at most {MOST_PIXELS_A_SIDE} a side are read"));
         }
-        Ok(Self { size, bit_depth: start[24], colour_type: start[25] })
+        Ok(Self { size, bit_depth: start[24], colour_type: start[25], has_transparent_colour: false })
+    }
+
+    /// Takes note of whether the image, once decoded, had transparency.
+    pub fn set_has_alpha(&mut self, has_alpha: bool) {
+        self.has_transparent_colour = has_alpha && ![4, 6].contains(&self.colour_type);
     }
 
     /// What the image has to be converted from, if it is not 8-bit grey.
     pub fn other_colour(&self) -> Option<String> {
         let colour = match self.colour_type {
-            0 if self.bit_depth == 8 => return None,
+            0 if self.bit_depth == 8 && !self.has_transparent_colour => return None,
             0 => "grey",
             2 => "rgb",
             3 => "palette",
@@ -64,7 +71,8 @@ impl Header {
             6 => "rgb with alpha",
             _ => "unknown",
         };
-        Some(format!("{colour}, {}-bit", self.bit_depth))
+        let transparency = if self.has_transparent_colour { " with a transparent colour" } else { "" };
+        Some(format!("{colour}{transparency}, {}-bit", self.bit_depth))
     }
 }
 

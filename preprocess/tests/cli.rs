@@ -301,9 +301,11 @@ fn one_bit_images_are_counted_and_what_is_transparent_is_white() {
     workplace.file("A/bit.png", include_bytes!("bit.png"));
     let half = RgbaImage::from_fn(4, 3, |x, _| Rgba([0, 0, 0, if x < 2 { 255 } else { 128 }]));
     workplace.file("B/alpha.png", &png(half));
+    // python3 -c "from PIL import Image; Image.frombytes('L', (4, 3), bytes(range(12))).save('key.png', transparency=7)"
+    workplace.file("B/key.png", include_bytes!("key.png"));
     let dataset = workplace.run_well(&[]);
-    let expected = [("grey, 1-bit".to_owned(), 1), ("rgb with alpha, 8-bit".to_owned(), 1)];
-    assert_eq!(dataset.converted, BTreeMap::from(expected));
+    let expected = ["grey with a transparent colour, 8-bit", "grey, 1-bit", "rgb with alpha, 8-bit"];
+    assert_eq!(dataset.converted, BTreeMap::from(expected.map(|colour| (colour.to_owned(), 1))));
     let mut seen = 0;
     for split in SplitName::ALL {
         let data = dataset.open(&workplace.output(), split, true).unwrap();
@@ -312,13 +314,14 @@ fn one_bit_images_are_counted_and_what_is_transparent_is_white() {
             let expected: [u8; 12] = match name.as_str() {
                 "train/A/bit.png" => [255; 12],
                 "train/B/alpha.png" => [0, 0, 127, 127, 0, 0, 127, 127, 0, 0, 127, 127],
+                "train/B/key.png" => [0, 1, 2, 3, 4, 5, 6, 255, 8, 9, 10, 11],
                 _ => continue,
             };
             assert_eq!(data.image(row), expected, "{name}");
             seen += 1;
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 3);
 }
 
 #[test]
