@@ -78,7 +78,12 @@ impl Scaled {
 
     /// How many times as large as the other one.
     fn over(self, other: Self) -> f64 {
-        self.value / other.value * f64::from(self.exponent - other.exponent).exp2()
+        // However far apart the exponents are: 0 times a power beyond all numbers would be none.
+        if self.value == 0.0 {
+            0.0
+        } else {
+            self.value / other.value * f64::from(self.exponent - other.exponent).exp2()
+        }
     }
 }
 

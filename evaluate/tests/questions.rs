@@ -77,6 +77,12 @@ fn what_is_all_but_certain_may_turn_out_not_to_be() {
     let results = "positive,positive,positive,positive,negative";
     let asked = ["--prior", "1e-6", "--recall", "1", "--specificity", "0.9999999", "--results", results];
     assert_eq!(posterior(&asked), 0.0);
+    // What is certain stays so, however improbable what follows is.
+    let many = vec!["positive"; 500].join(",");
+    for (prior, expected) in [("1", 1.0), ("0", 0.0)] {
+        let asked = ["--prior", prior, "--recall", "0.001", "--false-alarm", "0.001", "--results", &many];
+        assert_eq!(posterior(&asked), expected);
+    }
     let certain = ["--prior", "1", "--recall", "1", "--false-alarm", "0.5", "--results", "negative"];
     let text = stderr(&bayes(&certain).assert().failure().code(1));
     assert!(text.contains("error: test 1 cannot be negative: with these numbers, and P(T) = 1 before it"), "{text}");
